@@ -1,0 +1,289 @@
+//! A Handle: any descriptor, attached to a Notifier.
+
+use std::{
+    fmt,
+    future::Future,
+    io,
+    task::{Context, Poll},
+};
+
+pub(crate) mod op;
+mod ready;
+pub(crate) mod registration;
+pub(crate) mod waiting;
+
+use self::{
+    op::{Attempt, Op},
+    ready::UntilReady,
+    registration::Registration,
+};
+use crate::{
+    Notifier,
+    interest::{Interest, Ready},
+    notifier::current,
+    source::{self, Direction, Seen},
+    sys::platform::{self, IoSafe},
+    waiter::Kind,
+};
+
+/// A descriptor attached to a Notifier, with what drives asynchronous system calls through it.
+///
+/// It works with every descriptor that the system can wait for: sockets, pipes, terminals, event and signal
+/// descriptors. Any number of tasks may use it at once, in both directions; operations that consume are woken one at a
+/// time and in order, those that only look all together. Dropping a future never loses anything.
+///
+/// The descriptor must not be swapped or closed while it is attached, so a Handle gives out `&T` only. A duplicate of
+/// the descriptor (`dup`, `try_clone`) shares its queue and its blocking mode, and keeps it open after the Handle is
+/// gone; pike cannot see it.
+///
+/// # Examples
+///
+/// ```
+/// use pike::{Handle, Interest, Notifier};
+/// use std::{io::{Read, Write}, os::unix::net::UnixStream};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let notifier = Notifier::new()?;
+/// let (one, mut other) = UnixStream::pair()?;
+/// let handle = Handle::new_on(&notifier, one)?;
+/// other.write_all(b"ping")?;
+/// let mut buf = [0; 16];
+/// let n = notifier.block_on(handle.async_io(Interest::READABLE, |mut io| io.read(&mut buf)))?;
+/// assert_eq!(&buf[..n], b"ping");
+/// # Ok(()) }
+/// ```
+pub struct Handle<T: IoSafe> {
+    // First, so that it is dropped first: the descriptor is detached before it is closed.
+    registration: Registration,
+    io: T,
+}
+
+impl<T: IoSafe> Handle<T> {
+    /// Attaches `io` to the current Notifier (see [`Notifier`]) and makes it non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// As [`Handle::new_on`]; also those of [`Notifier::background`].
+    pub fn new(io: T) -> io::Result<Self> {
+        Self::attach(current::current_or_background()?, io).map_err(|(error, _)| error)
+    }
+
+    /// Attaches `io` to `notifier` and makes it non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// The system's: `EPERM` for what cannot be waited for (a regular file), `EEXIST` if the descriptor is attached to
+    /// this Notifier already, `EBADF` if it is closed, `ENOSPC` over the user's limit of watches;
+    /// [`Closed`](crate::Closed) if the Notifier is gone. `io` is dropped then; [`Handle::try_new_on`] gives it back.
+    pub fn new_on(notifier: &Notifier, io: T) -> io::Result<Self> {
+        Self::try_new_on(notifier, io).map_err(|(error, _)| error)
+    }
+
+    /// As [`Handle::new_on`], and gives `io` back with the error.
+    ///
+    /// # Errors
+    ///
+    /// As [`Handle::new_on`].
+    pub fn try_new_on(notifier: &Notifier, io: T) -> Result<Self, (io::Error, T)> {
+        Self::attach(notifier.core.clone(), io)
+    }
+
+    fn attach(core: std::sync::Arc<crate::notifier::core::Core>, io: T) -> Result<Self, (io::Error, T)> {
+        let attached = platform::set_nonblocking(&io).and_then(|()| Self::attach_nonblocking(core, &io));
+        match attached {
+            Ok(registration) => Ok(Self { registration, io }),
+            Err(error) => Err((error, io)),
+        }
+    }
+
+    fn attach_nonblocking(
+        core: std::sync::Arc<crate::notifier::core::Core>,
+        io: &T,
+    ) -> io::Result<Registration> {
+        Registration::new(core, platform::raw(io), source::TRY_READ | source::TRY_WRITE)
+    }
+
+    /// Attaches what is known to be non-blocking.
+    pub(crate) fn from_nonblocking(
+        core: std::sync::Arc<crate::notifier::core::Core>,
+        io: T,
+    ) -> io::Result<Self> {
+        let registration = Self::attach_nonblocking(core, &io)?;
+        Ok(Self { registration, io })
+    }
+
+    /// What it was made of.
+    #[inline]
+    pub fn get_ref(&self) -> &T {
+        &self.io
+    }
+
+    /// Detaches it and gives back what it was made of, still non-blocking.
+    pub fn into_inner(self) -> T {
+        self.io
+    }
+
+    /// Waits until something can be read or reading has ended. A hint: the system call may still say otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](crate::Closed).
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.ready(Interest::READABLE).await.map(drop)
+    }
+
+    /// Waits until something can be written or writing has ended. Otherwise as [`readable`](Self::readable).
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](crate::Closed).
+    pub async fn writable(&self) -> io::Result<()> {
+        self.ready(Interest::WRITABLE).await.map(drop)
+    }
+
+    /// Waits until any of `interest` is ready, and says what is. All who wait this way are woken.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](crate::Closed).
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub fn ready(&self, interest: Interest) -> impl Future<Output = io::Result<Ready>> + Send + '_ {
+        UntilReady::new(&self.registration, interest)
+    }
+
+    /// Does `attempt` as soon as it succeeds: tries it, and again after each report while it says `WouldBlock`.
+    ///
+    /// With several interests (and priority among them) it waits on the reading side if that is among them.
+    ///
+    /// # Errors
+    ///
+    /// Those of `attempt` but `WouldBlock`, which must come from the descriptor's own system call; and
+    /// [`Closed`](crate::Closed), when `attempt` was not called again.
+    ///
+    /// # Cancel safety
+    ///
+    /// What `attempt` did is never lost: its result is returned by the very poll that made it.
+    pub fn async_io<'a, R, F>(
+        &'a self,
+        interest: Interest,
+        mut attempt: F,
+    ) -> impl Future<Output = io::Result<R>> + use<'a, T, R, F>
+    where
+        F: FnMut(&T) -> io::Result<R>,
+    {
+        let direction = direction(interest);
+        let attempt = move |_: Seen| Attempt::from(attempt(&self.io));
+        if interest.is_priority() && !interest.is_readable() {
+            let kind = Kind { bits: source::PRIORITY | source::TRY_READ, consumes: true };
+            return Op::with_kind(&self.registration, direction, kind, attempt);
+        }
+        Op::new(&self.registration, direction, attempt)
+    }
+
+    /// Does `attempt` once if the descriptor was not found unready, and notes what it says about readiness.
+    ///
+    /// # Errors
+    ///
+    /// Those of `attempt`; [`io::ErrorKind::WouldBlock`], without calling it, if nothing was reported since an
+    /// operation last found the descriptor unready; [`Closed`](crate::Closed).
+    pub fn try_io<R>(&self, interest: Interest, attempt: impl FnOnce(&T) -> io::Result<R>) -> io::Result<R> {
+        self.try_op(direction(interest), |_| Attempt::from(attempt(&self.io)))
+    }
+
+    #[inline]
+    pub(crate) fn try_op<R>(
+        &self,
+        direction: Direction,
+        attempt: impl FnOnce(Seen) -> Attempt<R>,
+    ) -> io::Result<R> {
+        let source = self.registration.source();
+        let seen = source.seen();
+        if seen.is_closed() || self.registration.core().is_forked() {
+            return Err(self.registration.why_closed());
+        }
+        if !seen.any(direction.bits()) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        match attempt(seen) {
+            Attempt::Done(result) => result,
+            Attempt::Drained(result) => {
+                source.clear(seen, direction.bits());
+                result
+            }
+            Attempt::WouldBlock => {
+                source.clear(seen, direction.bits());
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+        }
+    }
+
+    /// As [`readable`](Self::readable), for hand-written futures. One waker: the last task that called it is woken.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](crate::Closed).
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.registration.poll_ready(Direction::Read, source::READ_BITS, cx)
+    }
+
+    /// As [`writable`](Self::writable), for hand-written futures. One waker: the last task that called it is woken.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](crate::Closed).
+    pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.registration.poll_ready(Direction::Write, source::WRITE_BITS, cx)
+    }
+
+    /// Ends all waiting: every waiter and every later operation gets [`Closed`](crate::Closed). The descriptor stays
+    /// open until the Handle is dropped.
+    pub fn cancel(&self) {
+        self.registration.cancel();
+    }
+
+    #[inline]
+    pub(crate) fn registration(&self) -> &Registration {
+        &self.registration
+    }
+}
+
+fn direction(interest: Interest) -> Direction {
+    if interest.is_readable() || interest.is_priority() { Direction::Read } else { Direction::Write }
+}
+
+impl<T: IoSafe> Handle<T>
+where
+    platform::Owned: From<T>,
+{
+    /// Closes the descriptor as dropping does, and reports what the system said.
+    ///
+    /// It does not block: a socket that lingers is closed by a helper thread, and the future waits for that.
+    ///
+    /// # Errors
+    ///
+    /// The system's: of detaching (`EBADF`, `ENOENT`, if the descriptor was closed behind the Handle's back) or of
+    /// close(2), such as `EIO`. The descriptor is gone in any case.
+    ///
+    /// # Cancel safety
+    ///
+    /// The descriptor is closed all the same.
+    pub fn close(self) -> impl Future<Output = io::Result<()>> + Send {
+        let Self { registration, io } = self;
+        let detached = registration.end();
+        let closed = platform::close(io.into());
+        async move { detached.and(closed.await) }
+    }
+}
+
+impl<T: IoSafe + fmt::Debug> fmt::Debug for Handle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("io", &self.io).field("registration", &self.registration).finish()
+    }
+}

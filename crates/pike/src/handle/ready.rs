@@ -1,0 +1,65 @@
+//! Waiting for readiness as such, consuming nothing.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use pin_project_lite::pin_project;
+
+use super::{registration::Registration, waiting::Waiting};
+use crate::{
+    Closed,
+    interest::{Interest, Ready},
+    source::Direction,
+    waiter::Kind,
+};
+
+pin_project! {
+    /// Resolves once any of its interests is ready. A waiter on each side that it looks at.
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub(crate) struct UntilReady<'a> {
+        #[pin]
+        read: Waiting<'a>,
+        #[pin]
+        write: Waiting<'a>,
+        registration: &'a Registration,
+    }
+}
+
+impl<'a> UntilReady<'a> {
+    pub(crate) fn new(registration: &'a Registration, interest: Interest) -> Self {
+        let (read, write) = interest.bits();
+        let waiting = |direction, bits| Waiting::new(registration, direction, Kind { bits, consumes: false });
+        Self { read: waiting(Direction::Read, read), write: waiting(Direction::Write, write), registration }
+    }
+}
+
+impl Future for UntilReady<'_> {
+    type Output = io::Result<Ready>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
+        let this = self.project();
+        if this.registration.core().is_forked() {
+            return Poll::Ready(Err(Closed::fork()));
+        }
+        let sides = [this.read.into_ref(), this.write.into_ref()];
+        let wanted = sides[0].bits() | sides[1].bits();
+        loop {
+            let seen = this.registration.source().seen();
+            if seen.is_closed() {
+                return Poll::Ready(Err(this.registration.why_closed()));
+            }
+            if seen.any(wanted) {
+                sides.iter().for_each(|side| side.finish());
+                return Poll::Ready(Ok(Ready::from_bits(seen.bits())));
+            }
+            if sides.iter().all(|side| side.bits() == 0 || side.poll(cx).is_pending()) {
+                return Poll::Pending;
+            }
+        }
+    }
+}

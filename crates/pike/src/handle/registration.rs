@@ -1,0 +1,151 @@
+//! The attachment of one descriptor, or of an event, to one Notifier: its source, and the end of it.
+
+use std::{
+    io,
+    ptr::NonNull,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use crate::{
+    Closed,
+    batch::Batch,
+    notifier::core::Core,
+    source::{Direction, Source, Wait},
+    sys::Raw,
+    token::Token,
+};
+
+/// Keeps the Notifier's memory, but not the Notifier, alive.
+pub(crate) struct Registration {
+    core: Arc<Core>,
+    source: NonNull<Source>,
+    token: Token,
+    /// The number as it was at registration; none for an event.
+    descriptor: Option<Raw>,
+}
+
+// SAFETY: a Source is Sync, and `core` keeps it in place.
+#[allow(unsafe_code)]
+unsafe impl Send for Registration {}
+// SAFETY: as for Send.
+#[allow(unsafe_code)]
+unsafe impl Sync for Registration {}
+
+impl Registration {
+    /// Attaches a descriptor. `bits`: what is assumed about it until something is reported.
+    pub(crate) fn new(core: Arc<Core>, descriptor: Raw, bits: u64) -> io::Result<Self> {
+        let (source, token) = core.open(bits)?;
+        if let Err(error) = core.attach(descriptor, token) {
+            core.retire(token);
+            return Err(error);
+        }
+        Ok(Self { core, source, token, descriptor: Some(descriptor) })
+    }
+
+    /// A source that only [`Core::post`] reports.
+    pub(crate) fn without_descriptor(core: Arc<Core>) -> io::Result<Self> {
+        let (source, token) = core.open(0)?;
+        Ok(Self { core, source, token, descriptor: None })
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    pub(crate) fn token(&self) -> Token {
+        self.token
+    }
+
+    #[inline]
+    pub(crate) fn source(&self) -> &Source {
+        // SAFETY: slots live as long as the core, and this one is ours until drop.
+        #[allow(unsafe_code)]
+        unsafe {
+            self.source.as_ref()
+        }
+    }
+
+    /// Why an operation on a closed source fails.
+    #[cold]
+    pub(crate) fn why_closed(&self) -> io::Error {
+        self.core.check().err().unwrap_or_else(Closed::handle)
+    }
+
+    /// Wakes all waiters, who find the source closed, as does every later operation.
+    pub(crate) fn cancel(&self) {
+        if self.core.is_forked() {
+            return;
+        }
+        let mut batch = Batch::new();
+        self.source().close(batch.queue());
+        drop(batch); // wakes all
+    }
+
+    /// Ends the attachment now, and says what the kernel said.
+    pub(crate) fn end(self) -> io::Result<()> {
+        let mut this = std::mem::ManuallyDrop::new(self);
+        let ended = this.detach();
+        // SAFETY: `this` is never dropped, so its one field that needs it is dropped once, here.
+        #[allow(unsafe_code)]
+        unsafe {
+            std::ptr::drop_in_place(&mut this.core)
+        };
+        ended
+    }
+
+    fn detach(&mut self) -> io::Result<()> {
+        if self.core.is_forked() {
+            return Err(Closed::fork()); // the registration is the parent's (I14)
+        }
+        match self.descriptor {
+            Some(descriptor) => self.core.detach(descriptor, self.token),
+            None => {
+                self.core.retire(self.token);
+                Ok(())
+            }
+        }
+    }
+
+    /// For the poll traits: ready, or the slot's waker is set.
+    pub(crate) fn poll_ready(
+        &self,
+        direction: Direction,
+        bits: u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.core.is_forked() {
+            return Poll::Ready(Err(Closed::fork()));
+        }
+        let source = self.source();
+        loop {
+            let seen = source.seen();
+            if seen.is_closed() {
+                return Poll::Ready(Err(self.why_closed()));
+            }
+            if seen.any(bits) {
+                return Poll::Ready(Ok(()));
+            }
+            if source.wait_in_slot(direction, bits, cx.waker()) == Wait::Linked {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        // An error means that the descriptor was closed behind our back: there is nothing left to detach, and nobody
+        // to tell. `Handle::close` reports it.
+        let _ = self.detach();
+    }
+}
+
+impl std::fmt::Debug for Registration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registration")
+            .field("token", &self.token)
+            .field("descriptor", &self.descriptor)
+            .finish()
+    }
+}

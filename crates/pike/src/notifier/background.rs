@@ -1,0 +1,58 @@
+//! The Notifier that is there when no other is: one a process, turned by a thread of its own.
+
+use std::{
+    io, ptr,
+    sync::atomic::{AtomicPtr, Ordering},
+    thread,
+};
+
+use super::Notifier;
+use crate::sys::platform;
+
+/// The process's background Notifier, or null. What it points at is never freed: a child of a fork makes its own and
+/// leaves the parent's alone (I14), and sockets everywhere may refer to it until the process ends.
+static BACKGROUND: AtomicPtr<Notifier> = AtomicPtr::new(ptr::null_mut());
+
+/// The shared background Notifier, made at the first call. No lock: one held during a fork would stay held in the child.
+#[allow(unsafe_code)]
+pub(super) fn background() -> io::Result<&'static Notifier> {
+    loop {
+        let at = BACKGROUND.load(Ordering::Acquire);
+        // SAFETY: null, or leaked by `start` and never freed.
+        match unsafe { at.as_ref() } {
+            Some(notifier) if !notifier.core.is_forked() => return Ok(notifier),
+            _ => start(at)?,
+        }
+    }
+}
+
+/// Puts a new one in the place of `old`, unless another thread was faster.
+#[allow(unsafe_code)]
+fn start(old: *mut Notifier) -> io::Result<()> {
+    let notifier = Notifier::builder().backend(super::Backend::BUILT[0]).build()?;
+    let turned = notifier.clone();
+    let new = Box::into_raw(Box::new(notifier));
+    match BACKGROUND.compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed) {
+        Ok(_) => {
+            let spawned =
+                thread::Builder::new().name("pike-background".into()).spawn(move || turn_for_ever(&turned));
+            if let Err(error) = spawned {
+                // Nobody would turn it: let the next call try again. Who got hold of it meanwhile finds it closed.
+                let _ =
+                    BACKGROUND.compare_exchange(new, ptr::null_mut(), Ordering::AcqRel, Ordering::Relaxed);
+                // SAFETY: never freed, see `BACKGROUND`.
+                unsafe { &*new }.core.close();
+                return Err(error);
+            }
+        }
+        // SAFETY: made above, and given to nobody.
+        Err(_) => drop(unsafe { Box::from_raw(new) }),
+    }
+    Ok(())
+}
+
+/// Others may turn it too, between two of its own turns: `block_on` knows how to share.
+fn turn_for_ever(notifier: &Notifier) {
+    platform::block_signals();
+    notifier.block_on(std::future::pending::<()>());
+}

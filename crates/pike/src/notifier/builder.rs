@@ -1,0 +1,113 @@
+//! How a Notifier is made that is not the default one.
+
+use std::{env, fmt, io, thread, time::Duration};
+
+use super::{
+    Backend, Notifier,
+    backend::{ChosenBy, Probe},
+    core::{Core, Plan},
+};
+use crate::batch::Dispatch;
+
+/// Makes a [`Notifier`] with other than the default settings.
+///
+/// # Examples
+///
+/// ```
+/// use pike::{Backend, Notifier};
+///
+/// # fn main() -> std::io::Result<()> {
+/// # #[cfg(target_os = "linux")]
+/// let notifier = Notifier::builder().backend(Backend::Epoll).build()?;
+/// # Ok(()) }
+/// ```
+#[must_use = "a builder makes nothing until `build`"]
+pub struct Builder {
+    backend: Option<Backend>,
+    bound: bool,
+    spin: Duration,
+    dispatch: Option<Box<dyn Dispatch>>,
+}
+
+impl Builder {
+    pub(super) fn new() -> Self {
+        Self { backend: None, bound: false, spin: Duration::ZERO, dispatch: None }
+    }
+
+    /// Insists on a backend. It is never replaced by another: where it is missing, [`build`](Self::build) fails.
+    ///
+    /// Without this, the environment variable `PIKE_BACKEND` decides if it is set, and else pike does.
+    pub fn backend(mut self, backend: Backend) -> Self {
+        self.backend = Some(backend);
+        self
+    }
+
+    /// Binds the Notifier to the first thread that turns it.
+    ///
+    /// Another thread's `poll` then fails with [`io::ErrorKind::PermissionDenied`] and its `block_on` panics; anyone
+    /// may still register and notify. When that thread exits, the Notifier shuts down.
+    pub fn bound(mut self) -> Self {
+        self.bound = true;
+        self
+    }
+
+    /// Lets a turn look for events for this long before it sleeps. Off (zero) by default.
+    ///
+    /// It trades CPU time for latency: an event that comes while the turn spins is seen without a sleep and a wake
+    /// of the thread. Spinning ends with the next timer or `notify`. Some 50 microseconds are a sensible value.
+    pub fn spin(mut self, duration: Duration) -> Self {
+        self.spin = duration;
+        self
+    }
+
+    /// Hands each turn's [`Batch`](crate::Batch) to `dispatch`. By default each waker is woken in order.
+    pub fn dispatch(mut self, dispatch: impl Dispatch) -> Self {
+        self.dispatch = Some(Box::new(dispatch));
+        self
+    }
+
+    /// Makes the Notifier.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::Unsupported`] if this build or system lacks the backend that was asked for;
+    /// [`io::ErrorKind::InvalidInput`] if `PIKE_BACKEND` names none, or for a spin on a machine with one CPU, where it
+    /// could only delay what it waits for; the system's error (`EMFILE`, `ENFILE`, `ENOMEM`) if it has no descriptors
+    /// or memory left. Nothing is left behind.
+    pub fn build(self) -> io::Result<Notifier> {
+        if !self.spin.is_zero() && thread::available_parallelism().is_ok_and(|cpus| cpus.get() == 1) {
+            let message =
+                "spinning on a machine with one CPU keeps the one that would be waited for from running";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        let plan = Plan {
+            probe: choose(self.backend)?,
+            dispatch: self.dispatch,
+            spin: self.spin,
+            bound: self.bound,
+        };
+        Core::new(plan).map(|core| Notifier { core })
+    }
+}
+
+/// The builder's demand, else the environment's, else the best there is.
+fn choose(demand: Option<Backend>) -> io::Result<Probe> {
+    if let Some(backend) = demand {
+        return Ok(Probe { backend, chosen_by: ChosenBy::Builder });
+    }
+    if let Some(name) = env::var_os("PIKE_BACKEND").filter(|name| !name.is_empty()) {
+        let backend = name.to_string_lossy().parse()?;
+        return Ok(Probe { backend, chosen_by: ChosenBy::Environment });
+    }
+    Ok(Probe { backend: Backend::BUILT[0], chosen_by: ChosenBy::Default })
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("backend", &self.backend)
+            .field("bound", &self.bound)
+            .field("spin", &self.spin)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,187 @@
+//! What the values of a Notifier, its sources and its timers share: the state behind all of them.
+
+use std::{
+    collections::VecDeque,
+    fmt, io,
+    ptr::NonNull,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    task::Waker,
+    time::Duration,
+};
+
+use super::{backend::Probe, bound::Bound};
+use crate::{
+    Closed,
+    batch::{Batch, Dispatch},
+    posted::Posted,
+    registry::{Registry, View},
+    seat::Seat,
+    source::Source,
+    sys::{self, Driver},
+    time::timers::Timers,
+    token::Token,
+    word::Word,
+};
+
+/// Memory that lives as long as anything refers to it; the Notifier itself lives as long as `values` is not zero.
+pub(crate) struct Core {
+    pub(super) driver: Driver,
+    pub(super) seat: Seat<OnSeat>,
+    pub(super) word: Word,
+    pub(crate) registry: Registry,
+    pub(crate) timers: Timers,
+    pub(super) posted: Posted,
+    pub(super) dispatch: Option<Box<dyn Dispatch>>,
+    pub(super) spin: Duration,
+    pub(super) bound: Option<Bound>,
+    pub(super) probe: Probe,
+    /// Live `Notifier` values. With the last one the Notifier shuts down.
+    values: AtomicUsize,
+    closed: AtomicBool,
+    /// How many forks the process that made it had behind it (I14).
+    forks: u32,
+}
+
+/// What only the thread with the seat touches.
+#[derive(Debug)]
+pub(super) struct OnSeat {
+    pub(super) wait: sys::Wait,
+    pub(super) view: View,
+}
+
+/// What a builder decided.
+pub(super) struct Plan {
+    pub(super) probe: Probe,
+    pub(super) dispatch: Option<Box<dyn Dispatch>>,
+    pub(super) spin: Duration,
+    pub(super) bound: bool,
+}
+
+impl Core {
+    /// With one value counted: the Notifier that the caller makes of it.
+    pub(super) fn new(plan: Plan) -> io::Result<Arc<Self>> {
+        sys::platform::watch_forks()?;
+        let (driver, wait) = Driver::new(plan.probe.backend)?;
+        Ok(Arc::new(Self {
+            driver,
+            seat: Seat::new(OnSeat { wait, view: View::default() }),
+            word: Word::new(),
+            registry: Registry::new(),
+            timers: Timers::new(),
+            posted: Posted::new(),
+            dispatch: plan.dispatch,
+            spin: plan.spin,
+            bound: plan.bound.then(Bound::new),
+            probe: plan.probe,
+            values: AtomicUsize::new(1),
+            closed: AtomicBool::new(false),
+            forks: sys::platform::forks(),
+        }))
+    }
+
+    /// Whether this process is a child of the one that made the Notifier. Nothing may be touched then: locks may be
+    /// held by threads that the child does not have, and the kernel's objects are the parent's (I14).
+    #[inline]
+    pub(crate) fn is_forked(&self) -> bool {
+        self.forks != sys::platform::forks()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Fails if the Notifier can do nothing any more.
+    #[inline]
+    pub(crate) fn check(&self) -> io::Result<()> {
+        match () {
+            () if self.is_forked() => Err(Closed::fork()),
+            () if self.is_closed() => Err(Closed::notifier()),
+            () => Ok(()),
+        }
+    }
+
+    /// Interrupts a turn, or keeps the next from waiting. Async-signal-safe.
+    #[inline]
+    pub(crate) fn notify(&self) {
+        if self.word.notify() && !self.is_forked() {
+            self.driver.notify();
+        }
+    }
+
+    /// A deadline became the earliest: a turn that waits for a later one must look again.
+    #[inline]
+    pub(crate) fn notify_if_waiting(&self) {
+        if self.word.notify_if_waiting() {
+            self.driver.notify();
+        }
+    }
+
+    /// Puts an event in the next turn. Async-signal-safe.
+    pub(crate) fn post(&self, post: &Arc<crate::posted::Post>) {
+        if self.posted.push(post) {
+            self.notify();
+        }
+    }
+
+    /// Opens a source with nothing behind it but what reports it.
+    pub(crate) fn open(&self, bits: u64) -> io::Result<(NonNull<Source>, Token)> {
+        self.check()?;
+        // Closed meanwhile, or four billion sources: the second cannot be reached with any system's descriptors.
+        self.registry.open(bits).ok_or_else(Closed::notifier)
+    }
+
+    /// Attaches a descriptor, for the source that was opened for it.
+    pub(crate) fn attach(&self, descriptor: sys::Raw, token: Token) -> io::Result<()> {
+        self.driver.attach(descriptor, token)
+    }
+
+    /// Takes the descriptor out of the backend and ends the source's use: in this order, so that no report for the
+    /// number is made once another descriptor may have it.
+    pub(crate) fn detach(&self, descriptor: sys::Raw, token: Token) -> io::Result<()> {
+        let detached = self.driver.detach(descriptor);
+        self.retire(token);
+        detached
+    }
+
+    /// Ends a source's use, and wakes who still waits there: they find it closed.
+    pub(crate) fn retire(&self, token: Token) {
+        let mut left = VecDeque::new();
+        self.registry.retire(token, &mut left);
+        left.into_iter().for_each(Waker::wake);
+    }
+
+    pub(super) fn add_value(&self) {
+        self.values.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn drop_value(&self) {
+        if self.values.fetch_sub(1, Ordering::AcqRel) == 1 && !self.is_forked() {
+            self.close();
+        }
+    }
+
+    /// Refuses new operations and wakes every waiter with `Closed`. Timers go on with the background Notifier.
+    pub(super) fn close(&self) {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let mut batch = Batch::new();
+        self.registry.close(batch.queue());
+        self.timers.close(batch.queue());
+        // Who is in a turn comes out of it, and finds the Notifier closed.
+        self.notify();
+        drop(batch); // wakes all
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core")
+            .field("backend", &self.driver.backend())
+            .field("closed", &self.is_closed())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,204 @@
+//! The Notifier: the one object that waits in the kernel.
+//!
+//! `core` is the state, `turn` one wait and its dispatch, `block_on` a future with it; `current` and `background` say
+//! which Notifier a type belongs to that names none; `bound` ties one to a thread.
+
+use std::{fmt, future::Future, io, sync::Arc, time::Duration};
+
+mod backend;
+mod background;
+mod block_on;
+mod bound;
+mod builder;
+pub(crate) mod core;
+pub(crate) mod current;
+mod turn;
+
+use self::core::Core;
+pub use self::{
+    backend::{Backend, ChosenBy, Probe},
+    builder::Builder,
+    current::Enter,
+};
+
+/// Waits in the kernel for everything that was registered with it, and dispatches what became runnable, in batches.
+///
+/// A Notifier is cheap to clone, and all clones are the same one. Anyone may register with it and notify it, from any
+/// thread; one thread at a time turns it, with [`poll`](Self::poll) or [`block_on`](Self::block_on). Sockets do not
+/// keep it alive: when its last value is dropped it shuts down, and whoever waits gets [`Closed`](crate::Closed).
+///
+/// A type made without naming a Notifier belongs to the thread's current one: the innermost of [`enter`](Self::enter),
+/// `block_on`, a turn's dispatch or a scheduler's worker. Where there is none, it belongs to a shared one in the
+/// background, whose thread starts at first need.
+///
+/// # Forks
+///
+/// A Notifier stays with the process that made it. In a child of a fork every call on it fails with `Closed`, and
+/// dropping what belongs to it only closes descriptors. The child may make Notifiers of its own.
+///
+/// # Examples
+///
+/// ```
+/// use pike::{Notifier, time};
+/// use std::time::Duration;
+///
+/// # fn main() -> std::io::Result<()> {
+/// let notifier = Notifier::new()?;
+/// notifier.block_on(async {
+///     time::sleep(Duration::from_millis(1)).await;
+/// });
+/// # Ok(()) }
+/// ```
+pub struct Notifier {
+    pub(crate) core: Arc<Core>,
+}
+
+impl Notifier {
+    /// Makes one with the best backend there is, that any thread may turn.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::build`].
+    pub fn new() -> io::Result<Self> {
+        Self::builder().build()
+    }
+
+    /// Makes one with other settings.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// The thread's current one, or the shared one in the background.
+    ///
+    /// # Errors
+    ///
+    /// As [`Notifier::background`]; none if the thread has a current one.
+    pub fn current() -> io::Result<Self> {
+        let core = current::current_or_background()?;
+        core.add_value();
+        Ok(Self { core })
+    }
+
+    /// The shared one in the background, which has a thread of its own. It starts with the first call.
+    ///
+    /// # Errors
+    ///
+    /// The system's error if it has no descriptors, memory or threads left; a later call tries again.
+    pub fn background() -> io::Result<Self> {
+        background::background().cloned()
+    }
+
+    /// What it waits with.
+    pub fn backend(&self) -> Backend {
+        self.core.probe.backend
+    }
+
+    /// Why it has that backend.
+    pub fn probe(&self) -> &Probe {
+        &self.core.probe
+    }
+
+    /// Turns once: waits for at most `timeout` (`None`: as long as it takes), then wakes what became runnable.
+    /// Returns how many wakers that were; zero after a timeout, a [`notify`](Self::notify) or a signal.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::ResourceBusy`] while another thread turns it; [`io::ErrorKind::Deadlock`] from inside a waker
+    /// or dispatcher; [`io::ErrorKind::PermissionDenied`] if it is bound to another thread;
+    /// [`Closed`](crate::Closed) after a shutdown or in a forked child. Nothing has happened then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::time::Duration;
+    /// let notifier = pike::Notifier::new()?;
+    /// assert_eq!(notifier.poll(Some(Duration::ZERO))?, 0);
+    /// # Ok(()) }
+    /// ```
+    pub fn poll(&self, timeout: Option<Duration>) -> io::Result<usize> {
+        self.core.turn(timeout)
+    }
+
+    /// Makes a turn that waits return, or the next one not wait. From any thread, and from a signal handler; several
+    /// calls count as one. No system call while no turn waits.
+    #[inline]
+    pub fn notify(&self) {
+        self.core.notify();
+    }
+
+    /// Drives `future` to its end on the calling thread, and the Notifier with it.
+    ///
+    /// The thread turns the Notifier while nobody else does, and never while it polls the future. While another
+    /// thread has the seat it sleeps, and takes the seat over when that one leaves. A future that wakes itself all
+    /// the time lets a turn happen at least every 61 polls.
+    ///
+    /// If the Notifier is shut down meanwhile, the future goes on with what its own wakers bring.
+    ///
+    /// # Panics
+    ///
+    /// Inside another `block_on` on the same thread, and if the Notifier is bound to another thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// assert_eq!(pike::Notifier::new()?.block_on(async { 6 * 7 }), 42);
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.core.block_on(future)
+    }
+
+    /// Makes it the thread's current Notifier until the guard is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let notifier = pike::Notifier::new()?;
+    /// let _here = notifier.enter();
+    /// let event = pike::Event::new()?; // belongs to `notifier`
+    /// # Ok(()) }
+    /// ```
+    pub fn enter(&self) -> Enter<'_> {
+        Enter::new(&self.core)
+    }
+
+    /// Shuts it down for all its values: refuses new operations and wakes every waiter with
+    /// [`Closed`](crate::Closed). Returns how many operations were left in flight in the kernel when `limit` had
+    /// passed, whose memory is then leaked rather than freed: with epoll none ever is, and it returns at once.
+    ///
+    /// Sleeping timers move on to the background Notifier, so that none is lost.
+    pub fn shutdown(&self, limit: Duration) -> usize {
+        let _ = limit; // a readiness backend leaves nothing in flight
+        if !self.core.is_forked() {
+            self.core.close();
+        }
+        0
+    }
+}
+
+impl Clone for Notifier {
+    fn clone(&self) -> Self {
+        self.core.add_value();
+        Self { core: Arc::clone(&self.core) }
+    }
+}
+
+impl Drop for Notifier {
+    fn drop(&mut self) {
+        self.core.drop_value();
+    }
+}
+
+impl fmt::Debug for Notifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notifier")
+            .field("backend", &self.backend())
+            .field("sources", &self.core.registry.used())
+            .field("closed", &self.core.is_closed())
+            .finish()
+    }
+}

@@ -1,0 +1,118 @@
+//! The seat: the right to turn a Notifier, held by one thread at a time, and the queue of threads parked for it.
+//!
+//! ```text
+//!   state = HELD | QUEUED            leave: clear HELD; if QUEUED was set, wake the first in the queue
+//!                                    queue: under the queue's lock set QUEUED; if HELD was clear, do not queue
+//! ```
+//!
+//! A thread is queued only while the seat is held, and its holder sees QUEUED when it leaves: set before, by the one
+//! atomic word; with the entry, by the queue's lock. So no thread stays parked beside a free seat. A thread that was
+//! woken for the seat and does not take it (its future finished) calls [`Seat::pass_on`]: the wake is a baton.
+
+use std::collections::VecDeque;
+
+use crate::{
+    parker::Parker,
+    sync::{
+        Arc, Mutex, UnsafeCell,
+        atomic::{AtomicU8, Ordering},
+    },
+};
+
+const HELD: u8 = 1;
+const QUEUED: u8 = 2;
+
+/// The seat, and what only its holder may touch.
+#[derive(Debug)]
+pub(crate) struct Seat<T> {
+    state: AtomicU8,
+    queue: Mutex<VecDeque<Arc<Parker>>>,
+    inner: UnsafeCell<T>,
+}
+
+// SAFETY: `inner` is reached through the one Taken there is at a time, by the HELD bit.
+#[allow(unsafe_code)]
+unsafe impl<T: Send> Sync for Seat<T> {}
+
+/// The seat, taken. Dropping it leaves the seat.
+#[derive(Debug)]
+pub(crate) struct Taken<'a, T> {
+    seat: &'a Seat<T>,
+}
+
+impl<T> Seat<T> {
+    pub(crate) fn new(inner: T) -> Self {
+        Self { state: AtomicU8::new(0), queue: Mutex::new(VecDeque::new()), inner: UnsafeCell::new(inner) }
+    }
+
+    /// None while another thread has it.
+    #[inline]
+    pub(crate) fn take(&self) -> Option<Taken<'_, T>> {
+        // Acquire: pairs with the Release of the last holder, whose writes to `inner` this one continues.
+        let before = self.state.fetch_or(HELD, Ordering::Acquire);
+        (before & HELD == 0).then_some(Taken { seat: self })
+    }
+
+    /// Puts a thread in the queue, to be handed the seat when its holder leaves. False if it is free now.
+    pub(crate) fn queue(&self, parker: &Arc<Parker>) -> bool {
+        let mut queue = self.queue.lock();
+        // AcqRel: ordered against the holder's `fetch_and` in drop, one of which sees the other.
+        if self.state.fetch_or(QUEUED, Ordering::AcqRel) & HELD == 0 {
+            if queue.is_empty() {
+                self.state.fetch_and(!QUEUED, Ordering::Relaxed);
+            }
+            return false;
+        }
+        queue.push_back(Arc::clone(parker));
+        true
+    }
+
+    /// Takes a thread out of the queue that was woken for another reason.
+    pub(crate) fn unqueue(&self, parker: &Arc<Parker>) {
+        let mut queue = self.queue.lock();
+        queue.retain(|queued| !Arc::ptr_eq(queued, parker));
+        if queue.is_empty() {
+            self.state.fetch_and(!QUEUED, Ordering::Relaxed);
+        }
+    }
+
+    /// Wakes the first in the queue if the seat is free: called by who will not take it now.
+    #[inline]
+    pub(crate) fn pass_on(&self) {
+        if self.state.load(Ordering::Acquire) == QUEUED {
+            self.wake_first();
+        }
+    }
+
+    #[cold]
+    fn wake_first(&self) {
+        let mut queue = self.queue.lock();
+        let first = queue.pop_front();
+        if queue.is_empty() {
+            self.state.fetch_and(!QUEUED, Ordering::Relaxed);
+        }
+        drop(queue);
+        if let Some(parker) = first {
+            parker.hand_seat();
+        }
+    }
+}
+
+impl<T> Taken<'_, T> {
+    #[allow(unsafe_code)]
+    #[inline]
+    pub(crate) fn with<R>(&mut self, f: impl FnOnce(&mut T) -> R) -> R {
+        // SAFETY: this is the only Taken, by the HELD bit, and it is borrowed exclusively.
+        self.seat.inner.with_mut(|inner| f(unsafe { &mut *inner }))
+    }
+}
+
+impl<T> Drop for Taken<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        // Release: pairs with the next holder's Acquire. Acquire: sees the entry of who set QUEUED.
+        if self.seat.state.fetch_and(!HELD, Ordering::AcqRel) & QUEUED != 0 {
+            self.seat.wake_first();
+        }
+    }
+}

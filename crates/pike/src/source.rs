@@ -1,0 +1,384 @@
+//! The state kept for one registered descriptor: its readiness, its generation, its waiters.
+//!
+//! ```text
+//!   63                                16 15                0
+//!  +------------------------------------+-------------------+
+//!  | tick: reports and resets, 48 bits  | flags             |     one AtomicU64
+//!  +------------------------------------+-------------------+
+//! ```
+//!
+//! How no wake is lost. A report makes one read-modify-write of the word: it sets readiness and adds a tick. A waiter
+//! that is about to sleep takes the lock, sees that its WAIT flag is set (setting it if need be), and only then looks
+//! at the readiness once more:
+//! - if the report saw no WAIT flag, its write came before the flag's, so that look sees the readiness;
+//! - if it saw the flag, it takes the lock: before the waiter, whose look then sees the readiness, or after it, and
+//!   then it finds the node.
+//!
+//! How no readiness is lost. An operation reads the word *before* its syscall and clears readiness only if the tick is
+//! still the one it read (I5). A report in between makes the clearing fail, and the operation tries again.
+//!
+//! How a report for an earlier use of the slot is refused (I4): it changes the word only if, between reading the word
+//! and the exchange, the generation was right; [`Source::retire`] changes the generation before it adds a tick, so an
+//! exchange that succeeds saw no retirement.
+
+use std::{collections::VecDeque, pin::Pin, task::Waker};
+
+use crate::{
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    waiter::{Kind, List, Node},
+};
+
+/// Reading may go on.
+pub(crate) const READABLE: u64 = 1;
+/// Writing may go on.
+pub(crate) const WRITABLE: u64 = 1 << 1;
+/// Out-of-band data, or what else the system calls a priority condition.
+pub(crate) const PRIORITY: u64 = 1 << 2;
+/// The peer writes no more: reading ends once what is queued was read.
+pub(crate) const READ_CLOSED: u64 = 1 << 3;
+/// Nothing can be written any more.
+pub(crate) const WRITE_CLOSED: u64 = 1 << 4;
+/// An error was reported. Both sides are ready once, so that a syscall finds it; kept for `Ready::is_error`.
+pub(crate) const ERROR: u64 = 1 << 5;
+/// Nothing is known yet: an operation tries its syscall, but `readable()` and `writable()` wait for a report.
+pub(crate) const TRY_READ: u64 = 1 << 6;
+/// As [`TRY_READ`], for writing.
+pub(crate) const TRY_WRITE: u64 = 1 << 7;
+/// Somebody may wait on the reading side. Set by waiters, cleared by a wake that finds nobody; both under the lock.
+const READ_WAIT: u64 = 1 << 8;
+/// As [`READ_WAIT`], for writing.
+const WRITE_WAIT: u64 = 1 << 9;
+/// The Handle was cancelled, or its Notifier is gone: no operation goes on, waiters are woken.
+const CLOSED: u64 = 1 << 10;
+const TICK: u64 = 1 << 16;
+
+/// What counts as ready for somebody who looks at the reading side.
+pub(crate) const READ_BITS: u64 = READABLE | READ_CLOSED;
+/// What counts as ready for somebody who looks at the writing side.
+pub(crate) const WRITE_BITS: u64 = WRITABLE | WRITE_CLOSED;
+/// After any of these a short read does not mean that the queue is empty (DESIGN: short reads).
+const NOT_SHORT: u64 = PRIORITY | READ_CLOSED | WRITE_CLOSED | ERROR;
+
+/// Which way bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Read,
+    Write,
+}
+
+impl Direction {
+    /// The bits that let an operation of this direction try its syscall.
+    #[inline]
+    pub(crate) const fn bits(self) -> u64 {
+        match self {
+            Self::Read => READ_BITS | TRY_READ,
+            Self::Write => WRITE_BITS | TRY_WRITE,
+        }
+    }
+
+    #[inline]
+    const fn wait_flag(self) -> u64 {
+        match self {
+            Self::Read => READ_WAIT,
+            Self::Write => WRITE_WAIT,
+        }
+    }
+}
+
+/// The word of a source as it was at one moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen(u64);
+
+impl Seen {
+    #[inline]
+    pub(crate) fn any(self, bits: u64) -> bool {
+        self.0 & bits != 0
+    }
+
+    #[inline]
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+
+    #[inline]
+    pub(crate) fn is_closed(self) -> bool {
+        self.any(CLOSED)
+    }
+
+    /// Whether a short transfer on a TCP stream means that the side is drained.
+    #[inline]
+    pub(crate) fn short_means_drained(self) -> bool {
+        !self.any(NOT_SHORT)
+    }
+}
+
+/// One slot of the registry. It is never freed while its Notifier's memory lives, only retired and used again.
+#[derive(Debug)]
+pub(crate) struct Source {
+    word: AtomicU64,
+    /// The use of this slot; a report carries the one it was made for.
+    generation: AtomicU32,
+    /// The next free slot, while this one is free. Guarded by the registry's lock.
+    pub(crate) next_free: AtomicU32,
+    waiters: Mutex<Waiters>,
+}
+
+#[derive(Debug)]
+struct Waiters {
+    read: Side,
+    write: Side,
+}
+
+/// Those who wait on one direction: any number of nodes, and the reserved slot of the poll traits.
+#[derive(Debug)]
+struct Side {
+    list: List,
+    slot: Option<Waker>,
+}
+
+impl Side {
+    fn is_empty(&self) -> bool {
+        self.list.is_empty() && self.slot.is_none()
+    }
+}
+
+impl Waiters {
+    #[inline]
+    fn side(&mut self, direction: Direction) -> &mut Side {
+        match direction {
+            Direction::Read => &mut self.read,
+            Direction::Write => &mut self.write,
+        }
+    }
+}
+
+/// What came of an attempt to wait.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// The waiter is linked and will be woken.
+    Linked,
+    /// There is something to look at; nothing was linked.
+    Ready,
+}
+
+impl Source {
+    pub(crate) fn new() -> Self {
+        let side = || Side { list: List::new(), slot: None };
+        Self {
+            word: AtomicU64::new(CLOSED),
+            generation: AtomicU32::new(0),
+            next_free: AtomicU32::new(u32::MAX),
+            waiters: Mutex::new(Waiters { read: side(), write: side() }),
+        }
+    }
+
+    pub(crate) fn generation(&self) -> u32 {
+        // Relaxed: for the registry, which holds its lock.
+        self.generation.load(Ordering::Relaxed)
+    }
+
+    /// Makes a free slot usable, with nothing known about its readiness but what `bits` say.
+    pub(crate) fn open(&self, bits: u64) {
+        let tick = self.word.load(Ordering::Relaxed) & !(TICK - 1);
+        self.word.store(tick.wrapping_add(TICK) | bits, Ordering::Release);
+    }
+
+    /// Ends this use of the slot: refuses every later report for it, wakes who still waits. False if the slot has no
+    /// generation left and must not be used again.
+    pub(crate) fn retire(&self, into: &mut VecDeque<Waker>) -> bool {
+        let next = self.generation.load(Ordering::Relaxed).wrapping_add(1);
+        // Release order: the generation first, then (in `close`) the tick. See the module's docs.
+        self.generation.store(next, Ordering::Release);
+        self.close(into);
+        next != 0
+    }
+
+    /// Reads the word, before a syscall.
+    #[inline]
+    pub(crate) fn seen(&self) -> Seen {
+        // Acquire: pairs with `report`, so that the syscall that follows comes after what was reported.
+        Seen(self.word.load(Ordering::Acquire))
+    }
+
+    /// The kernel said that `bits` hold now, for the use `generation` of this slot.
+    #[inline]
+    pub(crate) fn report(&self, generation: u32, bits: u64, into: &mut VecDeque<Waker>) {
+        let mut word = self.word.load(Ordering::Acquire);
+        loop {
+            if self.generation.load(Ordering::Acquire) != generation {
+                return;
+            }
+            let next = (word | bits).wrapping_add(TICK);
+            match self.word.compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => break,
+                Err(now) => word = now,
+            }
+        }
+        let read = bits & (READ_BITS | PRIORITY) != 0 && word & READ_WAIT != 0;
+        let write = bits & WRITE_BITS != 0 && word & WRITE_WAIT != 0;
+        if read || write {
+            self.take(bits, read, write, into);
+        }
+    }
+
+    fn take(&self, bits: u64, read: bool, write: bool, into: &mut VecDeque<Waker>) {
+        let mut waiters = self.waiters.lock();
+        for (wanted, direction) in [(read, Direction::Read), (write, Direction::Write)] {
+            if !wanted {
+                continue;
+            }
+            let side = waiters.side(direction);
+            if side.is_empty() {
+                self.word.fetch_and(!direction.wait_flag(), Ordering::AcqRel);
+                continue;
+            }
+            side.list.take(bits, into);
+            if bits & direction.bits() != 0 {
+                into.extend(side.slot.take());
+            }
+        }
+    }
+
+    /// Takes back readiness that a syscall disproved, unless something was reported since `seen` was read (I5).
+    #[inline]
+    pub(crate) fn clear(&self, seen: Seen, bits: u64) {
+        let mut word = self.word.load(Ordering::Relaxed);
+        while word / TICK == seen.0 / TICK {
+            match self.word.compare_exchange_weak(word, word & !bits, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Forgets all readiness: what was reported before a connect or a listen says nothing about what comes after.
+    pub(crate) fn reset(&self, bits: u64) {
+        let keep = READ_WAIT | WRITE_WAIT | CLOSED;
+        let mut word = self.word.load(Ordering::Relaxed);
+        loop {
+            let next = ((word & !(TICK - 1)) | (word & keep) | bits).wrapping_add(TICK);
+            match self.word.compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Refuses every later operation and takes all waiters, who will find the source closed.
+    pub(crate) fn close(&self, into: &mut VecDeque<Waker>) {
+        let mut word = self.word.load(Ordering::Relaxed);
+        loop {
+            let next = (word | CLOSED).wrapping_add(TICK);
+            match self.word.compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(now) => word = now,
+            }
+        }
+        let mut waiters = self.waiters.lock();
+        for direction in [Direction::Read, Direction::Write] {
+            let side = waiters.side(direction);
+            side.list.take_all(into);
+            into.extend(side.slot.take());
+        }
+    }
+
+    /// With the lock held: makes sure that reports will take the lock too, then looks whether waiting makes sense.
+    #[inline]
+    fn nothing_to_see(&self, direction: Direction, bits: u64) -> bool {
+        let mut word = self.word.load(Ordering::Acquire);
+        if word & direction.wait_flag() == 0 {
+            word = self.word.fetch_or(direction.wait_flag(), Ordering::AcqRel);
+        }
+        word & (bits | CLOSED) == 0
+    }
+
+    /// Links a node that is not linked, unless there is something to see.
+    ///
+    /// # Safety
+    ///
+    /// The node waits on this source and direction only, and is given to [`Source::unlink`] before it is dropped
+    /// unless it is idle.
+    #[allow(unsafe_code)]
+    #[inline]
+    pub(crate) unsafe fn link(
+        &self,
+        direction: Direction,
+        node: Pin<&Node>,
+        kind: Kind,
+        waker: Waker,
+    ) -> Wait {
+        let mut waiters = self.waiters.lock();
+        if self.nothing_to_see(direction, kind.bits) {
+            // SAFETY: this direction's list and lock; the caller promises the rest.
+            unsafe { waiters.side(direction).list.push(node, waker) };
+            return Wait::Linked;
+        }
+        drop(waiters);
+        drop(waker); // I6: after the unlock
+        Wait::Ready
+    }
+
+    /// Lets a linked node wake another task from now on. `Ready` if it has been taken off the list meanwhile.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Source::link`].
+    #[allow(unsafe_code)]
+    pub(crate) unsafe fn relink(&self, direction: Direction, node: Pin<&Node>, waker: &Waker) -> Wait {
+        // SAFETY: pushed on this direction's list if on any, as the caller promises; the lock is held for the call.
+        if unsafe { self.waiters.lock().side(direction).list.would_wake(node, waker) } {
+            return Wait::Linked;
+        }
+        let waker = waker.clone(); // I6: before the lock
+        // SAFETY: as above.
+        let renewed = unsafe { self.waiters.lock().side(direction).list.renew(node, waker) };
+        if renewed.is_ok() { Wait::Linked } else { Wait::Ready }
+    }
+
+    /// Takes a node off its list for its owner. A wake that it had been given and did not use goes to the next.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Source::link`].
+    #[allow(unsafe_code)]
+    pub(crate) unsafe fn unlink(&self, direction: Direction, node: Pin<&Node>, kind: Kind) {
+        if !node.is_notified() {
+            // SAFETY: this direction's list; the lock is held for the call.
+            let waker = unsafe { self.waiters.lock().side(direction).list.remove(node) };
+            drop(waker); // I6: after the unlock
+        }
+        if node.is_notified() {
+            node.reset();
+            self.pass(direction, kind);
+        }
+    }
+
+    /// The wake that a waiter owned and leaves behind goes to the next that consumes, if there is still something.
+    #[inline]
+    pub(crate) fn pass(&self, direction: Direction, kind: Kind) {
+        if kind.consumes && self.seen().any(kind.bits | CLOSED) {
+            self.pass_slowly(direction, kind.bits);
+        }
+    }
+
+    #[cold]
+    fn pass_slowly(&self, direction: Direction, bits: u64) {
+        let mut taken = VecDeque::new();
+        self.waiters.lock().side(direction).list.take_next(bits, &mut taken);
+        taken.into_iter().for_each(Waker::wake);
+    }
+
+    /// The poll traits' way to wait: one reserved slot a direction, in which the last waker wins.
+    pub(crate) fn wait_in_slot(&self, direction: Direction, bits: u64, waker: &Waker) -> Wait {
+        let waker = waker.clone(); // I6: before the lock
+        let mut waiters = self.waiters.lock();
+        let replaced = waiters.side(direction).slot.replace(waker);
+        let nothing = self.nothing_to_see(direction, bits);
+        drop(waiters);
+        drop(replaced); // I6: after the unlock
+        if nothing { Wait::Linked } else { Wait::Ready }
+    }
+}

@@ -1,0 +1,38 @@
+//! Any descriptor: its number, its blocking mode, its end.
+
+use std::{
+    future::{Future, ready},
+    io,
+    os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd},
+};
+
+use super::{IoSafe, Raw, cvt};
+
+/// A descriptor that is ours to close.
+pub(crate) type Owned = OwnedFd;
+
+#[inline]
+pub(crate) fn raw(io: &impl IoSafe) -> Raw {
+    io.as_fd().as_raw_fd()
+}
+
+/// Makes a descriptor non-blocking: for everything that shares its open file description.
+#[allow(unsafe_code)]
+pub(crate) fn set_nonblocking(io: &impl AsFd) -> io::Result<()> {
+    let raw = io.as_fd().as_raw_fd();
+    // SAFETY: takes no pointer.
+    let flags = cvt(unsafe { libc::fcntl(raw, libc::F_GETFL) })?;
+    if flags & libc::O_NONBLOCK == 0 {
+        // SAFETY: takes no pointer.
+        cvt(unsafe { libc::fcntl(raw, libc::F_SETFL, flags | libc::O_NONBLOCK) })?;
+    }
+    Ok(())
+}
+
+/// Closes a descriptor at once, and says what the system said.
+#[allow(unsafe_code)]
+pub(crate) fn close(owned: Owned) -> impl Future<Output = io::Result<()>> + Send {
+    let raw = owned.into_raw_fd();
+    // SAFETY: ours, and given up above. Not retried: after EINTR the descriptor is gone on Linux.
+    ready(cvt(unsafe { libc::close(raw) }).map(drop))
+}

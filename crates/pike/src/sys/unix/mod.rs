@@ -1,0 +1,32 @@
+//! What the Unix backends share: descriptors, sockets, forks.
+
+use std::io;
+
+mod descriptor;
+mod fork;
+mod io_safe;
+mod signals;
+
+pub(crate) use descriptor::{Owned, close, raw, set_nonblocking};
+pub(crate) use fork::{forks, watch_forks};
+pub use io_safe::IoSafe;
+pub(crate) use signals::block_signals;
+
+/// A descriptor's number.
+pub(crate) type Raw = std::os::fd::RawFd;
+
+/// The error of a call that returned -1, with its code.
+#[inline]
+pub(crate) fn cvt(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// Runs `f` and puts `errno` back, for what a signal handler may call.
+#[allow(unsafe_code)]
+pub(crate) fn keep_errno(f: impl FnOnce()) {
+    // SAFETY: the location belongs to the calling thread.
+    let errno = unsafe { &mut *libc::__errno_location() };
+    let before = *errno;
+    f();
+    *errno = before;
+}
