@@ -4,11 +4,7 @@
 //! with atomics alone; the next turn reports its source readable, as if a kernel had. So an Event costs no descriptor
 //! and, while the Notifier is awake, no system call, and waiting is the same machinery as for a socket.
 
-use std::{
-    future::Future,
-    io,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{future::Future, io, sync::atomic::Ordering};
 
 use crate::{
     handle::{
@@ -18,6 +14,7 @@ use crate::{
     notifier::current,
     posted::Post,
     source::{Direction, READ_BITS, Seen},
+    sync::Arc,
     waiter::Kind,
 };
 

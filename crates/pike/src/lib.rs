@@ -7,16 +7,19 @@ compile_error!(
 );
 
 mod batch;
+mod blocking;
 pub mod budget;
 mod error;
 mod event;
 mod handle;
 mod interest;
+pub mod net;
 mod notifier;
 mod parker;
 mod posted;
 mod registry;
 mod seat;
+pub mod socket;
 mod source;
 mod sync;
 mod sys;

@@ -51,6 +51,8 @@ pub(crate) const TRY_WRITE: u64 = 1 << 7;
 const READ_WAIT: u64 = 1 << 8;
 /// As [`READ_WAIT`], for writing.
 const WRITE_WAIT: u64 = 1 << 9;
+/// A priority condition was reported at some time. Unlike PRIORITY no operation takes it back.
+pub(crate) const URGENT_SEEN: u64 = 1 << 11;
 /// The Handle was cancelled, or its Notifier is gone: no operation goes on, waiters are woken.
 const CLOSED: u64 = 1 << 10;
 const TICK: u64 = 1 << 16;
@@ -60,7 +62,7 @@ pub(crate) const READ_BITS: u64 = READABLE | READ_CLOSED;
 /// What counts as ready for somebody who looks at the writing side.
 pub(crate) const WRITE_BITS: u64 = WRITABLE | WRITE_CLOSED;
 /// After any of these a short read does not mean that the queue is empty (DESIGN: short reads).
-const NOT_SHORT: u64 = PRIORITY | READ_CLOSED | WRITE_CLOSED | ERROR;
+const NOT_SHORT: u64 = URGENT_SEEN | READ_CLOSED | WRITE_CLOSED | ERROR;
 
 /// Which way bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use std::{
     fmt,
     future::Future,
     io,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -20,7 +21,8 @@ use self::{
 use crate::{
     Notifier,
     interest::{Interest, Ready},
-    notifier::current,
+    notifier::{core::Core, current},
+    socket::Descriptor,
     source::{self, Direction, Seen},
     sys::platform::{self, IoSafe},
     waiter::Kind,
@@ -88,7 +90,7 @@ impl<T: IoSafe> Handle<T> {
         Self::attach(notifier.core.clone(), io)
     }
 
-    fn attach(core: std::sync::Arc<crate::notifier::core::Core>, io: T) -> Result<Self, (io::Error, T)> {
+    fn attach(core: Arc<Core>, io: T) -> Result<Self, (io::Error, T)> {
         let attached = platform::set_nonblocking(&io).and_then(|()| Self::attach_nonblocking(core, &io));
         match attached {
             Ok(registration) => Ok(Self { registration, io }),
@@ -96,18 +98,12 @@ impl<T: IoSafe> Handle<T> {
         }
     }
 
-    fn attach_nonblocking(
-        core: std::sync::Arc<crate::notifier::core::Core>,
-        io: &T,
-    ) -> io::Result<Registration> {
+    fn attach_nonblocking(core: Arc<Core>, io: &T) -> io::Result<Registration> {
         Registration::new(core, platform::raw(io), source::TRY_READ | source::TRY_WRITE)
     }
 
     /// Attaches what is known to be non-blocking.
-    pub(crate) fn from_nonblocking(
-        core: std::sync::Arc<crate::notifier::core::Core>,
-        io: T,
-    ) -> io::Result<Self> {
+    pub(crate) fn from_nonblocking(core: Arc<Core>, io: T) -> io::Result<Self> {
         let registration = Self::attach_nonblocking(core, &io)?;
         Ok(Self { registration, io })
     }
@@ -248,6 +244,12 @@ impl<T: IoSafe> Handle<T> {
         self.registration.cancel();
     }
 
+    /// Detaches it, and says what the system said.
+    pub(crate) fn detach(self) -> (io::Result<()>, T) {
+        let Self { registration, io } = self;
+        (registration.end(), io)
+    }
+
     #[inline]
     pub(crate) fn registration(&self) -> &Registration {
         &self.registration
@@ -275,10 +277,9 @@ where
     ///
     /// The descriptor is closed all the same.
     pub fn close(self) -> impl Future<Output = io::Result<()>> + Send {
-        let Self { registration, io } = self;
-        let detached = registration.end();
-        let closed = platform::close(io.into());
-        async move { detached.and(closed.await) }
+        let (detached, io) = self.detach();
+        let descriptor = Descriptor::foreign(io.into());
+        async move { detached.and(descriptor.close().await) }
     }
 }
 

@@ -24,7 +24,6 @@ pin_project! {
     pub(crate) struct Op<'a, F> {
         #[pin]
         waiting: Waiting<'a>,
-        direction: Direction,
         attempt: F,
     }
 }
@@ -34,7 +33,7 @@ impl<'a, F> Op<'a, F> {
     #[inline]
     pub(crate) fn new(registration: &'a Registration, direction: Direction, attempt: F) -> Self {
         let kind = Kind { bits: direction.bits(), consumes: true };
-        Self { waiting: Waiting::new(registration, direction, kind), direction, attempt }
+        Self { waiting: Waiting::new(registration, direction, kind), attempt }
     }
 
     /// The same with other bits to wait for than the direction's own.
@@ -44,7 +43,7 @@ impl<'a, F> Op<'a, F> {
         kind: Kind,
         attempt: F,
     ) -> Self {
-        Self { waiting: Waiting::new(registration, direction, kind), direction, attempt }
+        Self { waiting: Waiting::new(registration, direction, kind), attempt }
     }
 }
 
@@ -80,7 +79,7 @@ where
         let waiting = this.waiting.into_ref();
         let registration = waiting.registration();
         let source = registration.source();
-        let bits = this.direction.bits();
+        let bits = waiting.bits();
         if registration.core().is_forked() {
             return Poll::Ready(Err(Closed::fork()));
         }
@@ -90,13 +89,13 @@ where
                 waiting.finish();
                 return Poll::Ready(Err(registration.why_closed()));
             }
-            if seen.any(waiting.bits()) {
+            if seen.any(bits) {
                 if !budget::take(cx) {
                     return Poll::Pending;
                 }
                 let result = match (this.attempt)(seen) {
                     Attempt::WouldBlock => {
-                        source.clear(seen, bits | waiting.bits());
+                        source.clear(seen, bits);
                         continue;
                     }
                     Attempt::Drained(result) => {

@@ -14,7 +14,7 @@ use std::{
 };
 
 use super::{core::Core, current::Enter, turn::is_dispatching};
-use crate::parker::Parker;
+use crate::{parker::Parker, sync};
 
 /// Polls of a future that keeps waking itself, between two turns.
 const POLLS_PER_TURN: u32 = 61;
@@ -46,7 +46,7 @@ impl Drop for Scope {
 
 /// Wakes the thread, wherever it sleeps.
 struct ThreadWaker {
-    parker: Arc<Parker>,
+    parker: sync::Arc<Parker>,
     core: Arc<Core>,
 }
 
@@ -73,9 +73,9 @@ impl Core {
             panic!("block_on: {error}");
         }
         let _here = Enter::new(self);
-        let parker = Arc::new(Parker::new());
+        let parker = sync::Arc::new(Parker::new());
         let waker =
-            Waker::from(Arc::new(ThreadWaker { parker: Arc::clone(&parker), core: Arc::clone(self) }));
+            Waker::from(Arc::new(ThreadWaker { parker: sync::Arc::clone(&parker), core: Arc::clone(self) }));
         let mut cx = Context::from_waker(&waker);
         let mut future = pin!(future);
         // However this ends, a seat that was left to this thread goes to the next.
@@ -97,7 +97,7 @@ impl Core {
         }
     }
 
-    fn turn_or_park(self: &Arc<Self>, parker: &Arc<Parker>) {
+    fn turn_or_park(self: &Arc<Self>, parker: &sync::Arc<Parker>) {
         let timeout = parker.is_woken().then_some(Duration::ZERO);
         match self.collect(timeout, Some(parker)) {
             Ok(batch) => {

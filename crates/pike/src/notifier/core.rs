@@ -120,7 +120,7 @@ impl Core {
     }
 
     /// Puts an event in the next turn. Async-signal-safe.
-    pub(crate) fn post(&self, post: &Arc<crate::posted::Post>) {
+    pub(crate) fn post(&self, post: &crate::sync::Arc<crate::posted::Post>) {
         if self.posted.push(post) {
             self.notify();
         }

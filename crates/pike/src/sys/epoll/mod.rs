@@ -142,7 +142,7 @@ fn bits(events: u32) -> u64 {
     for (event, means) in [
         (libc::EPOLLIN, source::READABLE),
         (libc::EPOLLOUT, source::WRITABLE),
-        (libc::EPOLLPRI, source::PRIORITY),
+        (libc::EPOLLPRI, source::PRIORITY | source::URGENT_SEEN),
         (libc::EPOLLRDHUP, source::READABLE | source::READ_CLOSED),
         (libc::EPOLLHUP, source::READABLE | source::WRITABLE | source::READ_CLOSED | source::WRITE_CLOSED),
         (libc::EPOLLERR, source::READABLE | source::WRITABLE | source::ERROR),

@@ -1,7 +1,6 @@
 //! Any descriptor: its number, its blocking mode, its end.
 
 use std::{
-    future::{Future, ready},
     io,
     os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd},
 };
@@ -29,10 +28,10 @@ pub(crate) fn set_nonblocking(io: &impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Closes a descriptor at once, and says what the system said.
+/// Closes a descriptor, and says what the system said.
 #[allow(unsafe_code)]
-pub(crate) fn close(owned: Owned) -> impl Future<Output = io::Result<()>> + Send {
+pub(crate) fn close(owned: Owned) -> io::Result<()> {
     let raw = owned.into_raw_fd();
     // SAFETY: ours, and given up above. Not retried: after EINTR the descriptor is gone on Linux.
-    ready(cvt(unsafe { libc::close(raw) }).map(drop))
+    cvt(unsafe { libc::close(raw) }).map(drop)
 }

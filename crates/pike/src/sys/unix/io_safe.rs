@@ -1,7 +1,9 @@
 //! Which types a Handle may wrap.
 #![allow(unsafe_code)]
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::socket::Descriptor;
 
 /// Types that own one descriptor for as long as they live, so that a [`Handle`](crate::Handle) may keep its number.
 ///
@@ -35,7 +37,15 @@ owned!(
     std::io::Stdin,
     std::io::Stdout,
     std::io::Stderr,
+    Descriptor,
 );
 
 // SAFETY: a box gives out the descriptor of what it owns, and `&Box` cannot swap its content.
 unsafe impl<T: IoSafe> IoSafe for Box<T> {}
+
+impl AsFd for Descriptor {
+    #[inline]
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.owned().as_fd()
+    }
+}

@@ -5,12 +5,20 @@ use std::io;
 mod descriptor;
 mod fork;
 mod io_safe;
+mod options;
 mod signals;
+mod socket;
+mod transfer;
 
 pub(crate) use descriptor::{Owned, close, raw, set_nonblocking};
 pub(crate) use fork::{forks, watch_forks};
 pub use io_safe::IoSafe;
 pub(crate) use signals::block_signals;
+pub(crate) use socket::{
+    Connecting, accept, bind, connect, connected, is_of_one_connection, is_out_of_resources, is_tcp, is_udp,
+    lingers, listen, local_address, peer_address, shutdown, socket,
+};
+pub(crate) use transfer::{peek_sender, recv, recv_from, recv_vectored, send, send_to, send_vectored};
 
 /// A descriptor's number.
 pub(crate) type Raw = std::os::fd::RawFd;

@@ -1,0 +1,134 @@
+//! TCP and UDP under the names of std and tokio.
+//!
+//! Replacing `tokio::net` by `pike::net` compiles for ordinary code. Each type is a [`Socket`](crate::socket::Socket)
+//! of a known kind: `socket()` gives it out, for options and for calls that the type does not have.
+
+mod addrs;
+mod exact;
+mod resolve;
+mod split;
+mod tcp_listener;
+mod tcp_stream;
+mod udp;
+
+pub use self::{
+    addrs::ToSocketAddrs,
+    resolve::lookup_host,
+    split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf},
+    tcp_listener::TcpListener,
+    tcp_stream::TcpStream,
+    udp::UdpSocket,
+};
+
+/// What the types of this module take over from their `socket`: readiness, and the calls of every socket.
+macro_rules! of_socket {
+    () => {
+        /// The socket below, for options and for calls that this type does not have.
+        pub fn socket(&self) -> &crate::socket::Socket {
+            &self.socket
+        }
+
+        /// Waits until something can be read or reading has ended. A hint: the call may still say otherwise.
+        ///
+        /// # Errors
+        ///
+        /// [`Closed`](crate::Closed).
+        ///
+        /// # Cancel safety
+        ///
+        /// Nothing is lost.
+        pub async fn readable(&self) -> std::io::Result<()> {
+            self.socket.handle().readable().await
+        }
+
+        /// Waits until something can be written or writing has ended. Otherwise as [`readable`](Self::readable).
+        ///
+        /// # Errors
+        ///
+        /// [`Closed`](crate::Closed).
+        pub async fn writable(&self) -> std::io::Result<()> {
+            self.socket.handle().writable().await
+        }
+
+        /// Waits until any of `interest` is ready, and says what is. Otherwise as [`readable`](Self::readable).
+        ///
+        /// # Errors
+        ///
+        /// [`Closed`](crate::Closed).
+        pub fn ready(
+            &self,
+            interest: crate::Interest,
+        ) -> impl std::future::Future<Output = std::io::Result<crate::Ready>> + Send + '_ {
+            self.socket.handle().ready(interest)
+        }
+
+        /// Its own address.
+        ///
+        /// # Errors
+        ///
+        /// The system's.
+        pub fn local_addr(&self) -> std::io::Result<std::net::SocketAddr> {
+            self.socket.local_addr()?.try_into()
+        }
+
+        /// What went wrong since it was last asked for, which clears it.
+        ///
+        /// # Errors
+        ///
+        /// The system's.
+        pub fn take_error(&self) -> std::io::Result<Option<std::io::Error>> {
+            self.socket.get(crate::socket::option::Error)
+        }
+
+        /// How many hops a packet may take.
+        ///
+        /// # Errors
+        ///
+        /// The system's.
+        pub fn ttl(&self) -> std::io::Result<u32> {
+            self.socket.get(crate::socket::option::Ttl)
+        }
+
+        /// Sets how many hops a packet may take, from 1 to 255.
+        ///
+        /// # Errors
+        ///
+        /// The system's.
+        pub fn set_ttl(&self, ttl: u32) -> std::io::Result<()> {
+            self.socket.set(crate::socket::option::Ttl, ttl)
+        }
+    };
+}
+
+/// The poll forms of readiness, of the types that have poll traits.
+macro_rules! poll_ready {
+    () => {
+        /// As [`readable`](Self::readable), for hand-written futures. One waker: the last task that called it, or
+        /// another poll form of reading, is woken.
+        ///
+        /// # Errors
+        ///
+        /// [`Closed`](crate::Closed).
+        pub fn poll_read_ready(
+            &self,
+            cx: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<std::io::Result<()>> {
+            self.socket.handle().poll_readable(cx)
+        }
+
+        /// As [`writable`](Self::writable), for hand-written futures. Otherwise as
+        /// [`poll_read_ready`](Self::poll_read_ready), for writing.
+        ///
+        /// # Errors
+        ///
+        /// [`Closed`](crate::Closed).
+        pub fn poll_write_ready(
+            &self,
+            cx: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<std::io::Result<()>> {
+            self.socket.handle().poll_writable(cx)
+        }
+    };
+}
+
+use {of_socket, poll_ready};

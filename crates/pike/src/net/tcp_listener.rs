@@ -1,0 +1,176 @@
+//! Listening for TCP connections.
+
+use std::{
+    fmt,
+    future::Future,
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use super::{TcpStream, ToSocketAddrs, of_socket, resolve};
+use crate::{
+    notifier::{core::Core, current},
+    socket::{Domain, Socket, Type, option},
+};
+
+/// Connections that the system queues for a listener made here.
+const BACKLOG: u32 = 1024;
+
+/// Takes TCP connections.
+///
+/// # Examples
+///
+/// ```
+/// use pike::{Notifier, net::{TcpListener, TcpStream}};
+///
+/// # fn main() -> std::io::Result<()> {
+/// Notifier::new()?.block_on(async {
+///     let listener = TcpListener::bind("127.0.0.1:0").await?;
+///     let client = TcpStream::connect(listener.local_addr()?).await?;
+///     let (_server, peer) = listener.accept().await?;
+///     assert_eq!(peer, client.local_addr()?);
+///     Ok(())
+/// })
+/// # }
+/// ```
+pub struct TcpListener {
+    socket: Socket,
+}
+
+impl TcpListener {
+    /// Listens at the first of the addresses where it can, on the current Notifier (see
+    /// [`Notifier`](crate::Notifier)). Port 0 lets the system choose one.
+    ///
+    /// Sets [`ReuseAddress`](option::ReuseAddress), so that a server can start again at once, and a backlog of 1,024.
+    /// For anything else make a [`Socket`] and convert it.
+    ///
+    /// # Errors
+    ///
+    /// Those of the last address, as [`Socket::bind`] and [`Socket::listen`];
+    /// [`io::ErrorKind::InvalidInput`] if there is none; those of a failed name resolution.
+    pub fn bind<A: ToSocketAddrs>(address: A) -> impl Future<Output = io::Result<Self>> + Send {
+        let core = current::current();
+        let addresses = resolve::resolve(address);
+        async move {
+            let core = core.map_or_else(current::current_or_background, Ok)?;
+            resolve::first_that(addresses.await?, |address| Self::bind_one(core.clone(), address))
+        }
+    }
+
+    fn bind_one(core: Arc<Core>, address: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new_in(core, Domain::of(address.into()), Type::Stream, None)?;
+        socket.set(option::ReuseAddress, true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)?;
+        Ok(Self { socket })
+    }
+
+    /// Takes the next connection, with the address of its peer. It belongs to the same Notifier. See
+    /// [`Socket::accept`] about connections that fail and running out of descriptors.
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::accept`].
+    ///
+    /// # Cancel safety
+    ///
+    /// No connection is lost.
+    pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (socket, address) = self.socket.accept().await?;
+        Ok((TcpStream::from_socket(socket), address.try_into()?))
+    }
+
+    /// Takes the next connection without attaching it: for another thread, worker or runtime, which makes what it
+    /// wants of it. It is non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// As [`accept`](Self::accept).
+    ///
+    /// # Cancel safety
+    ///
+    /// No connection is lost.
+    pub async fn accept_std(&self) -> io::Result<(std::net::TcpStream, SocketAddr)> {
+        let accepted = self.socket.accept_unattached().await?;
+        Ok((accepted.descriptor.into_owned().into(), accepted.address?.try_into()?))
+    }
+
+    /// As [`accept`](Self::accept), if that does not have to wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::try_accept`].
+    pub fn try_accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (socket, address) = self.socket.try_accept()?;
+        Ok((TcpStream::from_socket(socket), address.try_into()?))
+    }
+
+    /// As [`accept`](Self::accept), for hand-written futures. One waker: the last task that called it is woken. Out
+    /// of descriptors or memory, it fails rather than pause.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_accept`](Self::try_accept), but for `WouldBlock`.
+    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+        self.socket.poll_accept(cx).map(|accepted| {
+            let (socket, address) = accepted?;
+            Ok((TcpStream::from_socket(socket), address.try_into()?))
+        })
+    }
+
+    /// Takes over a listener of std, on the current Notifier, and makes it non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// As [`Handle::new`](crate::Handle::new).
+    pub fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
+        let core = current::current_or_background()?;
+        Ok(Self { socket: Socket::from_owned(core, listener.into())? })
+    }
+
+    /// Detaches it, for std. It stays non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// None on this backend.
+    pub fn into_std(self) -> io::Result<std::net::TcpListener> {
+        Ok(self.socket.into_owned().into())
+    }
+
+    of_socket!();
+}
+
+impl TryFrom<Socket> for TcpListener {
+    type Error = io::Error;
+
+    /// Takes over a socket that listens, or will.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::InvalidInput`] if it is not a TCP socket.
+    fn try_from(socket: Socket) -> io::Result<Self> {
+        socket.expect_tcp()?;
+        Ok(Self { socket })
+    }
+}
+
+impl TryFrom<std::net::TcpListener> for TcpListener {
+    type Error = io::Error;
+
+    /// As [`TcpListener::from_std`].
+    fn try_from(listener: std::net::TcpListener) -> io::Result<Self> {
+        Self::from_std(listener)
+    }
+}
+
+impl fmt::Debug for TcpListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("TcpListener");
+        if let Ok(address) = self.local_addr() {
+            debug.field("local", &address);
+        }
+        debug.finish_non_exhaustive()
+    }
+}

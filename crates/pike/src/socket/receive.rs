@@ -1,0 +1,267 @@
+//! Receiving.
+
+use std::{
+    future::Future,
+    io::{self, IoSliceMut},
+    os::fd::AsFd,
+    task::{Context, Poll},
+};
+
+use super::{Address, RecvFlags, Socket, hot};
+use crate::{
+    handle::op::{Attempt, Op},
+    source::{self, Direction, Seen},
+    sys::platform,
+    waiter::Kind,
+};
+
+impl Socket {
+    /// Receives into `buf`. Returns how many bytes; on a stream, 0 means end of file (or an empty `buf`).
+    ///
+    /// A datagram longer than `buf` is cut, and the rest of it is lost.
+    ///
+    /// # Errors
+    ///
+    /// The system's (`ECONNRESET`, `ENOTCONN`, `ECONNREFUSED` on a connected datagram socket, ...);
+    /// [`Closed`](crate::Closed). Nothing was received then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    #[inline]
+    pub fn read<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = io::Result<usize>> + Send + use<'a> {
+        self.receiving(move |seen| self.attempt_read(seen, buf))
+    }
+
+    /// Receives into `buf` with flags. Otherwise as [`read`](Self::read).
+    ///
+    /// With [`RecvFlags::OUT_OF_BAND`] it waits for urgent data.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn recv<'a>(
+        &'a self,
+        buf: &'a mut [u8],
+        flags: RecvFlags,
+    ) -> impl Future<Output = io::Result<usize>> + Send + use<'a> {
+        let urgent = flags.contains(RecvFlags::OUT_OF_BAND);
+        let bits = if urgent { source::PRIORITY | source::READ_CLOSED } else { Direction::Read.bits() };
+        let kind = Kind { bits, consumes: true };
+        Op::with_kind(self.handle.registration(), Direction::Read, kind, move |seen| {
+            if urgent {
+                return self.attempt_urgent(seen, buf, flags);
+            }
+            self.attempt_recv(seen, buf, flags)
+        })
+    }
+
+    /// Receives into several buffers, each filled before the next. Otherwise as [`read`](Self::read).
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn read_vectored<'a>(
+        &'a self,
+        bufs: &'a mut [IoSliceMut<'_>],
+    ) -> impl Future<Output = io::Result<usize>> + Send {
+        self.receiving(move |seen| self.attempt_read_vectored(seen, bufs))
+    }
+
+    /// Receives into `buf` and leaves everything in the queue. Otherwise as [`read`](Self::read).
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn peek<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = io::Result<usize>> + Send + use<'a> {
+        self.recv(buf, RecvFlags::PEEK)
+    }
+
+    /// Receives, and lends the bytes to `f` at once: a reader that is done with them there needs no buffer.
+    ///
+    /// `f` runs once, inside the poll that received. On a stream an empty slice is end of file. At most 64 KiB at a
+    /// time.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read); `f` has not run then.
+    ///
+    /// # Panics
+    ///
+    /// If `f` does: the bytes count as consumed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    #[inline]
+    pub fn recv_with<'a, R, F>(&'a self, f: F) -> impl Future<Output = io::Result<R>> + use<'a, R, F>
+    where
+        F: FnOnce(&[u8]) -> R,
+    {
+        let mut f = Some(f);
+        self.receiving(move |seen| self.attempt_lent(seen, &mut f))
+    }
+
+    /// Receives into `buf`, and says who sent it. Otherwise as [`read`](Self::read).
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn recv_from<'a>(
+        &'a self,
+        buf: &'a mut [u8],
+    ) -> impl Future<Output = io::Result<(usize, Address)>> + Send + use<'a> {
+        self.receiving(move |_| platform::recv_from(self.descriptor().as_fd(), buf, RecvFlags::NONE).into())
+    }
+
+    /// Receives into `buf` and leaves the datagram in the queue. Otherwise as [`recv_from`](Self::recv_from).
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn peek_from<'a>(
+        &'a self,
+        buf: &'a mut [u8],
+    ) -> impl Future<Output = io::Result<(usize, Address)>> + Send + use<'a> {
+        self.receiving(move |_| platform::recv_from(self.descriptor().as_fd(), buf, RecvFlags::PEEK).into())
+    }
+
+    /// Waits for a datagram, and says who sent it; it stays in the queue.
+    pub(crate) fn peek_sender(&self) -> impl Future<Output = io::Result<Address>> + Send + '_ {
+        self.receiving(move |_| platform::peek_sender(self.descriptor().as_fd()).into())
+    }
+
+    /// As [`read`](Self::read), if that does not have to wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read); [`io::ErrorKind::WouldBlock`] if there is nothing.
+    #[inline]
+    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.handle.try_op(Direction::Read, |seen| self.attempt_read(seen, buf))
+    }
+
+    /// As [`read_vectored`](Self::read_vectored), if that does not have to wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_read`](Self::try_read).
+    pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        self.handle.try_op(Direction::Read, |seen| self.attempt_read_vectored(seen, bufs))
+    }
+
+    /// As [`peek`](Self::peek), if that does not have to wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_read`](Self::try_read).
+    pub fn try_peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.handle.try_op(Direction::Read, |seen| self.attempt_recv(seen, buf, RecvFlags::PEEK))
+    }
+
+    /// As [`recv_with`](Self::recv_with), if that does not have to wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_read`](Self::try_read); `f` has not run then.
+    pub fn try_recv_with<R>(&self, f: impl FnOnce(&[u8]) -> R) -> io::Result<R> {
+        let mut f = Some(f);
+        self.handle.try_op(Direction::Read, |seen| self.attempt_lent(seen, &mut f))
+    }
+
+    /// As [`recv_from`](Self::recv_from), if that does not have to wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_read`](Self::try_read).
+    pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, Address)> {
+        self.try_recv_from_with(buf, RecvFlags::NONE)
+    }
+
+    pub(crate) fn try_recv_from_with(
+        &self,
+        buf: &mut [u8],
+        flags: RecvFlags,
+    ) -> io::Result<(usize, Address)> {
+        self.handle
+            .try_op(Direction::Read, |_| platform::recv_from(self.descriptor().as_fd(), buf, flags).into())
+    }
+
+    pub(crate) fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.poll_op(Direction::Read, cx, |seen| self.attempt_read(seen, buf))
+    }
+
+    pub(crate) fn poll_peek(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.poll_op(Direction::Read, cx, |seen| self.attempt_recv(seen, buf, RecvFlags::PEEK))
+    }
+
+    pub(crate) fn poll_recv_from(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+        flags: RecvFlags,
+    ) -> Poll<io::Result<(usize, Address)>> {
+        self.poll_op(Direction::Read, cx, |_| {
+            platform::recv_from(self.descriptor().as_fd(), buf, flags).into()
+        })
+    }
+
+    #[inline]
+    fn receiving<R, F>(&self, attempt: F) -> Op<'_, F>
+    where
+        F: FnMut(Seen) -> Attempt<R>,
+    {
+        Op::new(self.handle.registration(), Direction::Read, attempt)
+    }
+
+    #[inline]
+    fn attempt_read(&self, seen: Seen, buf: &mut [u8]) -> Attempt<usize> {
+        if self.is_tcp && buf.is_empty() {
+            return Attempt::Done(Ok(0)); // the system would wait for data that has no room
+        }
+        self.judge(seen, buf.len(), platform::recv(self.descriptor().as_fd(), buf, RecvFlags::NONE))
+    }
+
+    /// With flags a short read says nothing: a peek leaves the bytes where they are.
+    fn attempt_recv(&self, seen: Seen, buf: &mut [u8], flags: RecvFlags) -> Attempt<usize> {
+        match flags {
+            RecvFlags::NONE => self.attempt_read(seen, buf),
+            flags => platform::recv(self.descriptor().as_fd(), buf, flags).into(),
+        }
+    }
+
+    /// The system says EINVAL rather than EAGAIN when there is no urgent data; after the end there will be none.
+    fn attempt_urgent(&self, seen: Seen, buf: &mut [u8], flags: RecvFlags) -> Attempt<usize> {
+        match platform::recv(self.descriptor().as_fd(), buf, flags) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput && !seen.any(source::READ_CLOSED) => {
+                Attempt::WouldBlock
+            }
+            result => result.into(),
+        }
+    }
+
+    fn attempt_read_vectored(&self, seen: Seen, bufs: &mut [IoSliceMut<'_>]) -> Attempt<usize> {
+        let len = bufs.iter().map(|buf| buf.len()).sum();
+        if self.is_tcp && len == 0 {
+            return Attempt::Done(Ok(0));
+        }
+        self.judge(seen, len, platform::recv_vectored(self.descriptor().as_fd(), bufs))
+    }
+
+    #[inline]
+    fn attempt_lent<R>(&self, seen: Seen, f: &mut Option<impl FnOnce(&[u8]) -> R>) -> Attempt<R> {
+        hot::with(|buffer| {
+            let len = buffer.len();
+            let received = platform::recv(self.descriptor().as_fd(), buffer, RecvFlags::NONE);
+            let lend = |count| match f.take() {
+                Some(f) => f(&buffer[..count]),
+                None => unreachable!("polled after it was done"),
+            };
+            match self.judge(seen, len, received) {
+                Attempt::Done(result) => Attempt::Done(result.map(lend)),
+                Attempt::Drained(result) => Attempt::Drained(result.map(lend)),
+                Attempt::WouldBlock => Attempt::WouldBlock,
+            }
+        })
+    }
+}

@@ -1,0 +1,135 @@
+//! Sending.
+
+use std::{
+    future::Future,
+    io::{self, IoSlice},
+    os::fd::AsFd,
+    task::{Context, Poll},
+};
+
+use super::{Address, SendFlags, Socket};
+use crate::{
+    handle::op::{Attempt, Op},
+    source::{Direction, Seen},
+    sys::platform,
+};
+
+impl Socket {
+    /// Sends from `buf`. Returns how many bytes the system took: on a stream perhaps not all.
+    ///
+    /// # Errors
+    ///
+    /// The system's (`EPIPE`, `ECONNRESET`, `EMSGSIZE` for a datagram that is too long, ...);
+    /// [`Closed`](crate::Closed). Nothing was sent then. No SIGPIPE is raised.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, it has sent nothing.
+    #[inline]
+    pub fn write<'a>(&'a self, buf: &'a [u8]) -> impl Future<Output = io::Result<usize>> + Send + use<'a> {
+        self.send(buf, SendFlags::NONE)
+    }
+
+    /// Sends from `buf` with flags. Otherwise as [`write`](Self::write).
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    #[inline]
+    pub fn send<'a>(
+        &'a self,
+        buf: &'a [u8],
+        flags: SendFlags,
+    ) -> impl Future<Output = io::Result<usize>> + Send + use<'a> {
+        self.sending(move |seen| self.attempt_send(seen, buf, flags))
+    }
+
+    /// Sends from several buffers, in order, in one call. Otherwise as [`write`](Self::write).
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    pub fn write_vectored<'a>(
+        &'a self,
+        bufs: &'a [IoSlice<'_>],
+    ) -> impl Future<Output = io::Result<usize>> + Send {
+        self.sending(move |seen| self.attempt_write_vectored(seen, bufs))
+    }
+
+    /// Sends a datagram to `address`. Otherwise as [`write`](Self::write).
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write); `EAFNOSUPPORT` or `EINVAL` for an address of another family.
+    pub fn send_to<'a>(
+        &'a self,
+        buf: &'a [u8],
+        address: impl Into<Address>,
+    ) -> impl Future<Output = io::Result<usize>> + Send {
+        let address = address.into();
+        self.sending(move |_| platform::send_to(self.descriptor().as_fd(), buf, address).into())
+    }
+
+    /// As [`write`](Self::write), if that does not have to wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write); [`io::ErrorKind::WouldBlock`] if there is no room.
+    #[inline]
+    pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
+        self.handle.try_op(Direction::Write, |seen| self.attempt_send(seen, buf, SendFlags::NONE))
+    }
+
+    /// As [`write_vectored`](Self::write_vectored), if that does not have to wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_write`](Self::try_write).
+    pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.handle.try_op(Direction::Write, |seen| self.attempt_write_vectored(seen, bufs))
+    }
+
+    /// As [`send_to`](Self::send_to), if that does not have to wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_write`](Self::try_write).
+    pub fn try_send_to(&self, buf: &[u8], address: impl Into<Address>) -> io::Result<usize> {
+        let address = address.into();
+        self.handle
+            .try_op(Direction::Write, |_| platform::send_to(self.descriptor().as_fd(), buf, address).into())
+    }
+
+    pub(crate) fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_op(Direction::Write, cx, |seen| self.attempt_send(seen, buf, SendFlags::NONE))
+    }
+
+    pub(crate) fn poll_send_to(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+        address: Address,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_op(Direction::Write, cx, |_| {
+            platform::send_to(self.descriptor().as_fd(), buf, address).into()
+        })
+    }
+
+    #[inline]
+    fn sending<R, F>(&self, attempt: F) -> Op<'_, F>
+    where
+        F: FnMut(Seen) -> Attempt<R>,
+    {
+        Op::new(self.handle.registration(), Direction::Write, attempt)
+    }
+
+    #[inline]
+    fn attempt_send(&self, seen: Seen, buf: &[u8], flags: SendFlags) -> Attempt<usize> {
+        self.judge(seen, buf.len(), platform::send(self.descriptor().as_fd(), buf, flags))
+    }
+
+    fn attempt_write_vectored(&self, seen: Seen, bufs: &[IoSlice<'_>]) -> Attempt<usize> {
+        let len = bufs.iter().map(|buf| buf.len()).sum();
+        self.judge(seen, len, platform::send_vectored(self.descriptor().as_fd(), bufs))
+    }
+}

@@ -1,0 +1,175 @@
+//! Making sockets and asking about them. What socket2 has is taken from there.
+#![allow(unsafe_code)]
+
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd},
+};
+
+use socket2::{SockAddr, SockRef};
+
+use super::{Owned, cvt};
+use crate::socket::{Address, Domain, Protocol, Type};
+
+/// Whether closing a lingering socket blocks is the kernel's affair; that it lingers is asked here.
+pub(crate) fn lingers(fd: &impl AsFd) -> bool {
+    SockRef::from(fd).linger().is_ok_and(|linger| linger.is_some_and(|time| !time.is_zero()))
+}
+
+/// A non-blocking, close-on-exec socket.
+pub(crate) fn socket(domain: Domain, kind: Type, protocol: Option<Protocol>) -> io::Result<Owned> {
+    let protocol = protocol.map(|protocol| socket2::Protocol::from(number_of_protocol(protocol)));
+    let domain = socket2::Domain::from(number_of_domain(domain));
+    let kind = socket2::Type::from(number_of_type(kind)).nonblocking();
+    Ok(socket2::Socket::new(domain, kind, protocol)?.into())
+}
+
+fn number_of_domain(domain: Domain) -> i32 {
+    match domain {
+        Domain::V4 => libc::AF_INET,
+        Domain::V6 => libc::AF_INET6,
+        Domain::Unix => libc::AF_UNIX,
+        Domain::Other(number) => number,
+    }
+}
+
+fn number_of_type(kind: Type) -> i32 {
+    match kind {
+        Type::Stream => libc::SOCK_STREAM,
+        Type::Datagram => libc::SOCK_DGRAM,
+        Type::SeqPacket => libc::SOCK_SEQPACKET,
+        Type::Other(number) => number,
+    }
+}
+
+fn number_of_protocol(protocol: Protocol) -> i32 {
+    match protocol {
+        Protocol::Tcp => libc::IPPROTO_TCP,
+        Protocol::Udp => libc::IPPROTO_UDP,
+        Protocol::Other(number) => number,
+    }
+}
+
+/// Whether a descriptor of unknown origin is a TCP socket (and not, say, MPTCP or SCTP).
+pub(crate) fn is_tcp(fd: &impl AsFd) -> io::Result<bool> {
+    Ok(protocol(fd)? == libc::IPPROTO_TCP && SockRef::from(fd).r#type()? == socket2::Type::STREAM)
+}
+
+pub(crate) fn is_udp(fd: &impl AsFd) -> io::Result<bool> {
+    Ok(protocol(fd)? == libc::IPPROTO_UDP)
+}
+
+fn protocol(fd: &impl AsFd) -> io::Result<libc::c_int> {
+    let mut protocol: libc::c_int = 0;
+    let mut len = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `len` bytes into `protocol`.
+    cvt(unsafe {
+        libc::getsockopt(
+            fd.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PROTOCOL,
+            (&raw mut protocol).cast(),
+            &mut len,
+        )
+    })?;
+    Ok(protocol)
+}
+
+pub(crate) fn bind(fd: &impl AsFd, address: Address) -> io::Result<()> {
+    SockRef::from(fd).bind(&raw_address(address))
+}
+
+pub(crate) fn listen(fd: &impl AsFd, backlog: u32) -> io::Result<()> {
+    SockRef::from(fd).listen(i32::try_from(backlog).unwrap_or(i32::MAX))
+}
+
+/// What a connect that was started has come to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Connecting {
+    Done,
+    InProgress,
+}
+
+/// Starts to connect. One that is under way already is not an error: it goes on.
+pub(crate) fn connect(fd: &impl AsFd, address: Address) -> io::Result<Connecting> {
+    match SockRef::from(fd).connect(&raw_address(address)) {
+        Ok(()) => Ok(Connecting::Done),
+        // An interrupted connect goes on in the kernel too.
+        Err(error) => match error.raw_os_error() {
+            Some(libc::EINPROGRESS | libc::EALREADY | libc::EINTR) => Ok(Connecting::InProgress),
+            _ => Err(error),
+        },
+    }
+}
+
+/// How a connect ended that was in progress. `WouldBlock` if it did not.
+pub(crate) fn connected(fd: &impl AsFd) -> io::Result<()> {
+    let socket = SockRef::from(fd);
+    if let Some(error) = socket.take_error()? {
+        return Err(error);
+    }
+    // No error is no proof: a hang-up reported before the connect began looks the same.
+    match socket.peer_addr() {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => Err(io::ErrorKind::WouldBlock.into()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes one connection off the queue: non-blocking, close-on-exec.
+pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(Owned, io::Result<Address>)> {
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: storage and length are those of an address that `try_init` made for this call.
+    let (raw, address) = unsafe {
+        SockAddr::try_init(|storage, len| cvt(libc::accept4(fd.as_raw_fd(), storage.cast(), len, flags)))
+    }?;
+    // SAFETY: just accepted, and nobody else's.
+    Ok((unsafe { Owned::from_raw_fd(raw) }, from_raw_address(&address)))
+}
+
+/// Whether accept failed for want of descriptors or memory: the connection stays in the queue.
+pub(crate) fn is_out_of_resources(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}
+
+/// Whether accept failed with an error of the one connection it took off the queue, which is gone (accept(2)).
+pub(crate) fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::ECONNABORTED
+                | libc::EPROTO
+                | libc::ENETDOWN
+                | libc::ENOPROTOOPT
+                | libc::EHOSTDOWN
+                | libc::ENONET
+                | libc::EHOSTUNREACH
+                | libc::ENETUNREACH
+        )
+    )
+}
+
+pub(crate) fn local_address(fd: &impl AsFd) -> io::Result<Address> {
+    from_raw_address(&SockRef::from(fd).local_addr()?)
+}
+
+pub(crate) fn peer_address(fd: &impl AsFd) -> io::Result<Address> {
+    from_raw_address(&SockRef::from(fd).peer_addr()?)
+}
+
+pub(crate) fn shutdown(fd: &impl AsFd, how: std::net::Shutdown) -> io::Result<()> {
+    SockRef::from(fd).shutdown(how)
+}
+
+pub(super) fn raw_address(address: Address) -> SockAddr {
+    match address {
+        Address::V4(address) => address.into(),
+        Address::V6(address) => address.into(),
+    }
+}
+
+pub(super) fn from_raw_address(address: &SockAddr) -> io::Result<Address> {
+    address.as_socket().map(Address::from).ok_or_else(|| {
+        io::Error::new(io::ErrorKind::Unsupported, "the socket's address is neither IPv4 nor IPv6")
+    })
+}

@@ -1,0 +1,125 @@
+//! Moving bytes through a socket: one system call each, that never blocks and never raises SIGPIPE.
+#![allow(unsafe_code)]
+
+use std::{
+    io::{self, IoSlice, IoSliceMut},
+    mem,
+    os::fd::{AsRawFd, BorrowedFd},
+};
+
+use libc::c_int;
+use socket2::SockAddr;
+
+use super::socket::{from_raw_address, raw_address};
+use crate::socket::{Address, RecvFlags, SendFlags};
+
+/// Vectors in one call: the limit of Linux and of every BSD.
+const VECTORS_MAX: usize = 1024;
+
+#[inline]
+fn recv_flags(flags: RecvFlags) -> c_int {
+    let mut number = 0;
+    for (flag, means) in [(RecvFlags::PEEK, libc::MSG_PEEK), (RecvFlags::OUT_OF_BAND, libc::MSG_OOB)] {
+        if flags.contains(flag) {
+            number |= means;
+        }
+    }
+    number
+}
+
+#[inline]
+fn send_flags(flags: SendFlags) -> c_int {
+    let mut number = libc::MSG_NOSIGNAL;
+    for (flag, means) in [(SendFlags::OUT_OF_BAND, libc::MSG_OOB), (SendFlags::MORE, libc::MSG_MORE)] {
+        if flags.contains(flag) {
+            number |= means;
+        }
+    }
+    number
+}
+
+/// The result of a call that returns a count or -1, done again if a signal came in before anything happened.
+#[inline]
+fn transfer(mut call: impl FnMut() -> libc::ssize_t) -> io::Result<usize> {
+    loop {
+        match usize::try_from(call()) {
+            Ok(count) => return Ok(count),
+            Err(_) => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
+#[inline]
+pub(crate) fn recv(fd: BorrowedFd<'_>, buf: &mut [u8], flags: RecvFlags) -> io::Result<usize> {
+    let flags = recv_flags(flags);
+    // SAFETY: the kernel writes at most `len` bytes into the slice, and keeps nothing (I1).
+    transfer(|| unsafe { libc::recv(fd.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len(), flags) })
+}
+
+#[inline]
+pub(crate) fn send(fd: BorrowedFd<'_>, buf: &[u8], flags: SendFlags) -> io::Result<usize> {
+    let flags = send_flags(flags);
+    // SAFETY: the kernel reads at most `len` bytes of the slice, and keeps nothing (I1).
+    transfer(|| unsafe { libc::send(fd.as_raw_fd(), buf.as_ptr().cast(), buf.len(), flags) })
+}
+
+pub(crate) fn recv_vectored(fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+    // SAFETY: all zeros is an empty message.
+    let mut message: libc::msghdr = unsafe { mem::zeroed() };
+    message.msg_iov = bufs.as_mut_ptr().cast();
+    message.msg_iovlen = bufs.len().min(VECTORS_MAX) as _;
+    // SAFETY: an IoSliceMut is an iovec; the kernel writes into those slices only, and keeps nothing (I1).
+    transfer(|| unsafe { libc::recvmsg(fd.as_raw_fd(), &mut message, 0) })
+}
+
+pub(crate) fn send_vectored(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    // SAFETY: all zeros is an empty message.
+    let mut message: libc::msghdr = unsafe { mem::zeroed() };
+    message.msg_iov = bufs.as_ptr().cast_mut().cast();
+    message.msg_iovlen = bufs.len().min(VECTORS_MAX) as _;
+    // SAFETY: an IoSlice is an iovec; the kernel reads those slices only, and keeps nothing (I1).
+    transfer(|| unsafe { libc::sendmsg(fd.as_raw_fd(), &message, libc::MSG_NOSIGNAL) })
+}
+
+pub(crate) fn recv_from(
+    fd: BorrowedFd<'_>,
+    buf: &mut [u8],
+    flags: RecvFlags,
+) -> io::Result<(usize, Address)> {
+    let flags = recv_flags(flags);
+    // SAFETY: storage and length are those of an address that `try_init` made for this call.
+    let (count, address) = unsafe {
+        SockAddr::try_init(|storage, len| {
+            transfer(|| {
+                // The same pointers again if interrupted: nothing was written then.
+                libc::recvfrom(fd.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len(), flags, storage.cast(), len)
+            })
+        })
+    }?;
+    Ok((count, from_raw_address(&address)?))
+}
+
+pub(crate) fn send_to(fd: BorrowedFd<'_>, buf: &[u8], address: Address) -> io::Result<usize> {
+    let address = raw_address(address);
+    // SAFETY: the kernel reads at most `len` bytes of the slice and of the address, and keeps nothing (I1).
+    transfer(|| unsafe {
+        libc::sendto(
+            fd.as_raw_fd(),
+            buf.as_ptr().cast(),
+            buf.len(),
+            libc::MSG_NOSIGNAL,
+            address.as_ptr().cast(),
+            address.len(),
+        )
+    })
+}
+
+/// Who sent the next datagram, which stays in the queue.
+pub(crate) fn peek_sender(fd: BorrowedFd<'_>) -> io::Result<Address> {
+    recv_from(fd, &mut [], RecvFlags::PEEK).map(|(_, address)| address)
+}
