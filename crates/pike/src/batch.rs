@@ -1,6 +1,6 @@
 //! What a turn hands to a scheduler: everything that became runnable, at once.
 
-use std::{cell::Cell, collections::VecDeque, fmt, task::Waker};
+use std::{cell::Cell, fmt, task::Waker};
 
 /// The wakers of one turn, first reported first.
 ///
@@ -17,7 +17,8 @@ use std::{cell::Cell, collections::VecDeque, fmt, task::Waker};
 /// }
 /// ```
 pub struct Batch {
-    wakers: VecDeque<Waker>,
+    /// Once it is closed, the last reported first: so the first is taken off the end.
+    wakers: Vec<Waker>,
 }
 
 /// Receives the [`Batch`] of each turn that made something runnable.
@@ -46,8 +47,8 @@ impl<F: Fn(&mut Batch) + Send + Sync + 'static> Dispatch for F {
 }
 
 thread_local! {
-    /// The empty queue of this thread's last batch, kept for its memory.
-    static SPARE: Cell<VecDeque<Waker>> = const { Cell::new(VecDeque::new()) };
+    /// The empty list of this thread's last batch, kept for its memory.
+    static SPARE: Cell<Vec<Waker>> = const { Cell::new(Vec::new()) };
 }
 
 impl Batch {
@@ -57,9 +58,16 @@ impl Batch {
         Self { wakers: SPARE.try_with(Cell::take).unwrap_or_default() }
     }
 
+    /// Where wakers are collected, until it is closed.
     #[inline]
-    pub(crate) fn queue(&mut self) -> &mut VecDeque<Waker> {
+    pub(crate) fn list(&mut self) -> &mut Vec<Waker> {
         &mut self.wakers
+    }
+
+    /// All are collected: the first reported comes out first from now on.
+    #[inline]
+    pub(crate) fn close(&mut self) {
+        self.wakers.reverse();
     }
 }
 
@@ -68,7 +76,7 @@ impl Iterator for Batch {
 
     #[inline]
     fn next(&mut self) -> Option<Waker> {
-        self.wakers.pop_front()
+        self.wakers.pop()
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -81,7 +89,7 @@ impl ExactSizeIterator for Batch {}
 impl Drop for Batch {
     #[inline]
     fn drop(&mut self) {
-        while let Some(waker) = self.wakers.pop_front() {
+        while let Some(waker) = self.wakers.pop() {
             waker.wake();
         }
         let spare = std::mem::take(&mut self.wakers);

@@ -435,6 +435,20 @@ mod tests {
         });
     }
 
+    /// Goal: of two jobs that come while one helper is idle, the second does not wait for the first.
+    #[test]
+    fn an_idle_helper_counts_for_one_job() {
+        let (pool, stuck) = (pool(), Stuck::new());
+        for _ in 0..10 {
+            block_on(pool.run(|| ())).unwrap();
+            thread::sleep(Duration::from_millis(2));
+            let jobs = [0, 1].map(|number| stuck.job(number)).map(|(job, release)| (pool.run(job), release));
+            assert_eq!(stuck.next_begun() + stuck.next_begun(), 1);
+            drop(jobs);
+            eventually("all end", || pool.lock().helpers == 0);
+        }
+    }
+
     /// Goal: never more than four, and the fifth job waits for one of them, not for ever.
     #[test]
     fn a_fifth_job_begins_when_one_of_four_ends() {

@@ -8,7 +8,7 @@ use std::{future::Future, io, sync::atomic::Ordering};
 
 use crate::{
     handle::{
-        op::{Attempt, Op},
+        op::{Attempt, Op, Side},
         registration::Registration,
     },
     notifier::current,
@@ -115,7 +115,7 @@ impl Event {
     ///
     /// No notification is lost: one that woke a wait which was dropped goes to the next.
     pub fn wait(&self) -> impl Future<Output = io::Result<u64>> + Send + '_ {
-        let kind = Kind { bits: READ_BITS, consumes: self.mode != Mode::Latch };
+        let kind = Kind::new(READ_BITS, self.mode != Mode::Latch);
         Op::with_kind(&self.registration, Direction::Read, kind, |_: Seen| self.take())
     }
 
@@ -141,6 +141,6 @@ impl Event {
             Mode::Latch => self.post.count.load(Ordering::Acquire),
             _ => self.post.count.swap(0, Ordering::AcqRel),
         };
-        if count == 0 { Attempt::WouldBlock } else { Attempt::Done(Ok(count)) }
+        if count == 0 { Attempt::Again(Side::Drained) } else { Attempt::Done(Ok(count), Side::Open) }
     }
 }

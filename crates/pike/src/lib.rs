@@ -1,46 +1,77 @@
 //! Async I/O without buying a runtime.
-#![cfg_attr(not(test), warn(unreachable_pub))]
+//!
+//! Sockets, events and timers on the kernel's own interfaces, behind one small API, driven by one object, the
+//! [`Notifier`], under any executor or under the scheduler of the crate `pike-sched`. Plain borrowed buffers are sound
+//! and cancel-safe; dropping a future that receives, accepts or waits loses nothing; nothing is allocated per operation.
+//!
+//! ```
+//! use pike::{Notifier, net::{TcpListener, TcpStream}};
+//!
+//! fn main() -> std::io::Result<()> {
+//!     Notifier::new()?.block_on(async {
+//!         let listener = TcpListener::bind("127.0.0.1:0").await?;
+//!         let client = TcpStream::connect(listener.local_addr()?).await?;
+//!         client.write_all(b"ping").await?;
+//!
+//!         let (server, _peer) = listener.accept().await?;
+//!         let mut buf = [0; 16];
+//!         let n = server.read(&mut buf).await?;
+//!         assert_eq!(&buf[..n], b"ping");
+//!         Ok(())
+//!     })
+//! }
+//! ```
+//!
+//! # Where things are
+//!
+//! - [`Notifier`] waits in the kernel and dispatches what became runnable, a [`Batch`] a turn, to a [`Dispatch`].
+//! - [`Handle`] attaches any descriptor; [`socket`] has every call and option; [`net`] the names of std and tokio.
+//! - [`Event`] wakes a task from any thread or signal handler; [`time`] has timers and deadlines.
+//! - [`budget`] keeps a busy task from starving others. `os` has what only some systems have.
+//!
+//! Under an executor that knows nothing of pike there is nothing to set up: a shared Notifier with a thread of its own
+//! starts at first need.
+//!
+//! # Platforms
+//!
+//! Linux (epoll). A target without a backend does not compile, and says so.
+//!
+//! # Features
+//!
+//! None so far.
 
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-compile_error!(
-    "pike has a backend for Linux (epoll) only so far; PLATFORM.md says what is planned for other targets"
-);
+cfg_if::cfg_if! {
+    if #[cfg(any(target_os = "linux", target_os = "android"))] {
+        mod batch;
+        mod blocking;
+        pub mod budget;
+        mod error;
+        mod event;
+        mod handle;
+        mod interest;
+        pub mod net;
+        mod notifier;
+        pub mod os;
+        mod parker;
+        mod posted;
+        mod registry;
+        mod seat;
+        pub mod socket;
+        mod source;
+        mod sync;
+        mod sys;
+        pub mod time;
+        mod token;
+        mod waiter;
+        mod word;
 
-mod batch;
-mod blocking;
-pub mod budget;
-mod error;
-mod event;
-mod handle;
-mod interest;
-pub mod net;
-mod notifier;
-mod parker;
-mod posted;
-mod registry;
-mod seat;
-pub mod socket;
-mod source;
-mod sync;
-mod sys;
-pub mod time;
-mod token;
-mod waiter;
-mod word;
-
-pub use batch::{Batch, Dispatch};
-pub use error::Closed;
-pub use event::Event;
-pub use handle::Handle;
-pub use interest::{Interest, Ready};
-pub use notifier::{Backend, Builder, ChosenBy, Enter, Notifier, Probe};
-
-pub mod os {
-    //! What only some systems have.
-
-    #[cfg(unix)]
-    pub mod unix {
-        //! Unix.
-        pub use crate::sys::platform::IoSafe;
+        pub use batch::{Batch, Dispatch};
+        pub use error::Closed;
+        pub use event::Event;
+        pub use handle::Handle;
+        pub use interest::{Interest, Ready};
+        pub use notifier::{Backend, Builder, ChosenBy, Enter, Notifier, Probe};
+    } else {
+        compile_error!("pike has no backend for this target: it supports Linux and Android (epoll)");
     }
 }

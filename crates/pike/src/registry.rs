@@ -1,7 +1,7 @@
 //! Where the sources of a Notifier live: slots in chunks that are never moved or freed before the Notifier's memory
 //! is, so that a report may look at a slot at any time and find it retired at worst (I4).
 
-use std::{collections::VecDeque, ptr::NonNull, task::Waker};
+use std::{ptr::NonNull, task::Waker};
 
 use crate::{
     source::Source,
@@ -68,7 +68,7 @@ impl Registry {
 
     /// Ends the use of a slot; who still waited there is taken into `into`.
     #[allow(unsafe_code)]
-    pub(crate) fn retire(&self, token: Token, into: &mut VecDeque<Waker>) {
+    pub(crate) fn retire(&self, token: Token, into: &mut Vec<Waker>) {
         let mut slots = self.slots.lock();
         // SAFETY: chunks live as long as the registry.
         let source = unsafe { slots.at(token.slot()).as_ref() };
@@ -82,7 +82,7 @@ impl Registry {
 
     /// Refuses new sources and closes every one there is.
     #[allow(unsafe_code)]
-    pub(crate) fn close(&self, into: &mut VecDeque<Waker>) {
+    pub(crate) fn close(&self, into: &mut Vec<Waker>) {
         let mut slots = self.slots.lock();
         slots.closed = true;
         for chunk in &slots.chunks {
@@ -96,13 +96,18 @@ impl Registry {
         self.slots.lock().used
     }
 
+    #[cold]
+    fn refresh(&self, view: &mut View) {
+        view.chunks.clone_from(&self.slots.lock().chunks);
+    }
+
     /// The source that `token` was made for, or another one in its slot: the generation tells.
     #[allow(unsafe_code)]
     #[inline]
     pub(crate) fn look_up<'a>(&'a self, view: &mut View, token: Token) -> Option<&'a Source> {
         let (chunk, at) = (token.slot() as usize / CHUNK, token.slot() as usize % CHUNK);
         if chunk >= view.chunks.len() {
-            view.chunks.clone_from(&self.slots.lock().chunks);
+            self.refresh(view);
         }
         // SAFETY: chunks live as long as the registry.
         view.chunks.get(chunk).map(|chunk| unsafe { &chunk.as_ref()[at] })
@@ -151,7 +156,7 @@ mod tests {
     fn a_slot_used_again_refuses_reports_for_its_last_use() {
         let registry = Registry::new();
         let mut view = View::default();
-        let mut woken = VecDeque::new();
+        let mut woken = Vec::new();
         let (_, first) = registry.open(0).unwrap();
         registry.retire(first, &mut woken);
         let (_, second) = registry.open(0).unwrap();
@@ -166,7 +171,7 @@ mod tests {
     #[test]
     fn slots_are_reused_before_a_chunk_is_added() {
         let registry = Registry::new();
-        let mut woken = VecDeque::new();
+        let mut woken = Vec::new();
         let tokens: Vec<_> = (0..1000).map(|_| registry.open(0).unwrap().1).collect();
         assert_eq!(registry.used(), 1000);
         let chunks = registry.slots.lock().chunks.len();
@@ -181,7 +186,7 @@ mod tests {
     fn a_closed_registry_opens_nothing() {
         let registry = Registry::new();
         let (source, _) = registry.open(0).unwrap();
-        registry.close(&mut VecDeque::new());
+        registry.close(&mut Vec::new());
         assert!(registry.open(0).is_none());
         #[allow(unsafe_code)]
         // SAFETY: the registry is alive.

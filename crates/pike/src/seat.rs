@@ -50,7 +50,8 @@ impl<T> Seat<T> {
     pub(crate) fn take(&self) -> Option<Taken<'_, T>> {
         // Acquire: pairs with the Release of the last holder, whose writes to `inner` this one continues.
         let before = self.state.fetch_or(HELD, Ordering::Acquire);
-        (before & HELD == 0).then_some(Taken { seat: self })
+        // Made only if it is taken: a Taken that is dropped leaves the seat.
+        (before & HELD == 0).then(|| Taken { seat: self })
     }
 
     /// Puts a thread in the queue, to be handed the seat when its holder leaves. False if it is free now.

@@ -21,7 +21,7 @@
 //! and the exchange, the generation was right; [`Source::retire`] changes the generation before it adds a tick, so an
 //! exchange that succeeds saw no retirement.
 
-use std::{collections::VecDeque, pin::Pin, task::Waker};
+use std::{pin::Pin, task::Waker};
 
 use crate::{
     sync::{
@@ -53,6 +53,8 @@ const READ_WAIT: u64 = 1 << 8;
 const WRITE_WAIT: u64 = 1 << 9;
 /// A priority condition was reported at some time. Unlike PRIORITY no operation takes it back.
 pub(crate) const URGENT_SEEN: u64 = 1 << 11;
+/// Set in every open source: what an operation waits for that has nothing to wait for.
+pub(crate) const NOW: u64 = 1 << 12;
 /// The Handle was cancelled, or its Notifier is gone: no operation goes on, waiters are woken.
 const CLOSED: u64 = 1 << 10;
 const TICK: u64 = 1 << 16;
@@ -185,12 +187,12 @@ impl Source {
     /// Makes a free slot usable, with nothing known about its readiness but what `bits` say.
     pub(crate) fn open(&self, bits: u64) {
         let tick = self.word.load(Ordering::Relaxed) & !(TICK - 1);
-        self.word.store(tick.wrapping_add(TICK) | bits, Ordering::Release);
+        self.word.store(tick.wrapping_add(TICK) | NOW | bits, Ordering::Release);
     }
 
     /// Ends this use of the slot: refuses every later report for it, wakes who still waits. False if the slot has no
     /// generation left and must not be used again.
-    pub(crate) fn retire(&self, into: &mut VecDeque<Waker>) -> bool {
+    pub(crate) fn retire(&self, into: &mut Vec<Waker>) -> bool {
         let next = self.generation.load(Ordering::Relaxed).wrapping_add(1);
         // Release order: the generation first, then (in `close`) the tick. See the module's docs.
         self.generation.store(next, Ordering::Release);
@@ -207,7 +209,7 @@ impl Source {
 
     /// The kernel said that `bits` hold now, for the use `generation` of this slot.
     #[inline]
-    pub(crate) fn report(&self, generation: u32, bits: u64, into: &mut VecDeque<Waker>) {
+    pub(crate) fn report(&self, generation: u32, bits: u64, into: &mut Vec<Waker>) {
         let mut word = self.word.load(Ordering::Acquire);
         loop {
             if self.generation.load(Ordering::Acquire) != generation {
@@ -219,27 +221,26 @@ impl Source {
                 Err(now) => word = now,
             }
         }
-        let read = bits & (READ_BITS | PRIORITY) != 0 && word & READ_WAIT != 0;
-        let write = bits & WRITE_BITS != 0 && word & WRITE_WAIT != 0;
-        if read || write {
-            self.take(bits, read, write, into);
+        if bits & (READ_BITS | PRIORITY) != 0 && word & READ_WAIT != 0 {
+            self.take(Direction::Read, bits, into);
+        }
+        if bits & WRITE_BITS != 0 && word & WRITE_WAIT != 0 {
+            self.take(Direction::Write, bits, into);
         }
     }
 
-    fn take(&self, bits: u64, read: bool, write: bool, into: &mut VecDeque<Waker>) {
+    #[inline]
+    fn take(&self, direction: Direction, bits: u64, into: &mut Vec<Waker>) {
         let mut waiters = self.waiters.lock();
-        for (wanted, direction) in [(read, Direction::Read), (write, Direction::Write)] {
-            if !wanted {
-                continue;
-            }
-            let side = waiters.side(direction);
-            if side.is_empty() {
-                self.word.fetch_and(!direction.wait_flag(), Ordering::AcqRel);
-                continue;
-            }
-            side.list.take(bits, into);
-            if bits & direction.bits() != 0 {
-                into.extend(side.slot.take());
+        let side = waiters.side(direction);
+        if side.is_empty() {
+            self.word.fetch_and(!direction.wait_flag(), Ordering::AcqRel);
+            return;
+        }
+        side.list.take(bits, into);
+        if bits & direction.bits() != 0 {
+            if let Some(waker) = side.slot.take() {
+                into.push(waker);
             }
         }
     }
@@ -258,7 +259,7 @@ impl Source {
 
     /// Forgets all readiness: what was reported before a connect or a listen says nothing about what comes after.
     pub(crate) fn reset(&self, bits: u64) {
-        let keep = READ_WAIT | WRITE_WAIT | CLOSED;
+        let keep = READ_WAIT | WRITE_WAIT | CLOSED | NOW;
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
             let next = ((word & !(TICK - 1)) | (word & keep) | bits).wrapping_add(TICK);
@@ -270,7 +271,7 @@ impl Source {
     }
 
     /// Refuses every later operation and takes all waiters, who will find the source closed.
-    pub(crate) fn close(&self, into: &mut VecDeque<Waker>) {
+    pub(crate) fn close(&self, into: &mut Vec<Waker>) {
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
             let next = (word | CLOSED).wrapping_add(TICK);
@@ -305,15 +306,9 @@ impl Source {
     /// unless it is idle.
     #[allow(unsafe_code)]
     #[inline]
-    pub(crate) unsafe fn link(
-        &self,
-        direction: Direction,
-        node: Pin<&Node>,
-        kind: Kind,
-        waker: Waker,
-    ) -> Wait {
+    pub(crate) unsafe fn link(&self, direction: Direction, node: Pin<&Node>, waker: Waker) -> Wait {
         let mut waiters = self.waiters.lock();
-        if self.nothing_to_see(direction, kind.bits) {
+        if self.nothing_to_see(direction, node.kind().bits()) {
             // SAFETY: this direction's list and lock; the caller promises the rest.
             unsafe { waiters.side(direction).list.push(node, waker) };
             return Wait::Linked;
@@ -340,35 +335,47 @@ impl Source {
         if renewed.is_ok() { Wait::Linked } else { Wait::Ready }
     }
 
-    /// Takes a node off its list for its owner. A wake that it had been given and did not use goes to the next.
+    /// Ends a node's waiting: takes it off its list if it is in it. A wake that it had been given and leaves behind
+    /// goes to the next.
     ///
     /// # Safety
     ///
     /// As for [`Source::link`].
     #[allow(unsafe_code)]
-    pub(crate) unsafe fn unlink(&self, direction: Direction, node: Pin<&Node>, kind: Kind) {
+    #[inline]
+    pub(crate) unsafe fn unlink(&self, direction: Direction, node: Pin<&Node>) {
         if !node.is_notified() {
-            // SAFETY: this direction's list; the lock is held for the call.
-            let waker = unsafe { self.waiters.lock().side(direction).list.remove(node) };
-            drop(waker); // I6: after the unlock
+            // SAFETY: passed on to the caller.
+            unsafe { self.remove(direction, node) };
         }
         if node.is_notified() {
             node.reset();
-            self.pass(direction, kind);
+            self.pass(direction, node.kind());
         }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Source::link`].
+    #[allow(unsafe_code)]
+    #[cold]
+    unsafe fn remove(&self, direction: Direction, node: Pin<&Node>) {
+        // SAFETY: this direction's list; the lock is held for the call.
+        let waker = unsafe { self.waiters.lock().side(direction).list.remove(node) };
+        drop(waker); // I6: after the unlock
     }
 
     /// The wake that a waiter owned and leaves behind goes to the next that consumes, if there is still something.
     #[inline]
     pub(crate) fn pass(&self, direction: Direction, kind: Kind) {
-        if kind.consumes && self.seen().any(kind.bits | CLOSED) {
-            self.pass_slowly(direction, kind.bits);
+        if kind.consumes() && self.seen().any(kind.bits() | CLOSED) {
+            self.pass_slowly(direction, kind.bits());
         }
     }
 
     #[cold]
     fn pass_slowly(&self, direction: Direction, bits: u64) {
-        let mut taken = VecDeque::new();
+        let mut taken = Vec::new();
         self.waiters.lock().side(direction).list.take_next(bits, &mut taken);
         taken.into_iter().for_each(Waker::wake);
     }

@@ -15,7 +15,7 @@
 //! - The order in the list: first those that are all woken, in any order, then the consuming ones, first in first
 //!   out. So a wake walks the first group and stops at the first of the second.
 
-use std::{collections::VecDeque, marker::PhantomPinned, pin::Pin, ptr, task::Waker};
+use std::{marker::PhantomPinned, pin::Pin, ptr, task::Waker};
 
 use crate::sync::{
     UnsafeCell,
@@ -32,17 +32,35 @@ const NOTIFIED: u8 = 2;
 /// What a waiter waits for, and whether it takes what it was woken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Kind {
-    /// The bits of [`crate::source::Readiness`] of which any one wakes it.
-    pub(crate) bits: u64,
-    /// True for an operation that consumes (one is woken, and passes the wake on), false for one that only looks
-    /// (all are woken).
-    pub(crate) consumes: bool,
+    bits: u16,
+    consumes: bool,
+}
+
+impl Kind {
+    /// `bits` of [`crate::source`], any one of which wakes it. An operation that `consumes` is woken alone and passes
+    /// the wake on; those that only look are all woken.
+    #[inline]
+    pub(crate) const fn new(bits: u64, consumes: bool) -> Self {
+        debug_assert!(bits <= u16::MAX as u64);
+        Self { bits: bits as u16, consumes }
+    }
+
+    #[inline]
+    pub(crate) const fn bits(self) -> u64 {
+        self.bits as u64
+    }
+
+    #[inline]
+    pub(crate) const fn consumes(self) -> bool {
+        self.consumes
+    }
 }
 
 /// One waiter, inside a suspended future.
 #[derive(Debug)]
 pub(crate) struct Node {
     state: AtomicU8,
+    kind: Kind,
     inner: UnsafeCell<Inner>,
     /// Other nodes point at this one, so it must not move.
     _pinned: PhantomPinned,
@@ -53,7 +71,6 @@ struct Inner {
     previous: *const Node,
     next: *const Node,
     waker: Option<Waker>,
-    kind: Kind,
 }
 
 // SAFETY: `inner` is reached only as the module's docs say, under the list's lock or by the owner alone.
@@ -67,9 +84,15 @@ impl Node {
     pub(crate) fn new(kind: Kind) -> Self {
         Self {
             state: AtomicU8::new(IDLE),
-            inner: UnsafeCell::new(Inner { previous: ptr::null(), next: ptr::null(), waker: None, kind }),
+            kind,
+            inner: UnsafeCell::new(Inner { previous: ptr::null(), next: ptr::null(), waker: None }),
             _pinned: PhantomPinned,
         }
+    }
+
+    #[inline]
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// True from a take until the owner calls [`Node::reset`] or pushes it again. Pairs with the store in `take`.
@@ -89,6 +112,14 @@ impl Node {
     pub(crate) fn reset(&self) {
         debug_assert!(self.is_notified());
         self.state.store(IDLE, Ordering::Relaxed);
+    }
+}
+
+/// So that loom takes the end of a node for the access that it is.
+#[cfg(all(test, loom))]
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.inner.with_mut(|_| ());
     }
 }
 
@@ -126,20 +157,15 @@ impl List {
         debug_assert_ne!(node.state.load(Ordering::Relaxed), LINKED);
         node.state.store(LINKED, Ordering::Relaxed);
         let at: *const Node = node;
-        node.inner.with_mut(|inner| {
-            // SAFETY: not linked until now, and the lock is held: nobody else reaches `inner`.
-            let inner = unsafe { &mut *inner };
-            inner.waker = Some(waker);
-            if inner.kind.consumes {
-                (inner.previous, inner.next) = (self.tail, ptr::null());
-            } else {
-                (inner.previous, inner.next) = (ptr::null(), self.head);
-            }
-            // SAFETY: the neighbours are linked nodes of this list.
-            unsafe { self.join(inner.previous, at) };
-            // SAFETY: as above.
-            unsafe { self.join(at, inner.next) };
-        });
+        // SAFETY: not linked until now, and the lock is held: nobody else reaches `inner`.
+        node.inner.with_mut(|inner| unsafe { (*inner).waker = Some(waker) });
+        let (previous, next) =
+            if node.kind.consumes { (self.tail, ptr::null()) } else { (ptr::null(), self.head) };
+        // Outside of the access above, since it reaches into the node itself.
+        // SAFETY: the node is alive, and its neighbours are linked nodes of this list.
+        unsafe { self.join(previous, at) };
+        // SAFETY: as above.
+        unsafe { self.join(at, next) };
     }
 
     /// Takes a linked node off the list, for its owner, and returns its waker, to be dropped after the unlock (I6).
@@ -184,39 +210,41 @@ impl List {
 
     /// Takes every waiter that only looks, and the first that consumes, of those that wait for any of `bits`.
     #[inline]
-    pub(crate) fn take(&mut self, bits: u64, into: &mut VecDeque<Waker>) {
+    pub(crate) fn take(&mut self, bits: u64, into: &mut Vec<Waker>) {
         self.take_while(into, |kind| match kind {
-            kind if kind.bits & bits == 0 => Step::Skip,
+            kind if kind.bits() & bits == 0 => Step::Skip,
             kind if kind.consumes => Step::TakeAndStop,
             _ => Step::Take,
         });
     }
 
     /// Takes the first waiter that consumes one of `bits`: the wake passed on.
-    pub(crate) fn take_next(&mut self, bits: u64, into: &mut VecDeque<Waker>) {
-        self.take_while(into, |kind| match kind.consumes && kind.bits & bits != 0 {
+    pub(crate) fn take_next(&mut self, bits: u64, into: &mut Vec<Waker>) {
+        self.take_while(into, |kind| match kind.consumes && kind.bits() & bits != 0 {
             true => Step::TakeAndStop,
             false => Step::Skip,
         });
     }
 
     /// Takes all: the end of the source.
-    pub(crate) fn take_all(&mut self, into: &mut VecDeque<Waker>) {
+    pub(crate) fn take_all(&mut self, into: &mut Vec<Waker>) {
         self.take_while(into, |_| Step::Take);
     }
 
     #[inline]
-    fn take_while(&mut self, into: &mut VecDeque<Waker>, step: impl Fn(Kind) -> Step) {
+    fn take_while(&mut self, into: &mut Vec<Waker>, step: impl Fn(Kind) -> Step) {
         let mut at = self.head;
         while !at.is_null() {
             // SAFETY: a linked node lives until it is unlinked, and the lock is held.
             let node = unsafe { &*at };
             // SAFETY: as above; linked nodes' `inner` belongs to the lock.
-            let (next, kind) = node.inner.with_mut(|inner| unsafe { ((*inner).next, (*inner).kind) });
-            let step = step(kind);
+            let next = node.inner.with_mut(|inner| unsafe { (*inner).next });
+            let step = step(node.kind);
             if step != Step::Skip {
                 // SAFETY: linked in this list.
-                into.extend(unsafe { self.unlink(node) });
+                if let Some(waker) = unsafe { self.unlink(node) } {
+                    into.push(waker);
+                }
                 // The last touch: the owner may free the node from here on. Pairs with `is_notified`.
                 node.state.store(NOTIFIED, Ordering::Release);
             }

@@ -14,7 +14,7 @@ pub(crate) mod registration;
 pub(crate) mod waiting;
 
 use self::{
-    op::{Attempt, Op},
+    op::{Attempt, Op, Side},
     ready::UntilReady,
     registration::Registration,
 };
@@ -177,7 +177,7 @@ impl<T: IoSafe> Handle<T> {
         let direction = direction(interest);
         let attempt = move |_: Seen| Attempt::from(attempt(&self.io));
         if interest.is_priority() && !interest.is_readable() {
-            let kind = Kind { bits: source::PRIORITY | source::TRY_READ, consumes: true };
+            let kind = Kind::new(source::PRIORITY | source::TRY_READ, true);
             return Op::with_kind(&self.registration, direction, kind, attempt);
         }
         Op::new(&self.registration, direction, attempt)
@@ -207,16 +207,13 @@ impl<T: IoSafe> Handle<T> {
         if !seen.any(direction.bits()) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        match attempt(seen) {
-            Attempt::Done(result) => result,
-            Attempt::Drained(result) => {
-                source.clear(seen, direction.bits());
-                result
-            }
-            Attempt::WouldBlock => {
-                source.clear(seen, direction.bits());
-                Err(io::ErrorKind::WouldBlock.into())
-            }
+        let attempt = attempt(seen);
+        if attempt.side() == Side::Drained {
+            source.clear(seen, direction.bits());
+        }
+        match attempt {
+            Attempt::Done(result, _) => result,
+            Attempt::Again(_) => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 

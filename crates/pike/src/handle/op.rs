@@ -32,7 +32,7 @@ impl<'a, F> Op<'a, F> {
     /// An operation that consumes what it waits for: waiters of its kind are woken one at a time.
     #[inline]
     pub(crate) fn new(registration: &'a Registration, direction: Direction, attempt: F) -> Self {
-        let kind = Kind { bits: direction.bits(), consumes: true };
+        let kind = Kind::new(direction.bits(), true);
         Self { waiting: Waiting::new(registration, direction, kind), attempt }
     }
 
@@ -47,22 +47,45 @@ impl<'a, F> Op<'a, F> {
     }
 }
 
-/// What an attempt made of the readiness it saw.
+/// What came of one attempt.
 pub(crate) enum Attempt<R> {
-    /// Done, and the side may have more.
-    Done(io::Result<R>),
-    /// Done, and the side is drained.
-    Drained(io::Result<R>),
-    /// Nothing was there.
-    WouldBlock,
+    /// The operation is done.
+    Done(io::Result<R>, Side),
+    /// It is not: nothing was there, or only a part was done.
+    Again(Side),
+}
+
+/// What an attempt found out about the side it worked on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// There may be more.
+    Open,
+    /// There was no more.
+    Drained,
 }
 
 impl<R> From<io::Result<R>> for Attempt<R> {
     #[inline]
     fn from(result: io::Result<R>) -> Self {
         match result {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Self::WouldBlock,
-            result => Self::Done(result),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Self::Again(Side::Drained),
+            result => Self::Done(result, Side::Open),
+        }
+    }
+}
+
+impl<R> Attempt<R> {
+    #[inline]
+    pub(crate) fn side(&self) -> Side {
+        let (Self::Done(_, side) | Self::Again(side)) = self;
+        *side
+    }
+
+    #[inline]
+    pub(crate) fn map<U>(self, f: impl FnOnce(R) -> U) -> Attempt<U> {
+        match self {
+            Self::Done(result, side) => Attempt::Done(result.map(f), side),
+            Self::Again(side) => Attempt::Again(side),
         }
     }
 }
@@ -93,19 +116,15 @@ where
                 if !budget::take(cx) {
                     return Poll::Pending;
                 }
-                let result = match (this.attempt)(seen) {
-                    Attempt::WouldBlock => {
-                        source.clear(seen, bits);
-                        continue;
-                    }
-                    Attempt::Drained(result) => {
-                        source.clear(seen, bits);
-                        result
-                    }
-                    Attempt::Done(result) => result,
-                };
-                waiting.finish();
-                return Poll::Ready(result);
+                let attempt = (this.attempt)(seen);
+                if attempt.side() == Side::Drained {
+                    source.clear(seen, bits);
+                }
+                if let Attempt::Done(result, _) = attempt {
+                    waiting.finish();
+                    return Poll::Ready(result);
+                }
+                continue;
             }
             if waiting.poll(cx).is_pending() {
                 budget::give_back();

@@ -33,7 +33,7 @@ pin_project! {
 impl<'a> UntilReady<'a> {
     pub(crate) fn new(registration: &'a Registration, interest: Interest) -> Self {
         let (read, write) = interest.bits();
-        let waiting = |direction, bits| Waiting::new(registration, direction, Kind { bits, consumes: false });
+        let waiting = |direction, bits| Waiting::new(registration, direction, Kind::new(bits, false));
         Self { read: waiting(Direction::Read, read), write: waiting(Direction::Write, write), registration }
     }
 }

@@ -78,7 +78,7 @@ impl Registration {
             return;
         }
         let mut batch = Batch::new();
-        self.source().close(batch.queue());
+        self.source().close(batch.list());
         drop(batch); // wakes all
     }
 

@@ -20,7 +20,6 @@ pin_project! {
     pub(crate) struct Waiting<'a> {
         registration: &'a Registration,
         direction: Direction,
-        kind: Kind,
         #[pin]
         node: Node,
     }
@@ -35,7 +34,7 @@ pin_project! {
 #[allow(unsafe_code)]
 impl<'a> Waiting<'a> {
     pub(crate) fn new(registration: &'a Registration, direction: Direction, kind: Kind) -> Self {
-        Self { registration, direction, kind, node: Node::new(kind) }
+        Self { registration, direction, node: Node::new(kind) }
     }
 
     #[inline]
@@ -45,7 +44,7 @@ impl<'a> Waiting<'a> {
 
     #[inline]
     pub(crate) fn bits(&self) -> u64 {
-        self.kind.bits
+        self.node.kind().bits()
     }
 
     /// Ready if there may be something now: the caller looks again. Pending once the waiter is linked.
@@ -55,7 +54,7 @@ impl<'a> Waiting<'a> {
         let source = this.registration.source();
         let waited = if this.node.is_idle() || this.node.is_notified() {
             // SAFETY: this node waits on this source and direction only, and `finish` unlinks it before it is dropped.
-            unsafe { source.link(*this.direction, this.node, *this.kind, cx.waker().clone()) }
+            unsafe { source.link(*this.direction, this.node, cx.waker().clone()) }
         } else {
             // SAFETY: as above.
             unsafe { source.relink(*this.direction, this.node, cx.waker()) }
@@ -77,6 +76,6 @@ impl<'a> Waiting<'a> {
             return; // nobody in this process will look at that list again (I14)
         }
         // SAFETY: pushed by `poll` on this source and direction, if at all.
-        unsafe { this.registration.source().unlink(*this.direction, this.node, *this.kind) };
+        unsafe { this.registration.source().unlink(*this.direction, this.node) };
     }
 }

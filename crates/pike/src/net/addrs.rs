@@ -145,6 +145,8 @@ impl<T: ToSocketAddrs + ?Sized> Sealed for &T {
 }
 
 #[cfg(test)]
+// References are taken too, and tested.
+#[allow(clippy::needless_borrows_for_generic_args)]
 mod tests {
     use super::*;
 

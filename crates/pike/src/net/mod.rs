@@ -4,7 +4,6 @@
 //! of a known kind: `socket()` gives it out, for options and for calls that the type does not have.
 
 mod addrs;
-mod exact;
 mod resolve;
 mod split;
 mod tcp_listener;

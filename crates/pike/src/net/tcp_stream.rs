@@ -11,8 +11,7 @@ use std::{
 };
 
 use super::{
-    OwnedReadHalf, OwnedWriteHalf, ReadHalf, ToSocketAddrs, WriteHalf, exact, of_socket, poll_ready, resolve,
-    split,
+    OwnedReadHalf, OwnedWriteHalf, ReadHalf, ToSocketAddrs, WriteHalf, of_socket, poll_ready, resolve, split,
 };
 use crate::{
     notifier::{core::Core, current},
@@ -141,8 +140,11 @@ impl TcpStream {
     /// # Cancel safety
     ///
     /// Not safe: what was read until it is dropped is in `buf`, and how much is not known.
-    pub async fn read_exact(&self, buf: &mut [u8]) -> io::Result<usize> {
-        exact::read(&self.socket, buf).await
+    pub fn read_exact<'a>(
+        &'a self,
+        buf: &'a mut [u8],
+    ) -> impl Future<Output = io::Result<usize>> + Send + use<'a> {
+        self.socket.read_exact(buf)
     }
 
     /// Reads, and lends the bytes to `f` at once: a reader that is done with them there needs no buffer.
@@ -214,7 +216,7 @@ impl TcpStream {
     /// Not safe: dropped before it is ready, it has written a part of unknown length.
     #[inline]
     pub fn write_all<'a>(&'a self, buf: &'a [u8]) -> impl Future<Output = io::Result<()>> + Send + use<'a> {
-        exact::write(&self.socket, buf)
+        self.socket.write_all(buf)
     }
 
     /// As [`read`](Self::read), if that does not have to wait.

@@ -1,7 +1,6 @@
 //! What the values of a Notifier, its sources and its timers share: the state behind all of them.
 
 use std::{
-    collections::VecDeque,
     fmt, io,
     ptr::NonNull,
     sync::{
@@ -148,7 +147,7 @@ impl Core {
 
     /// Ends a source's use, and wakes who still waits there: they find it closed.
     pub(crate) fn retire(&self, token: Token) {
-        let mut left = VecDeque::new();
+        let mut left = Vec::new();
         self.registry.retire(token, &mut left);
         left.into_iter().for_each(Waker::wake);
     }
@@ -169,8 +168,8 @@ impl Core {
             return;
         }
         let mut batch = Batch::new();
-        self.registry.close(batch.queue());
-        self.timers.close(batch.queue());
+        self.registry.close(batch.list());
+        self.timers.close(batch.list());
         // Who is in a turn comes out of it, and finds the Notifier closed.
         self.notify();
         drop(batch); // wakes all

@@ -58,6 +58,7 @@ impl Core {
         let waited = seat.with(|on_seat| self.wait(on_seat, timeout, parker, &mut batch));
         drop(seat);
         budget::reset();
+        batch.close();
         match waited {
             Ok(()) => Ok(batch),
             // What was collected before the failure is woken all the same, by the batch's drop.
@@ -96,11 +97,11 @@ impl Core {
         self.posted.drain(|post| {
             if post.count.load(std::sync::atomic::Ordering::Acquire) > 0 {
                 if let Some(source) = self.registry.look_up(&mut on_seat.view, post.token) {
-                    source.report(post.token.generation(), READABLE, batch.queue());
+                    source.report(post.token.generation(), READABLE, batch.list());
                 }
             }
         });
-        self.timers.expire(batch.queue());
+        self.timers.expire(batch.list());
         waited.map(drop)
     }
 
@@ -156,7 +157,7 @@ impl Core {
         let OnSeat { wait, view } = on_seat;
         self.driver.wait(wait, timeout, |Report { token, bits }| {
             if let Some(source) = self.registry.look_up(view, token) {
-                source.report(token.generation(), bits, batch.queue());
+                source.report(token.generation(), bits, batch.list());
             }
         })
     }

@@ -92,7 +92,7 @@ impl Socket {
                 Ok((owned, address)) => {
                     // What a listener lingers, its connections inherit.
                     let descriptor = Descriptor::new(owned, self.descriptor().lingers());
-                    Attempt::Done(Ok(Accepted { descriptor, address, is_tcp: self.is_tcp }))
+                    Ok(Accepted { descriptor, address, is_tcp: self.is_tcp }).into()
                 }
                 Err(error) if platform::is_of_one_connection(&error) => continue,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

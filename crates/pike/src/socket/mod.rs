@@ -26,7 +26,7 @@ pub use self::{
 };
 use crate::{
     Handle, Notifier,
-    handle::op::Attempt,
+    handle::op::{Attempt, Side},
     notifier::{core::Core, current},
     source::{Direction, Seen},
     sys::platform,
@@ -242,10 +242,11 @@ impl Socket {
     #[inline]
     fn judge(&self, seen: Seen, asked: usize, result: io::Result<usize>) -> Attempt<usize> {
         match result {
-            Ok(count) if self.is_tcp && count < asked && count > 0 && seen.short_means_drained() => {
-                Attempt::Drained(Ok(count))
+            Ok(count) => {
+                let short = self.is_tcp && count < asked && count > 0 && seen.short_means_drained();
+                Attempt::Done(Ok(count), if short { Side::Drained } else { Side::Open })
             }
-            result => result.into(),
+            error => error.into(),
         }
     }
 

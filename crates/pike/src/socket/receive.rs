@@ -9,7 +9,7 @@ use std::{
 
 use super::{Address, RecvFlags, Socket, hot};
 use crate::{
-    handle::op::{Attempt, Op},
+    handle::op::{Attempt, Op, Side},
     source::{self, Direction, Seen},
     sys::platform,
     waiter::Kind,
@@ -30,7 +30,28 @@ impl Socket {
     /// Nothing is lost.
     #[inline]
     pub fn read<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = io::Result<usize>> + Send + use<'a> {
-        self.receiving(move |seen| self.attempt_read(seen, buf))
+        self.receiving_into(buf.len(), move |seen| self.attempt_read(seen, buf))
+    }
+
+    /// Receives until `buf` is full, and returns its length.
+    pub(crate) fn read_exact<'a>(
+        &'a self,
+        buf: &'a mut [u8],
+    ) -> impl Future<Output = io::Result<usize>> + Send + use<'a> {
+        let mut done = 0;
+        self.receiving_into(buf.len(), move |seen| {
+            if done == buf.len() {
+                return Ok(done).into();
+            }
+            match self.attempt_read(seen, &mut buf[done..]) {
+                Attempt::Done(Ok(0), _) => Err(io::ErrorKind::UnexpectedEof.into()).into(),
+                Attempt::Done(Ok(count), side) => {
+                    done += count;
+                    if done == buf.len() { Attempt::Done(Ok(done), side) } else { Attempt::Again(side) }
+                }
+                other => other,
+            }
+        })
     }
 
     /// Receives into `buf` with flags. Otherwise as [`read`](Self::read).
@@ -47,7 +68,7 @@ impl Socket {
     ) -> impl Future<Output = io::Result<usize>> + Send + use<'a> {
         let urgent = flags.contains(RecvFlags::OUT_OF_BAND);
         let bits = if urgent { source::PRIORITY | source::READ_CLOSED } else { Direction::Read.bits() };
-        let kind = Kind { bits, consumes: true };
+        let kind = Kind::new(bits, true);
         Op::with_kind(self.handle.registration(), Direction::Read, kind, move |seen| {
             if urgent {
                 return self.attempt_urgent(seen, buf, flags);
@@ -206,6 +227,17 @@ impl Socket {
         })
     }
 
+    /// On a TCP stream there is nothing to wait for if there is no room for it.
+    #[inline]
+    fn receiving_into<R, F>(&self, room: usize, attempt: F) -> Op<'_, F>
+    where
+        F: FnMut(Seen) -> Attempt<R>,
+    {
+        let bits = if room == 0 && self.is_tcp { source::NOW } else { Direction::Read.bits() };
+        let kind = Kind::new(bits, true);
+        Op::with_kind(self.handle.registration(), Direction::Read, kind, attempt)
+    }
+
     #[inline]
     fn receiving<R, F>(&self, attempt: F) -> Op<'_, F>
     where
@@ -217,7 +249,7 @@ impl Socket {
     #[inline]
     fn attempt_read(&self, seen: Seen, buf: &mut [u8]) -> Attempt<usize> {
         if self.is_tcp && buf.is_empty() {
-            return Attempt::Done(Ok(0)); // the system would wait for data that has no room
+            return Ok(0).into(); // the system would wait for data that has no room
         }
         self.judge(seen, buf.len(), platform::recv(self.descriptor().as_fd(), buf, RecvFlags::NONE))
     }
@@ -234,7 +266,7 @@ impl Socket {
     fn attempt_urgent(&self, seen: Seen, buf: &mut [u8], flags: RecvFlags) -> Attempt<usize> {
         match platform::recv(self.descriptor().as_fd(), buf, flags) {
             Err(error) if error.kind() == io::ErrorKind::InvalidInput && !seen.any(source::READ_CLOSED) => {
-                Attempt::WouldBlock
+                Attempt::Again(Side::Drained)
             }
             result => result.into(),
         }
@@ -243,7 +275,7 @@ impl Socket {
     fn attempt_read_vectored(&self, seen: Seen, bufs: &mut [IoSliceMut<'_>]) -> Attempt<usize> {
         let len = bufs.iter().map(|buf| buf.len()).sum();
         if self.is_tcp && len == 0 {
-            return Attempt::Done(Ok(0));
+            return Ok(0).into();
         }
         self.judge(seen, len, platform::recv_vectored(self.descriptor().as_fd(), bufs))
     }
@@ -253,15 +285,10 @@ impl Socket {
         hot::with(|buffer| {
             let len = buffer.len();
             let received = platform::recv(self.descriptor().as_fd(), buffer, RecvFlags::NONE);
-            let lend = |count| match f.take() {
+            self.judge(seen, len, received).map(|count| match f.take() {
                 Some(f) => f(&buffer[..count]),
                 None => unreachable!("polled after it was done"),
-            };
-            match self.judge(seen, len, received) {
-                Attempt::Done(result) => Attempt::Done(result.map(lend)),
-                Attempt::Drained(result) => Attempt::Drained(result.map(lend)),
-                Attempt::WouldBlock => Attempt::WouldBlock,
-            }
+            })
         })
     }
 }

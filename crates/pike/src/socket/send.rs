@@ -10,8 +10,9 @@ use std::{
 use super::{Address, SendFlags, Socket};
 use crate::{
     handle::op::{Attempt, Op},
-    source::{Direction, Seen},
+    source::{self, Direction, Seen},
     sys::platform,
+    waiter::Kind,
 };
 
 impl Socket {
@@ -28,6 +29,29 @@ impl Socket {
     #[inline]
     pub fn write<'a>(&'a self, buf: &'a [u8]) -> impl Future<Output = io::Result<usize>> + Send + use<'a> {
         self.send(buf, SendFlags::NONE)
+    }
+
+    /// Sends all of `buf`.
+    #[inline]
+    pub(crate) fn write_all<'a>(
+        &'a self,
+        mut buf: &'a [u8],
+    ) -> impl Future<Output = io::Result<()>> + Send + use<'a> {
+        let bits = if buf.is_empty() { source::NOW } else { Direction::Write.bits() };
+        let kind = Kind::new(bits, true);
+        Op::with_kind(self.handle.registration(), Direction::Write, kind, move |seen| {
+            if buf.is_empty() {
+                return Ok(()).into();
+            }
+            match self.attempt_send(seen, buf, SendFlags::NONE) {
+                Attempt::Done(Ok(0), _) => Err(io::ErrorKind::WriteZero.into()).into(),
+                Attempt::Done(Ok(count), side) if count < buf.len() => {
+                    buf = &buf[count..];
+                    Attempt::Again(side)
+                }
+                other => other.map(drop),
+            }
+        })
     }
 
     /// Sends from `buf` with flags. Otherwise as [`write`](Self::write).

@@ -1,19 +1,47 @@
-//! The only code that talks to an operating system.
+//! The only code that talks to an operating system, and the choice of a backend.
 //!
 //! # What a backend must supply
 //!
-//! (see ARCHITECTURE.md for how this list was proved) TODO-CONTRACT
+//! A backend is two types: a *driver*, which every thread uses at once, and a *wait*, the scratch of whoever has the
+//! seat. It knows tokens and descriptors, and nothing of waiters or tasks. It was tried with throwaway echoes on
+//! epoll, io_uring and completion ports; ARCHITECTURE.md has what they taught.
+//!
+//! 1. **new** makes both, or fails with the system's error and leaves nothing behind. It does not decide whether it is
+//!    the right backend.
+//! 2. **attach(descriptor, token)**, from any thread at any time, while another waits too. Once a Handle, for both
+//!    directions and priority. What cannot be waited for fails here, with the code that epoll has for it: where the
+//!    kernel would only tell later, the backend finds out (I10). A completion backend may start nothing yet.
+//! 3. **arm(token, direction)**, called once a waiter was linked on a side that is not ready. Edge-triggered readiness
+//!    backends need none and have none. Others start the one readiness request of that side unless one is in flight; it
+//!    may serve both sides, and stays when waiters leave. It answers *pending*, or *ready* with bits and no report to
+//!    follow. A request that ends by itself is reported as ready, so that waiters try, and arm again. An arm that fails
+//!    lets waiters try once; if they still would block, they get its error.
+//! 4. **detach(descriptor, token)**, from any thread; never blocks. No new report is made for the token, but those
+//!    already taken may still be applied: the generation rejects them (I4). It is *done*, and the caller may close the
+//!    descriptor; or *pending*, while requests that name it are cancelled, and ends with exactly one report of that:
+//!    until then descriptor and slot stay (I12).
+//! 5. **wait(wait, timeout, report)**, by the holder of the seat only. It hands over all that the kernel has, bounded,
+//!    one [`Report`] after the other, wakes nobody itself, and returns for a report, a notify, a signal or the timeout
+//!    and nothing else; `None` waits for ever. Never early by rounding, finer than a millisecond where the kernel can.
+//!    READ, WRITE and PRIORITY mean "try"; closed and error bits are hints that a backend may leave out.
+//! 6. **notify**, from any thread and from a signal handler: the wait that is in the kernel, or else the next one,
+//!    returns. Several count as one. The layer above leaves it out when nobody waits.
+//! 7. **submit(block)** and **cancel(block)**, for the completion face, from any thread. A submit *finished* at once
+//!    with a result, and nothing follows; or it is *in flight*, whatever went wrong after (I9), and has exactly one
+//!    final completion. A cancel may lose the race, but is never lost itself: not to a full queue, and not by coming
+//!    before the submit. A ring's queues belong to the seat: others mail, and notify.
+//! 8. **shutdown(wait, limit)** cancels all, reaps until nothing is in flight or the limit has passed, and says what is
+//!    left. On a readiness backend nothing is.
+//!
+//! Items 3, 7 and 8 have no code yet: epoll does not need them, and they come with the backends that do.
 
 use std::{io, time::Duration};
 
 use crate::{notifier::Backend, token::Token};
 
-#[cfg(unix)]
 pub(crate) mod unix;
-#[cfg(unix)]
 pub(crate) use unix as platform;
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
 mod epoll;
 
 pub(crate) use platform::Raw;
@@ -29,14 +57,12 @@ pub(crate) struct Report {
 /// The backend of one Notifier: the half that every thread may use.
 #[derive(Debug)]
 pub(crate) enum Driver {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
     Epoll(epoll::Driver),
 }
 
 /// The half that only the holder of the seat uses.
 #[derive(Debug)]
 pub(crate) enum Wait {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
     Epoll(epoll::Wait),
 }
 
@@ -44,7 +70,6 @@ impl Driver {
     /// Makes the backend that was asked for. [`io::ErrorKind::Unsupported`] if this build has none of that name.
     pub(crate) fn new(backend: Backend) -> io::Result<(Self, Wait)> {
         match backend {
-            #[cfg(any(target_os = "linux", target_os = "android"))]
             Backend::Epoll => {
                 epoll::Driver::new().map(|(driver, wait)| (Self::Epoll(driver), Wait::Epoll(wait)))
             }
@@ -57,21 +82,18 @@ impl Driver {
 
     pub(crate) fn backend(&self) -> Backend {
         match self {
-            #[cfg(any(target_os = "linux", target_os = "android"))]
             Self::Epoll(_) => Backend::Epoll,
         }
     }
 
     pub(crate) fn attach(&self, descriptor: Raw, token: Token) -> io::Result<()> {
         match self {
-            #[cfg(any(target_os = "linux", target_os = "android"))]
             Self::Epoll(driver) => driver.attach(descriptor, token),
         }
     }
 
     pub(crate) fn detach(&self, descriptor: Raw) -> io::Result<()> {
         match self {
-            #[cfg(any(target_os = "linux", target_os = "android"))]
             Self::Epoll(driver) => driver.detach(descriptor),
         }
     }
@@ -79,7 +101,6 @@ impl Driver {
     /// Async-signal-safe.
     pub(crate) fn notify(&self) {
         match self {
-            #[cfg(any(target_os = "linux", target_os = "android"))]
             Self::Epoll(driver) => driver.notify(),
         }
     }
@@ -92,7 +113,6 @@ impl Driver {
         report: impl FnMut(Report),
     ) -> io::Result<usize> {
         match (self, wait) {
-            #[cfg(any(target_os = "linux", target_os = "android"))]
             (Self::Epoll(driver), Wait::Epoll(wait)) => driver.wait(wait, timeout, report),
         }
     }
@@ -101,7 +121,6 @@ impl Driver {
     #[inline]
     pub(crate) fn capacity(&self) -> usize {
         match self {
-            #[cfg(any(target_os = "linux", target_os = "android"))]
             Self::Epoll(_) => epoll::Driver::CAPACITY,
         }
     }

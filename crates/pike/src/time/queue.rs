@@ -14,7 +14,7 @@
 //! Every method is called with the lock held that guards the queue. A node in the queue belongs to that lock, but for
 //! `state`, whose store of FIRED is the last touch of a taken node: its owner may free it from there on.
 
-use std::{collections::VecDeque, marker::PhantomPinned, pin::Pin, ptr, task::Waker, time::Instant};
+use std::{marker::PhantomPinned, pin::Pin, ptr, task::Waker, time::Instant};
 
 use crate::sync::{
     UnsafeCell,
@@ -185,20 +185,20 @@ impl Queue {
     }
 
     /// Takes out every timer whose time has come at `now`.
-    pub(crate) fn expire(&mut self, now: Instant, into: &mut VecDeque<Waker>) {
+    pub(crate) fn expire(&mut self, now: Instant, into: &mut Vec<Waker>) {
         while self.earliest().is_some_and(|at| at <= now) {
             self.take_root(FIRED, into);
         }
     }
 
     /// Takes out all: the Notifier is gone.
-    pub(crate) fn expel(&mut self, into: &mut VecDeque<Waker>) {
+    pub(crate) fn expel(&mut self, into: &mut Vec<Waker>) {
         while !self.root.is_null() {
             self.take_root(EXPELLED, into);
         }
     }
 
-    fn take_root(&mut self, state: u8, into: &mut VecDeque<Waker>) {
+    fn take_root(&mut self, state: u8, into: &mut Vec<Waker>) {
         // SAFETY: the root is queued.
         let root = unsafe { &*self.root };
         // SAFETY: as above.

@@ -1,6 +1,6 @@
 //! The timers of one Notifier: the deadline queue behind its lock.
 
-use std::{collections::VecDeque, pin::Pin, task::Waker, time::Instant};
+use std::{pin::Pin, task::Waker, time::Instant};
 
 use super::queue::{Queue, Timer};
 use crate::sync::Mutex;
@@ -79,14 +79,14 @@ impl Timers {
 
     /// Takes out what is due. Reads the clock only if there is any timer.
     #[inline]
-    pub(crate) fn expire(&self, into: &mut VecDeque<Waker>) {
+    pub(crate) fn expire(&self, into: &mut Vec<Waker>) {
         let mut inner = self.inner.lock();
         if inner.queue.earliest().is_some() {
             inner.queue.expire(Instant::now(), into);
         }
     }
 
-    pub(crate) fn close(&self, into: &mut VecDeque<Waker>) {
+    pub(crate) fn close(&self, into: &mut Vec<Waker>) {
         let mut inner = self.inner.lock();
         inner.closed = true;
         inner.queue.expel(into);
