@@ -47,6 +47,7 @@ cfg_if::cfg_if! {
         pub mod budget;
         mod error;
         mod event;
+        mod front;
         mod handle;
         mod interest;
         pub mod net;

@@ -7,10 +7,18 @@
 //!  +------------------------------------+-------------------+
 //! ```
 //!
-//! How no wake is lost. A report makes one read-modify-write of the word: it sets readiness and adds a tick. A waiter
-//! that is about to sleep takes the lock, sees that its WAIT flag is set (setting it if need be), and only then looks
-//! at the readiness once more:
-//! - if the report saw no WAIT flag, its write came before the flag's, so that look sees the readiness;
+//! Who waits is in the *front*, if that is free and it is a plain operation, and in the *list* otherwise. The front
+//! costs no lock, and is all that a socket with a reader and a writer needs. While anybody is in the list, or in the
+//! slot of the poll traits, the MORE flag is set and nobody goes to the front, so the order is kept.
+//!
+//! How no wake is lost. A report makes one read-modify-write of the word: it sets readiness, adds a tick, and takes the
+//! WAIT flag. A waiter puts itself in the front, and then sets WAIT in a read-modify-write that shows it the readiness:
+//! - if the report came first, the waiter sees the readiness, takes itself back, and tries again;
+//! - if the waiter came first, the report sees WAIT, and then the node in the front.
+//!
+//! The same for the list, with MORE, which stays set: a waiter takes the lock, sees that MORE is set (setting it if need
+//! be), and only then looks at the readiness once more:
+//! - if the report saw no MORE, its write came before the flag's, so that look sees the readiness;
 //! - if it saw the flag, it takes the lock: before the waiter, whose look then sees the readiness, or after it, and
 //!   then it finds the node.
 //!
@@ -24,11 +32,12 @@
 use std::{pin::Pin, task::Waker};
 
 use crate::{
+    front::Front,
     sync::{
         Mutex,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
-    waiter::{Kind, List, Node},
+    waiter::{Kind, List, Node, State},
 };
 
 /// Reading may go on.
@@ -47,10 +56,15 @@ pub(crate) const ERROR: u64 = 1 << 5;
 pub(crate) const TRY_READ: u64 = 1 << 6;
 /// As [`TRY_READ`], for writing.
 pub(crate) const TRY_WRITE: u64 = 1 << 7;
-/// Somebody may wait on the reading side. Set by waiters, cleared by a wake that finds nobody; both under the lock.
+/// Somebody went to the front of the reading side since the last report for it.
 const READ_WAIT: u64 = 1 << 8;
 /// As [`READ_WAIT`], for writing.
 const WRITE_WAIT: u64 = 1 << 9;
+/// Somebody may be in the list or slot of the reading side. Set by waiters, cleared by a report that finds nobody; both
+/// under the lock.
+const READ_MORE: u64 = 1 << 13;
+/// As [`READ_MORE`], for writing.
+const WRITE_MORE: u64 = 1 << 14;
 /// A priority condition was reported at some time. Unlike PRIORITY no operation takes it back.
 pub(crate) const URGENT_SEEN: u64 = 1 << 11;
 /// Set in every open source: what an operation waits for that has nothing to wait for.
@@ -90,6 +104,14 @@ impl Direction {
             Self::Write => WRITE_WAIT,
         }
     }
+
+    #[inline]
+    const fn more_flag(self) -> u64 {
+        match self {
+            Self::Read => READ_MORE,
+            Self::Write => WRITE_MORE,
+        }
+    }
 }
 
 /// The word of a source as it was at one moment.
@@ -127,6 +149,7 @@ pub(crate) struct Source {
     generation: AtomicU32,
     /// The next free slot, while this one is free. Guarded by the registry's lock.
     pub(crate) next_free: AtomicU32,
+    front: [Front; 2],
     waiters: Mutex<Waiters>,
 }
 
@@ -136,7 +159,7 @@ struct Waiters {
     write: Side,
 }
 
-/// Those who wait on one direction: any number of nodes, and the reserved slot of the poll traits.
+/// Those who wait on one direction behind the front: any number of nodes, and the reserved slot of the poll traits.
 #[derive(Debug)]
 struct Side {
     list: List,
@@ -175,6 +198,7 @@ impl Source {
             word: AtomicU64::new(CLOSED),
             generation: AtomicU32::new(0),
             next_free: AtomicU32::new(u32::MAX),
+            front: [Front::new(), Front::new()],
             waiters: Mutex::new(Waiters { read: side(), write: side() }),
         }
     }
@@ -211,37 +235,63 @@ impl Source {
     #[inline]
     pub(crate) fn report(&self, generation: u32, bits: u64, into: &mut Vec<Waker>) {
         let mut word = self.word.load(Ordering::Acquire);
-        loop {
+        let waiting = loop {
             if self.generation.load(Ordering::Acquire) != generation {
                 return;
             }
-            let next = (word | bits).wrapping_add(TICK);
+            let mut waits = 0;
+            if bits & READ_BITS != 0 {
+                waits |= READ_WAIT;
+            }
+            if bits & WRITE_BITS != 0 {
+                waits |= WRITE_WAIT;
+            }
+            let next = ((word | bits) & !waits).wrapping_add(TICK);
             match self.word.compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => break,
+                Ok(_) => break word & (waits | READ_MORE | WRITE_MORE),
                 Err(now) => word = now,
             }
+        };
+        if waiting != 0 {
+            self.wake(waiting, bits, into);
         }
-        if bits & (READ_BITS | PRIORITY) != 0 && word & READ_WAIT != 0 {
-            self.take(Direction::Read, bits, into);
+    }
+
+    /// Wakes whom a report of `bits` concerns, of those whose flags are in `waiting`.
+    #[inline]
+    fn wake(&self, waiting: u64, bits: u64, into: &mut Vec<Waker>) {
+        for direction in [Direction::Read, Direction::Write] {
+            let before = into.len();
+            if waiting & direction.wait_flag() != 0 {
+                if let Some(waker) = self.front(direction).take() {
+                    into.push(waker);
+                }
+            }
+            if waiting & direction.more_flag() != 0 && bits & (direction.bits() | PRIORITY) != 0 {
+                self.wake_more(direction, bits, into.len() > before, into);
+            }
         }
-        if bits & WRITE_BITS != 0 && word & WRITE_WAIT != 0 {
-            self.take(Direction::Write, bits, into);
+    }
+
+    /// Wakes whom a report of `bits` concerns in the list and the slot. `served`: one that consumes was woken already.
+    #[cold]
+    fn wake_more(&self, direction: Direction, bits: u64, served: bool, into: &mut Vec<Waker>) {
+        let mut waiters = self.waiters.lock();
+        let side = waiters.side(direction);
+        side.list.take(bits, served, into);
+        if bits & direction.bits() != 0 {
+            into.extend(side.slot.take());
+        }
+        if side.is_empty() {
+            self.word.fetch_and(!direction.more_flag(), Ordering::AcqRel);
         }
     }
 
     #[inline]
-    fn take(&self, direction: Direction, bits: u64, into: &mut Vec<Waker>) {
-        let mut waiters = self.waiters.lock();
-        let side = waiters.side(direction);
-        if side.is_empty() {
-            self.word.fetch_and(!direction.wait_flag(), Ordering::AcqRel);
-            return;
-        }
-        side.list.take(bits, into);
-        if bits & direction.bits() != 0 {
-            if let Some(waker) = side.slot.take() {
-                into.push(waker);
-            }
+    fn front(&self, direction: Direction) -> &Front {
+        match direction {
+            Direction::Read => &self.front[0],
+            Direction::Write => &self.front[1],
         }
     }
 
@@ -259,7 +309,7 @@ impl Source {
 
     /// Forgets all readiness: what was reported before a connect or a listen says nothing about what comes after.
     pub(crate) fn reset(&self, bits: u64) {
-        let keep = READ_WAIT | WRITE_WAIT | CLOSED | NOW;
+        let keep = READ_WAIT | WRITE_WAIT | READ_MORE | WRITE_MORE | CLOSED | NOW;
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
             let next = ((word & !(TICK - 1)) | (word & keep) | bits).wrapping_add(TICK);
@@ -282,6 +332,7 @@ impl Source {
         }
         let mut waiters = self.waiters.lock();
         for direction in [Direction::Read, Direction::Write] {
+            into.extend(self.front(direction).take());
             let side = waiters.side(direction);
             side.list.take_all(into);
             into.extend(side.slot.take());
@@ -289,16 +340,15 @@ impl Source {
     }
 
     /// With the lock held: makes sure that reports will take the lock too, then looks whether waiting makes sense.
-    #[inline]
     fn nothing_to_see(&self, direction: Direction, bits: u64) -> bool {
         let mut word = self.word.load(Ordering::Acquire);
-        if word & direction.wait_flag() == 0 {
-            word = self.word.fetch_or(direction.wait_flag(), Ordering::AcqRel);
+        if word & direction.more_flag() == 0 {
+            word = self.word.fetch_or(direction.more_flag(), Ordering::AcqRel);
         }
         word & (bits | CLOSED) == 0
     }
 
-    /// Links a node that is not linked, unless there is something to see.
+    /// Makes a node wait that does not, unless there is something to see.
     ///
     /// # Safety
     ///
@@ -306,7 +356,33 @@ impl Source {
     /// unless it is idle.
     #[allow(unsafe_code)]
     #[inline]
-    pub(crate) unsafe fn link(&self, direction: Direction, node: Pin<&Node>, waker: Waker) -> Wait {
+    pub(crate) unsafe fn link(&self, direction: Direction, node: Pin<&Node>, mut waker: Waker) -> Wait {
+        let plain = node.kind() == Kind::new(direction.bits(), true);
+        if plain && self.word.load(Ordering::Relaxed) & direction.more_flag() == 0 {
+            // SAFETY: passed on to the caller.
+            match unsafe { self.front(direction).put(node, waker) } {
+                // AcqRel: ordered against the exchange of a report (see the module's docs).
+                Ok(()) => match self.word.fetch_or(direction.wait_flag(), Ordering::AcqRel) {
+                    word if word & (direction.bits() | CLOSED) == 0 => return Wait::Linked,
+                    _ => {
+                        // SAFETY: put there just now.
+                        drop(unsafe { self.front(direction).take_back(node) });
+                        return Wait::Ready;
+                    }
+                },
+                Err(returned) => waker = returned,
+            }
+        }
+        // SAFETY: passed on to the caller.
+        unsafe { self.link_in_list(direction, node, waker) }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Source::link`].
+    #[allow(unsafe_code)]
+    #[cold]
+    unsafe fn link_in_list(&self, direction: Direction, node: Pin<&Node>, waker: Waker) -> Wait {
         let mut waiters = self.waiters.lock();
         if self.nothing_to_see(direction, node.kind().bits()) {
             // SAFETY: this direction's list and lock; the caller promises the rest.
@@ -318,13 +394,27 @@ impl Source {
         Wait::Ready
     }
 
-    /// Lets a linked node wake another task from now on. `Ready` if it has been taken off the list meanwhile.
+    /// Lets a node that waits wake another task from now on. `Ready` if it has been woken meanwhile, or there is
+    /// something to see.
     ///
     /// # Safety
     ///
     /// As for [`Source::link`].
     #[allow(unsafe_code)]
     pub(crate) unsafe fn relink(&self, direction: Direction, node: Pin<&Node>, waker: &Waker) -> Wait {
+        if node.state() == State::Front {
+            // SAFETY: it was put there.
+            return match unsafe { self.front(direction).take_back(node) } {
+                None => Wait::Ready,
+                // SAFETY: passed on to the caller; the node is idle again.
+                Some(held) if held.will_wake(waker) => unsafe { self.link(direction, node, held) },
+                Some(held) => {
+                    drop(held);
+                    // SAFETY: as above.
+                    unsafe { self.link(direction, node, waker.clone()) }
+                }
+            };
+        }
         // SAFETY: pushed on this direction's list if on any, as the caller promises; the lock is held for the call.
         if unsafe { self.waiters.lock().side(direction).list.would_wake(node, waker) } {
             return Wait::Linked;
@@ -335,8 +425,7 @@ impl Source {
         if renewed.is_ok() { Wait::Linked } else { Wait::Ready }
     }
 
-    /// Ends a node's waiting: takes it off its list if it is in it. A wake that it had been given and leaves behind
-    /// goes to the next.
+    /// Ends a node's waiting. A wake that it had been given and leaves behind goes to the next.
     ///
     /// # Safety
     ///
@@ -344,11 +433,11 @@ impl Source {
     #[allow(unsafe_code)]
     #[inline]
     pub(crate) unsafe fn unlink(&self, direction: Direction, node: Pin<&Node>) {
-        if !node.is_notified() {
+        if node.state() != State::Notified {
             // SAFETY: passed on to the caller.
             unsafe { self.remove(direction, node) };
         }
-        if node.is_notified() {
+        if node.state() == State::Notified {
             node.reset();
             self.pass(direction, node.kind());
         }
@@ -360,8 +449,12 @@ impl Source {
     #[allow(unsafe_code)]
     #[cold]
     unsafe fn remove(&self, direction: Direction, node: Pin<&Node>) {
-        // SAFETY: this direction's list; the lock is held for the call.
-        let waker = unsafe { self.waiters.lock().side(direction).list.remove(node) };
+        let waker = match node.state() {
+            // SAFETY: it was put there.
+            State::Front => unsafe { self.front(direction).take_back(node) },
+            // SAFETY: this direction's list, if any; the lock is held for the call.
+            _ => unsafe { self.waiters.lock().side(direction).list.remove(node) },
+        };
         drop(waker); // I6: after the unlock
     }
 
@@ -375,9 +468,16 @@ impl Source {
 
     #[cold]
     fn pass_slowly(&self, direction: Direction, bits: u64) {
-        let mut taken = Vec::new();
-        self.waiters.lock().side(direction).list.take_next(bits, &mut taken);
-        taken.into_iter().for_each(Waker::wake);
+        // Who is in the front came before all in the list.
+        let in_front = if bits & direction.bits() != 0 { self.front(direction).take() } else { None };
+        let next = in_front.or_else(|| {
+            let mut taken = Vec::new();
+            self.waiters.lock().side(direction).list.take_next(bits, &mut taken);
+            taken.pop()
+        });
+        if let Some(waker) = next {
+            waker.wake();
+        }
     }
 
     /// The poll traits' way to wait: one reserved slot a direction, in which the last waker wins.

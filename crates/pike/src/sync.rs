@@ -16,11 +16,24 @@ pub(crate) mod atomic {
     pub(crate) use std::sync::atomic::*;
 }
 
+pub(crate) mod hint {
+    /// One round of a wait for another thread that needs only a few instructions more, unless it was preempted.
+    #[cold]
+    pub(crate) fn spin(spins: &mut u32) {
+        *spins += 1;
+        if cfg!(loom) || *spins > 64 {
+            super::thread::yield_now();
+        } else {
+            std::hint::spin_loop();
+        }
+    }
+}
+
 pub(crate) mod thread {
     #[cfg(loom)]
-    pub(crate) use loom::thread::{Thread, current, park};
+    pub(crate) use loom::thread::{Thread, current, park, yield_now};
     #[cfg(not(loom))]
-    pub(crate) use std::thread::{Thread, current, park};
+    pub(crate) use std::thread::{Thread, current, park, yield_now};
 }
 
 pub(crate) type MutexGuard<'a, T> = imp::MutexGuard<'a, T>;

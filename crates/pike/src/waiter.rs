@@ -2,20 +2,26 @@
 //! nothing (lithdew/pike's idea; tokio's `ScheduledIo` shows the same in Rust).
 //!
 //! ```text
-//!              push (owner, lock)           take (waker side, lock)
-//!   IDLE ------------------------> LINKED --------------------------> NOTIFIED
-//!    ^                               |                                   |
-//!    +------ remove (owner, lock) ---+        (owner, no lock) ----------+--> IDLE, or LINKED again
+//!              push (owner, lock)            take (waker side, lock)
+//!   IDLE ------------------------> LINKED ---------------------------> NOTIFIED
+//!    ^ ^                             |                                 ^  |
+//!    | +---- remove (owner, lock) ---+                                 |  |
+//!    |                                                                 |  |
+//!    +--- put (owner), take_back (owner) --> FRONT -- take (swap) -----+  |
+//!    +--------------------------- (owner, no lock) -----------------------+
 //! ```
 //!
+//! FRONT is the place before the list, for the one waiter that most sources have: see `front.rs`.
+//!
 //! Who may touch what, when:
-//! - `state` is written under the lock, but for the owner's step out of NOTIFIED. Taking a node off the list stores
-//!   NOTIFIED *last*: from that store on the owner may free the node without any lock.
-//! - `inner` is touched only under the lock while LINKED, and only by the owner otherwise.
+//! - Taking a node stores NOTIFIED *last*: from that store on the owner may free the node without any lock. All other
+//!   stores to `state` are the owner's, or made under the list's lock.
+//! - `inner` is filled while the node is LINKED or FRONT, and empty otherwise. It is touched under the lock while
+//!   LINKED, by whoever takes it out of the front while FRONT, and by the owner otherwise.
 //! - The order in the list: first those that are all woken, in any order, then the consuming ones, first in first
 //!   out. So a wake walks the first group and stops at the first of the second.
 
-use std::{marker::PhantomPinned, pin::Pin, ptr, task::Waker};
+use std::{marker::PhantomPinned, mem::MaybeUninit, pin::Pin, ptr, task::Waker};
 
 use crate::sync::{
     UnsafeCell,
@@ -26,8 +32,10 @@ use crate::sync::{
 const IDLE: u8 = 0;
 /// In a list: only the holder of the list's lock may change that.
 const LINKED: u8 = 1;
-/// Taken off the list and woken: the owner has the wake, and must use it or pass it on.
-const NOTIFIED: u8 = 2;
+/// In the front.
+const FRONT: u8 = 2;
+/// Taken and woken: the owner has the wake, and must use it or pass it on.
+const NOTIFIED: u8 = 3;
 
 /// What a waiter waits for, and whether it takes what it was woken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,31 +69,42 @@ impl Kind {
 pub(crate) struct Node {
     state: AtomicU8,
     kind: Kind,
-    inner: UnsafeCell<Inner>,
-    /// Other nodes point at this one, so it must not move.
+    inner: UnsafeCell<MaybeUninit<Inner>>,
+    /// Others point at this one, so it must not move.
     _pinned: PhantomPinned,
 }
 
 #[derive(Debug)]
 struct Inner {
+    /// The neighbours in the list; meaningless in the front.
     previous: *const Node,
     next: *const Node,
-    waker: Option<Waker>,
+    waker: Waker,
 }
 
-// SAFETY: `inner` is reached only as the module's docs say, under the list's lock or by the owner alone.
+/// Where a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Idle,
+    Linked,
+    Front,
+    Notified,
+}
+
+// SAFETY: `inner` is reached only as the module's docs say: by one thread at a time.
 #[allow(unsafe_code)]
 unsafe impl Send for Node {}
-// SAFETY: as for Send: a shared Node gives no access to `inner` but through a list and its lock.
+// SAFETY: as for Send: a shared Node gives no access to `inner` but through a list and its lock, or through a front.
 #[allow(unsafe_code)]
 unsafe impl Sync for Node {}
 
 impl Node {
+    #[inline]
     pub(crate) fn new(kind: Kind) -> Self {
         Self {
             state: AtomicU8::new(IDLE),
             kind,
-            inner: UnsafeCell::new(Inner { previous: ptr::null(), next: ptr::null(), waker: None }),
+            inner: UnsafeCell::new(MaybeUninit::uninit()),
             _pinned: PhantomPinned,
         }
     }
@@ -95,23 +114,87 @@ impl Node {
         self.kind
     }
 
-    /// True from a take until the owner calls [`Node::reset`] or pushes it again. Pairs with the store in `take`.
+    /// Acquire: pairs with the store in [`Node::notify`].
     #[inline]
-    pub(crate) fn is_notified(&self) -> bool {
-        self.state.load(Ordering::Acquire) == NOTIFIED
-    }
-
-    /// Whether the node is off every list, so that its owner may drop it without the lock.
-    #[inline]
-    pub(crate) fn is_idle(&self) -> bool {
-        self.state.load(Ordering::Acquire) == IDLE
+    pub(crate) fn state(&self) -> State {
+        match self.state.load(Ordering::Acquire) {
+            IDLE => State::Idle,
+            LINKED => State::Linked,
+            FRONT => State::Front,
+            _ => State::Notified,
+        }
     }
 
     /// The owner gives up the wake it had.
     #[inline]
     pub(crate) fn reset(&self) {
-        debug_assert!(self.is_notified());
+        debug_assert_eq!(self.state(), State::Notified);
         self.state.store(IDLE, Ordering::Relaxed);
+    }
+
+    /// Fills an empty node for the front.
+    ///
+    /// # Safety
+    ///
+    /// The caller owns the node, and it is idle or notified.
+    #[allow(unsafe_code)]
+    #[inline]
+    pub(crate) unsafe fn fill(&self, waker: Waker) {
+        let inner = Inner { previous: ptr::null(), next: ptr::null(), waker };
+        // SAFETY: empty, and the caller's.
+        self.inner.with_mut(|at| unsafe { (*at).write(inner) });
+        self.state.store(FRONT, Ordering::Relaxed);
+    }
+
+    /// Empties a node that was taken out of the front by its owner.
+    ///
+    /// # Safety
+    ///
+    /// It was filled, and the caller took it out of the front.
+    #[allow(unsafe_code)]
+    #[inline]
+    pub(crate) unsafe fn empty(&self) -> Waker {
+        // SAFETY: passed on to the caller.
+        let waker = unsafe { self.take_waker() };
+        self.state.store(IDLE, Ordering::Relaxed);
+        waker
+    }
+
+    /// Empties a node that was taken out of the front for its waker. The node may be gone when this returns.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Node::empty`].
+    #[allow(unsafe_code)]
+    #[inline]
+    pub(crate) unsafe fn notify(&self) -> Waker {
+        // SAFETY: passed on to the caller.
+        let waker = unsafe { self.take_waker() };
+        // The last touch: the owner may free the node from here on. Pairs with `state`.
+        self.state.store(NOTIFIED, Ordering::Release);
+        waker
+    }
+
+    /// # Safety
+    ///
+    /// The node is filled, and the caller's or under the lock; it counts as empty from here on.
+    #[allow(unsafe_code)]
+    #[inline]
+    unsafe fn take_waker(&self) -> Waker {
+        // SAFETY: filled, and read once.
+        self.inner.with_mut(|inner| unsafe { ptr::read(&raw const (*(*inner).as_ptr()).waker) })
+    }
+
+    /// Runs `f` on what is inside.
+    ///
+    /// # Safety
+    ///
+    /// The node is filled, and the caller's or under the lock.
+    #[allow(unsafe_code)]
+    #[inline]
+    unsafe fn with<R>(&self, f: impl FnOnce(&mut Inner) -> R) -> R {
+        // SAFETY: filled, and reached by one thread at a time.
+        self.inner.with_mut(|inner| f(unsafe { (*inner).assume_init_mut() }))
     }
 }
 
@@ -140,32 +223,30 @@ impl List {
         Self { head: ptr::null(), tail: ptr::null() }
     }
 
-    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.head.is_null()
     }
 
-    /// Links `node`, which is in no list.
+    /// Links `node`, which is idle or notified.
     ///
     /// # Safety
     ///
     /// The caller owns the node, keeps calling with the same list's lock held, and removes it before it is dropped
     /// unless a take has notified it.
-    #[inline]
     pub(crate) unsafe fn push(&mut self, node: Pin<&Node>, waker: Waker) {
         let node = Pin::get_ref(node);
-        debug_assert_ne!(node.state.load(Ordering::Relaxed), LINKED);
+        debug_assert!(matches!(node.state(), State::Idle | State::Notified));
+        let (previous, next) = match node.kind.consumes {
+            true => (self.tail, ptr::null()),
+            false => (ptr::null(), self.head),
+        };
+        // SAFETY: empty, and the caller's.
+        node.inner.with_mut(|at| unsafe { (*at).write(Inner { previous, next, waker }) });
         node.state.store(LINKED, Ordering::Relaxed);
-        let at: *const Node = node;
-        // SAFETY: not linked until now, and the lock is held: nobody else reaches `inner`.
-        node.inner.with_mut(|inner| unsafe { (*inner).waker = Some(waker) });
-        let (previous, next) =
-            if node.kind.consumes { (self.tail, ptr::null()) } else { (ptr::null(), self.head) };
-        // Outside of the access above, since it reaches into the node itself.
-        // SAFETY: the node is alive, and its neighbours are linked nodes of this list.
-        unsafe { self.join(previous, at) };
+        // SAFETY: the node is filled, and its neighbours are linked nodes of this list.
+        unsafe { self.join(previous, node) };
         // SAFETY: as above.
-        unsafe { self.join(at, next) };
+        unsafe { self.join(node, next) };
     }
 
     /// Takes a linked node off the list, for its owner, and returns its waker, to be dropped after the unlock (I6).
@@ -181,7 +262,7 @@ impl List {
         // SAFETY: it is linked in this list, by the caller's promise.
         let waker = unsafe { self.unlink(Pin::get_ref(node)) };
         node.state.store(IDLE, Ordering::Relaxed);
-        waker
+        Some(waker)
     }
 
     /// Swaps the waker of a linked node; gives back the one to drop after the unlock. `Err` if it is not linked.
@@ -189,12 +270,12 @@ impl List {
     /// # Safety
     ///
     /// As for [`List::remove`].
-    pub(crate) unsafe fn renew(&mut self, node: Pin<&Node>, waker: Waker) -> Result<Option<Waker>, Waker> {
+    pub(crate) unsafe fn renew(&mut self, node: Pin<&Node>, waker: Waker) -> Result<Waker, Waker> {
         if node.state.load(Ordering::Relaxed) != LINKED {
             return Err(waker);
         }
         // SAFETY: linked in this list, whose lock the caller holds.
-        Ok(node.inner.with_mut(|inner| unsafe { (*inner).waker.replace(waker) }))
+        Ok(unsafe { node.with(|inner| std::mem::replace(&mut inner.waker, waker)) })
     }
 
     /// Whether a linked node would wake the same task.
@@ -205,13 +286,14 @@ impl List {
     pub(crate) unsafe fn would_wake(&mut self, node: Pin<&Node>, waker: &Waker) -> bool {
         node.state.load(Ordering::Relaxed) == LINKED
             // SAFETY: linked in this list, whose lock the caller holds.
-            && node.inner.with_mut(|inner| unsafe { (*inner).waker.as_ref().is_some_and(|w| w.will_wake(waker)) })
+            && unsafe { node.with(|inner| inner.waker.will_wake(waker)) }
     }
 
-    /// Takes every waiter that only looks, and the first that consumes, of those that wait for any of `bits`.
-    #[inline]
-    pub(crate) fn take(&mut self, bits: u64, into: &mut Vec<Waker>) {
+    /// Takes every waiter that only looks, of those that wait for any of `bits`; and, unless one was `served` already,
+    /// the first that consumes.
+    pub(crate) fn take(&mut self, bits: u64, served: bool, into: &mut Vec<Waker>) {
         self.take_while(into, |kind| match kind {
+            kind if kind.consumes && served => Step::Stop,
             kind if kind.bits() & bits == 0 => Step::Skip,
             kind if kind.consumes => Step::TakeAndStop,
             _ => Step::Take,
@@ -231,24 +313,21 @@ impl List {
         self.take_while(into, |_| Step::Take);
     }
 
-    #[inline]
     fn take_while(&mut self, into: &mut Vec<Waker>, step: impl Fn(Kind) -> Step) {
         let mut at = self.head;
         while !at.is_null() {
             // SAFETY: a linked node lives until it is unlinked, and the lock is held.
             let node = unsafe { &*at };
-            // SAFETY: as above; linked nodes' `inner` belongs to the lock.
-            let next = node.inner.with_mut(|inner| unsafe { (*inner).next });
+            // SAFETY: linked, and the lock is held.
+            let next = unsafe { node.with(|inner| inner.next) };
             let step = step(node.kind);
-            if step != Step::Skip {
+            if matches!(step, Step::Take | Step::TakeAndStop) {
                 // SAFETY: linked in this list.
-                if let Some(waker) = unsafe { self.unlink(node) } {
-                    into.push(waker);
-                }
-                // The last touch: the owner may free the node from here on. Pairs with `is_notified`.
+                into.push(unsafe { self.unlink(node) });
+                // The last touch: the owner may free the node from here on. Pairs with `Node::state`.
                 node.state.store(NOTIFIED, Ordering::Release);
             }
-            if step == Step::TakeAndStop {
+            if matches!(step, Step::Stop | Step::TakeAndStop) {
                 return;
             }
             at = next;
@@ -258,39 +337,39 @@ impl List {
     /// # Safety
     ///
     /// `node` is linked in this list.
-    #[inline]
-    unsafe fn unlink(&mut self, node: &Node) -> Option<Waker> {
+    unsafe fn unlink(&mut self, node: &Node) -> Waker {
         // SAFETY: linked, and the lock is held.
-        let (previous, next, waker) =
-            node.inner.with_mut(|inner| unsafe { ((*inner).previous, (*inner).next, (*inner).waker.take()) });
+        let (previous, next) = unsafe { node.with(|inner| (inner.previous, inner.next)) };
         // SAFETY: both are linked nodes of this list, or null.
         unsafe { self.join(previous, next) };
-        waker
+        // SAFETY: filled, and the lock is held.
+        unsafe { node.take_waker() }
     }
 
     /// Makes `next` follow `previous`; null stands for the list's own ends.
     ///
     /// # Safety
     ///
-    /// Both are null or nodes of this list.
-    #[inline]
+    /// Both are null or filled nodes of this list.
     unsafe fn join(&mut self, previous: *const Node, next: *const Node) {
-        match previous.is_null() {
-            true => self.head = next,
-            // SAFETY: a node of this list, whose lock is held.
-            false => unsafe { &*previous }.inner.with_mut(|inner| unsafe { (*inner).next = next }),
+        // SAFETY: null, or a node of this list.
+        match unsafe { previous.as_ref() } {
+            None => self.head = next,
+            // SAFETY: linked, and the lock is held.
+            Some(node) => unsafe { node.with(|inner| inner.next = next) },
         }
-        match next.is_null() {
-            true => self.tail = previous,
+        // SAFETY: as above.
+        match unsafe { next.as_ref() } {
+            None => self.tail = previous,
             // SAFETY: as above.
-            false => unsafe { &*next }.inner.with_mut(|inner| unsafe { (*inner).previous = previous }),
+            Some(node) => unsafe { node.with(|inner| inner.previous = previous) },
         }
     }
 }
 
-#[derive(PartialEq, Eq)]
 enum Step {
     Skip,
     Take,
+    Stop,
     TakeAndStop,
 }

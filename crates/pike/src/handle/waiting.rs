@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 use super::registration::Registration;
 use crate::{
     source::{Direction, Wait},
-    waiter::{Kind, Node},
+    waiter::{Kind, Node, State},
 };
 
 pin_project! {
@@ -52,12 +52,13 @@ impl<'a> Waiting<'a> {
     pub(crate) fn poll(self: Pin<&Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project_ref();
         let source = this.registration.source();
-        let waited = if this.node.is_idle() || this.node.is_notified() {
+        let waited = match this.node.state() {
             // SAFETY: this node waits on this source and direction only, and `finish` unlinks it before it is dropped.
-            unsafe { source.link(*this.direction, this.node, cx.waker().clone()) }
-        } else {
+            State::Idle | State::Notified => unsafe {
+                source.link(*this.direction, this.node, cx.waker().clone())
+            },
             // SAFETY: as above.
-            unsafe { source.relink(*this.direction, this.node, cx.waker()) }
+            State::Front | State::Linked => unsafe { source.relink(*this.direction, this.node, cx.waker()) },
         };
         match waited {
             Wait::Linked => Poll::Pending,
@@ -68,7 +69,7 @@ impl<'a> Waiting<'a> {
     /// Ends the waiting, for whatever reason: leaves the list, or passes on a wake that may still serve another.
     #[inline]
     pub(crate) fn finish(self: Pin<&Self>) {
-        if self.node.is_idle() {
+        if self.node.state() == State::Idle {
             return;
         }
         let this = self.project_ref();
