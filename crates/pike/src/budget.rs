@@ -29,16 +29,10 @@ pub fn reset() {
     LEFT.set(INLINE_MAX);
 }
 
-/// Takes one from the budget. False if it was used up: the task was woken, and the caller returns `Pending`.
+/// False if the budget is used up: the task was woken, and the caller returns `Pending`.
 #[inline]
-pub(crate) fn take(cx: &mut Context<'_>) -> bool {
-    match LEFT.get() {
-        0 => give_way(cx),
-        left => {
-            LEFT.set(left - 1);
-            true
-        }
-    }
+pub(crate) fn check(cx: &mut Context<'_>) -> bool {
+    LEFT.get() != 0 || give_way(cx)
 }
 
 #[cold]
@@ -48,8 +42,8 @@ fn give_way(cx: &mut Context<'_>) -> bool {
     false
 }
 
-/// Gives one back: the operation did not succeed but waits.
+/// One inline success. After a `check`, so there is one left.
 #[inline]
-pub(crate) fn give_back() {
-    LEFT.set((LEFT.get() + 1).min(INLINE_MAX));
+pub(crate) fn spend() {
+    LEFT.set(LEFT.get().wrapping_sub(1));
 }

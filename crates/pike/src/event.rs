@@ -10,6 +10,7 @@ use crate::{
     handle::{
         op::{Attempt, Op, Side},
         registration::Registration,
+        waiting::Special,
     },
     notifier::current,
     posted::Post,
@@ -116,7 +117,8 @@ impl Event {
     /// No notification is lost: one that woke a wait which was dropped goes to the next.
     pub fn wait(&self) -> impl Future<Output = io::Result<u64>> + Send + '_ {
         let kind = Kind::new(READ_BITS, self.mode != Mode::Latch);
-        Op::with_kind(&self.registration, Direction::Read, kind, |_: Seen| self.take())
+        let aim = Special { direction: Direction::Read, kind };
+        Op::new(&self.registration, aim, |_: Seen| self.take())
     }
 
     /// Waits until a turn of the Notifier has come by: notifies itself, and waits for that.

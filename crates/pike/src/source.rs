@@ -56,10 +56,12 @@ pub(crate) const ERROR: u64 = 1 << 5;
 pub(crate) const TRY_READ: u64 = 1 << 6;
 /// As [`TRY_READ`], for writing.
 pub(crate) const TRY_WRITE: u64 = 1 << 7;
+/// From READABLE and WRITABLE to the flags of who waits for them.
+const WAIT_SHIFT: u32 = 8;
 /// Somebody went to the front of the reading side since the last report for it.
-const READ_WAIT: u64 = 1 << 8;
+const READ_WAIT: u64 = READABLE << WAIT_SHIFT;
 /// As [`READ_WAIT`], for writing.
-const WRITE_WAIT: u64 = 1 << 9;
+const WRITE_WAIT: u64 = WRITABLE << WAIT_SHIFT;
 /// Somebody may be in the list or slot of the reading side. Set by waiters, cleared by a report that finds nobody; both
 /// under the lock.
 const READ_MORE: u64 = 1 << 13;
@@ -70,7 +72,7 @@ pub(crate) const URGENT_SEEN: u64 = 1 << 11;
 /// Set in every open source: what an operation waits for that has nothing to wait for.
 pub(crate) const NOW: u64 = 1 << 12;
 /// The Handle was cancelled, or its Notifier is gone: no operation goes on, waiters are woken.
-const CLOSED: u64 = 1 << 10;
+pub(crate) const CLOSED: u64 = 1 << 10;
 const TICK: u64 = 1 << 16;
 
 /// What counts as ready for somebody who looks at the reading side.
@@ -232,19 +234,14 @@ impl Source {
     }
 
     /// The kernel said that `bits` hold now, for the use `generation` of this slot.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn report(&self, generation: u32, bits: u64, into: &mut Vec<Waker>) {
+        // Backends report a closed side as ready too, so these two bits say whose turn it is.
+        let waits = (bits & (READABLE | WRITABLE)) << WAIT_SHIFT;
         let mut word = self.word.load(Ordering::Acquire);
         let waiting = loop {
             if self.generation.load(Ordering::Acquire) != generation {
                 return;
-            }
-            let mut waits = 0;
-            if bits & READ_BITS != 0 {
-                waits |= READ_WAIT;
-            }
-            if bits & WRITE_BITS != 0 {
-                waits |= WRITE_WAIT;
             }
             let next = ((word | bits) & !waits).wrapping_add(TICK);
             match self.word.compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Acquire) {
@@ -260,16 +257,21 @@ impl Source {
     /// Wakes whom a report of `bits` concerns, of those whose flags are in `waiting`.
     #[inline]
     fn wake(&self, waiting: u64, bits: u64, into: &mut Vec<Waker>) {
-        for direction in [Direction::Read, Direction::Write] {
-            let before = into.len();
-            if waiting & direction.wait_flag() != 0 {
-                if let Some(waker) = self.front(direction).take() {
-                    into.push(waker);
-                }
+        self.wake_side(Direction::Read, waiting, bits, into);
+        self.wake_side(Direction::Write, waiting, bits, into);
+    }
+
+    #[inline]
+    fn wake_side(&self, direction: Direction, waiting: u64, bits: u64, into: &mut Vec<Waker>) {
+        let mut served = false;
+        if waiting & direction.wait_flag() != 0 {
+            if let Some(waker) = self.front(direction).take() {
+                into.push(waker);
+                served = true;
             }
-            if waiting & direction.more_flag() != 0 && bits & (direction.bits() | PRIORITY) != 0 {
-                self.wake_more(direction, bits, into.len() > before, into);
-            }
+        }
+        if waiting & direction.more_flag() != 0 && bits & (direction.bits() | PRIORITY) != 0 {
+            self.wake_more(direction, bits, served, into);
         }
     }
 
@@ -356,8 +358,14 @@ impl Source {
     /// unless it is idle.
     #[allow(unsafe_code)]
     #[inline]
-    pub(crate) unsafe fn link(&self, direction: Direction, node: Pin<&Node>, mut waker: Waker) -> Wait {
-        let plain = node.kind() == Kind::new(direction.bits(), true);
+    pub(crate) unsafe fn link(
+        &self,
+        direction: Direction,
+        node: Pin<&Node>,
+        kind: Kind,
+        mut waker: Waker,
+    ) -> Wait {
+        let plain = kind == Kind::plain(direction);
         if plain && self.word.load(Ordering::Relaxed) & direction.more_flag() == 0 {
             // SAFETY: passed on to the caller.
             match unsafe { self.front(direction).put(node, waker) } {
@@ -374,7 +382,7 @@ impl Source {
             }
         }
         // SAFETY: passed on to the caller.
-        unsafe { self.link_in_list(direction, node, waker) }
+        unsafe { self.link_in_list(direction, node, kind, waker) }
     }
 
     /// # Safety
@@ -382,11 +390,11 @@ impl Source {
     /// As for [`Source::link`].
     #[allow(unsafe_code)]
     #[cold]
-    unsafe fn link_in_list(&self, direction: Direction, node: Pin<&Node>, waker: Waker) -> Wait {
+    unsafe fn link_in_list(&self, direction: Direction, node: Pin<&Node>, kind: Kind, waker: Waker) -> Wait {
         let mut waiters = self.waiters.lock();
-        if self.nothing_to_see(direction, node.kind().bits()) {
+        if self.nothing_to_see(direction, kind.bits()) {
             // SAFETY: this direction's list and lock; the caller promises the rest.
-            unsafe { waiters.side(direction).list.push(node, waker) };
+            unsafe { waiters.side(direction).list.push(node, kind, waker) };
             return Wait::Linked;
         }
         drop(waiters);
@@ -401,17 +409,24 @@ impl Source {
     ///
     /// As for [`Source::link`].
     #[allow(unsafe_code)]
-    pub(crate) unsafe fn relink(&self, direction: Direction, node: Pin<&Node>, waker: &Waker) -> Wait {
+    #[cold]
+    pub(crate) unsafe fn relink(
+        &self,
+        direction: Direction,
+        node: Pin<&Node>,
+        kind: Kind,
+        waker: &Waker,
+    ) -> Wait {
         if node.state() == State::Front {
             // SAFETY: it was put there.
             return match unsafe { self.front(direction).take_back(node) } {
                 None => Wait::Ready,
                 // SAFETY: passed on to the caller; the node is idle again.
-                Some(held) if held.will_wake(waker) => unsafe { self.link(direction, node, held) },
+                Some(held) if held.will_wake(waker) => unsafe { self.link(direction, node, kind, held) },
                 Some(held) => {
                     drop(held);
                     // SAFETY: as above.
-                    unsafe { self.link(direction, node, waker.clone()) }
+                    unsafe { self.link(direction, node, kind, waker.clone()) }
                 }
             };
         }
@@ -425,30 +440,14 @@ impl Source {
         if renewed.is_ok() { Wait::Linked } else { Wait::Ready }
     }
 
-    /// Ends a node's waiting. A wake that it had been given and leaves behind goes to the next.
+    /// Takes a node that waits out of the front or the list. It may have been notified meanwhile, and still is then.
     ///
-    /// # Safety
-    ///
-    /// As for [`Source::link`].
-    #[allow(unsafe_code)]
-    #[inline]
-    pub(crate) unsafe fn unlink(&self, direction: Direction, node: Pin<&Node>) {
-        if node.state() != State::Notified {
-            // SAFETY: passed on to the caller.
-            unsafe { self.remove(direction, node) };
-        }
-        if node.state() == State::Notified {
-            node.reset();
-            self.pass(direction, node.kind());
-        }
-    }
-
     /// # Safety
     ///
     /// As for [`Source::link`].
     #[allow(unsafe_code)]
     #[cold]
-    unsafe fn remove(&self, direction: Direction, node: Pin<&Node>) {
+    pub(crate) unsafe fn unlink(&self, direction: Direction, node: Pin<&Node>) {
         let waker = match node.state() {
             // SAFETY: it was put there.
             State::Front => unsafe { self.front(direction).take_back(node) },
@@ -458,21 +457,20 @@ impl Source {
         drop(waker); // I6: after the unlock
     }
 
-    /// The wake that a waiter owned and leaves behind goes to the next that consumes, if there is still something.
+    /// Whether a wake that a waiter of this kind owned and leaves behind may serve another.
     #[inline]
-    pub(crate) fn pass(&self, direction: Direction, kind: Kind) {
-        if kind.consumes() && self.seen().any(kind.bits() | CLOSED) {
-            self.pass_slowly(direction, kind.bits());
-        }
+    pub(crate) fn has_more(&self, kind: Kind) -> bool {
+        kind.consumes() && self.seen().any(kind.bits() | CLOSED)
     }
 
+    /// Gives such a wake to the next waiter that consumes.
     #[cold]
-    fn pass_slowly(&self, direction: Direction, bits: u64) {
+    pub(crate) fn pass(&self, direction: Direction, kind: Kind) {
         // Who is in the front came before all in the list.
-        let in_front = if bits & direction.bits() != 0 { self.front(direction).take() } else { None };
+        let in_front = if kind.bits() & direction.bits() != 0 { self.front(direction).take() } else { None };
         let next = in_front.or_else(|| {
             let mut taken = Vec::new();
-            self.waiters.lock().side(direction).list.take_next(bits, &mut taken);
+            self.waiters.lock().side(direction).list.take_next(kind.bits(), &mut taken);
             taken.pop()
         });
         if let Some(waker) = next {

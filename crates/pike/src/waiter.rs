@@ -23,9 +23,12 @@
 
 use std::{marker::PhantomPinned, mem::MaybeUninit, pin::Pin, ptr, task::Waker};
 
-use crate::sync::{
-    UnsafeCell,
-    atomic::{AtomicU8, Ordering},
+use crate::{
+    source::Direction,
+    sync::{
+        UnsafeCell,
+        atomic::{AtomicU8, Ordering},
+    },
 };
 
 /// Not in a list.
@@ -53,6 +56,12 @@ impl Kind {
         Self { bits: bits as u16, consumes }
     }
 
+    /// That of an operation which waits for its direction and nothing else: nearly all.
+    #[inline]
+    pub(crate) const fn plain(direction: Direction) -> Self {
+        Self::new(direction.bits(), true)
+    }
+
     #[inline]
     pub(crate) const fn bits(self) -> u64 {
         self.bits as u64
@@ -68,7 +77,6 @@ impl Kind {
 #[derive(Debug)]
 pub(crate) struct Node {
     state: AtomicU8,
-    kind: Kind,
     inner: UnsafeCell<MaybeUninit<Inner>>,
     /// Others point at this one, so it must not move.
     _pinned: PhantomPinned,
@@ -76,9 +84,10 @@ pub(crate) struct Node {
 
 #[derive(Debug)]
 struct Inner {
-    /// The neighbours in the list; meaningless in the front.
+    /// The neighbours in the list, and what it waits for; meaningless in the front, where all wait for the same.
     previous: *const Node,
     next: *const Node,
+    kind: Kind,
     waker: Waker,
 }
 
@@ -100,18 +109,12 @@ unsafe impl Sync for Node {}
 
 impl Node {
     #[inline]
-    pub(crate) fn new(kind: Kind) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             state: AtomicU8::new(IDLE),
-            kind,
             inner: UnsafeCell::new(MaybeUninit::uninit()),
             _pinned: PhantomPinned,
         }
-    }
-
-    #[inline]
-    pub(crate) fn kind(&self) -> Kind {
-        self.kind
     }
 
     /// Acquire: pairs with the store in [`Node::notify`].
@@ -140,9 +143,8 @@ impl Node {
     #[allow(unsafe_code)]
     #[inline]
     pub(crate) unsafe fn fill(&self, waker: Waker) {
-        let inner = Inner { previous: ptr::null(), next: ptr::null(), waker };
         // SAFETY: empty, and the caller's.
-        self.inner.with_mut(|at| unsafe { (*at).write(inner) });
+        self.inner.with_mut(|at| unsafe { (&raw mut (*(*at).as_mut_ptr()).waker).write(waker) });
         self.state.store(FRONT, Ordering::Relaxed);
     }
 
@@ -233,15 +235,15 @@ impl List {
     ///
     /// The caller owns the node, keeps calling with the same list's lock held, and removes it before it is dropped
     /// unless a take has notified it.
-    pub(crate) unsafe fn push(&mut self, node: Pin<&Node>, waker: Waker) {
+    pub(crate) unsafe fn push(&mut self, node: Pin<&Node>, kind: Kind, waker: Waker) {
         let node = Pin::get_ref(node);
         debug_assert!(matches!(node.state(), State::Idle | State::Notified));
-        let (previous, next) = match node.kind.consumes {
+        let (previous, next) = match kind.consumes {
             true => (self.tail, ptr::null()),
             false => (ptr::null(), self.head),
         };
         // SAFETY: empty, and the caller's.
-        node.inner.with_mut(|at| unsafe { (*at).write(Inner { previous, next, waker }) });
+        node.inner.with_mut(|at| unsafe { (*at).write(Inner { previous, next, kind, waker }) });
         node.state.store(LINKED, Ordering::Relaxed);
         // SAFETY: the node is filled, and its neighbours are linked nodes of this list.
         unsafe { self.join(previous, node) };
@@ -319,8 +321,8 @@ impl List {
             // SAFETY: a linked node lives until it is unlinked, and the lock is held.
             let node = unsafe { &*at };
             // SAFETY: linked, and the lock is held.
-            let next = unsafe { node.with(|inner| inner.next) };
-            let step = step(node.kind);
+            let (next, kind) = unsafe { node.with(|inner| (inner.next, inner.kind)) };
+            let step = step(kind);
             if matches!(step, Step::Take | Step::TakeAndStop) {
                 // SAFETY: linked in this list.
                 into.push(unsafe { self.unlink(node) });

@@ -17,6 +17,7 @@ use self::{
     op::{Attempt, Op, Side},
     ready::UntilReady,
     registration::Registration,
+    waiting::Special,
 };
 use crate::{
     Notifier,
@@ -175,12 +176,13 @@ impl<T: IoSafe> Handle<T> {
         F: FnMut(&T) -> io::Result<R>,
     {
         let direction = direction(interest);
-        let attempt = move |_: Seen| Attempt::from(attempt(&self.io));
-        if interest.is_priority() && !interest.is_readable() {
-            let kind = Kind::new(source::PRIORITY | source::TRY_READ, true);
-            return Op::with_kind(&self.registration, direction, kind, attempt);
-        }
-        Op::new(&self.registration, direction, attempt)
+        let kind = match interest.is_priority() && !interest.is_readable() {
+            true => Kind::new(source::PRIORITY | source::TRY_READ, true),
+            false => Kind::plain(direction),
+        };
+        Op::new(&self.registration, Special { direction, kind }, move |_: Seen| {
+            Attempt::from(attempt(&self.io))
+        })
     }
 
     /// Does `attempt` once if the descriptor was not found unready, and notes what it says about readiness.

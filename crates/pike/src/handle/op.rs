@@ -9,41 +9,30 @@ use std::{
 
 use pin_project_lite::pin_project;
 
-use super::{registration::Registration, waiting::Waiting};
+use super::{
+    registration::Registration,
+    waiting::{Aim, Waiting},
+};
 use crate::{
     Closed, budget,
-    source::{Direction, Seen},
-    waiter::Kind,
+    source::{CLOSED, Seen},
 };
 
 pin_project! {
-    /// Runs `attempt` until it does not say `WouldBlock`. Dropped at any time it has either done nothing or returned
-    /// its result.
+    /// Runs `attempt` until it is done. Dropped at any time it has either done nothing or returned its result.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
-    pub(crate) struct Op<'a, F> {
+    pub(crate) struct Op<'a, A: Aim, F> {
         #[pin]
-        waiting: Waiting<'a>,
+        waiting: Waiting<'a, A>,
         attempt: F,
     }
 }
 
-impl<'a, F> Op<'a, F> {
-    /// An operation that consumes what it waits for: waiters of its kind are woken one at a time.
+impl<'a, A: Aim, F> Op<'a, A, F> {
     #[inline]
-    pub(crate) fn new(registration: &'a Registration, direction: Direction, attempt: F) -> Self {
-        let kind = Kind::new(direction.bits(), true);
-        Self { waiting: Waiting::new(registration, direction, kind), attempt }
-    }
-
-    /// The same with other bits to wait for than the direction's own.
-    pub(crate) fn with_kind(
-        registration: &'a Registration,
-        direction: Direction,
-        kind: Kind,
-        attempt: F,
-    ) -> Self {
-        Self { waiting: Waiting::new(registration, direction, kind), attempt }
+    pub(crate) fn new(registration: &'a Registration, aim: A, attempt: F) -> Self {
+        Self { waiting: Waiting::new(registration, aim), attempt }
     }
 }
 
@@ -90,45 +79,44 @@ impl<R> Attempt<R> {
     }
 }
 
-impl<F, R> Future for Op<'_, F>
+impl<A, F, R> Future for Op<'_, A, F>
 where
+    A: Aim,
     F: FnMut(Seen) -> Attempt<R>,
 {
     type Output = io::Result<R>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
         let this = self.project();
         let waiting = this.waiting.into_ref();
         let registration = waiting.registration();
-        let source = registration.source();
-        let bits = waiting.bits();
         if registration.core().is_forked() {
             return Poll::Ready(Err(Closed::fork()));
         }
+        let source = registration.source();
         loop {
             let seen = source.seen();
+            if !seen.any(waiting.bits() | CLOSED) {
+                match waiting.poll(cx) {
+                    Poll::Ready(()) => continue,
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
             if seen.is_closed() {
-                waiting.finish();
-                return Poll::Ready(Err(registration.why_closed()));
+                return Poll::Ready(Err(waiting.closed()));
             }
-            if seen.any(bits) {
-                if !budget::take(cx) {
-                    return Poll::Pending;
-                }
-                let attempt = (this.attempt)(seen);
-                if attempt.side() == Side::Drained {
-                    source.clear(seen, bits);
-                }
-                if let Attempt::Done(result, _) = attempt {
-                    waiting.finish();
-                    return Poll::Ready(result);
-                }
-                continue;
-            }
-            if waiting.poll(cx).is_pending() {
-                budget::give_back();
+            if !budget::check(cx) {
                 return Poll::Pending;
+            }
+            let attempt = (this.attempt)(seen);
+            if attempt.side() == Side::Drained {
+                source.clear(seen, waiting.bits());
+            }
+            if let Attempt::Done(result, _) = attempt {
+                budget::spend();
+                waiting.finish();
+                return Poll::Ready(result);
             }
         }
     }

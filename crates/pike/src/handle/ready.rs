@@ -9,7 +9,10 @@ use std::{
 
 use pin_project_lite::pin_project;
 
-use super::{registration::Registration, waiting::Waiting};
+use super::{
+    registration::Registration,
+    waiting::{Special, Waiting},
+};
 use crate::{
     Closed,
     interest::{Interest, Ready},
@@ -23,9 +26,9 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub(crate) struct UntilReady<'a> {
         #[pin]
-        read: Waiting<'a>,
+        read: Waiting<'a, Special>,
         #[pin]
-        write: Waiting<'a>,
+        write: Waiting<'a, Special>,
         registration: &'a Registration,
     }
 }
@@ -33,7 +36,8 @@ pin_project! {
 impl<'a> UntilReady<'a> {
     pub(crate) fn new(registration: &'a Registration, interest: Interest) -> Self {
         let (read, write) = interest.bits();
-        let waiting = |direction, bits| Waiting::new(registration, direction, Kind::new(bits, false));
+        let waiting =
+            |direction, bits| Waiting::new(registration, Special { direction, kind: Kind::new(bits, false) });
         Self { read: waiting(Direction::Read, read), write: waiting(Direction::Write, write), registration }
     }
 }

@@ -1,6 +1,7 @@
 //! One waiter of one registration, inside a suspended future.
 
 use std::{
+    io,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -9,22 +10,107 @@ use pin_project_lite::pin_project;
 
 use super::registration::Registration;
 use crate::{
-    source::{Direction, Wait},
+    source::{Direction, NOW, Wait},
     waiter::{Kind, Node, State},
 };
 
+/// What an operation waits for. A type of its own where that is known to the compiler, which it is on the hot path.
+pub(crate) trait Aim: Copy {
+    fn direction(self) -> Direction;
+    fn kind(self) -> Kind;
+
+    /// Any of which lets the operation try.
+    #[inline]
+    fn bits(self) -> u64 {
+        self.kind().bits()
+    }
+}
+
+/// The next bytes, datagram or connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reads;
+
+/// Room to write.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Writes;
+
+/// The same, for an operation that has nothing to wait for if what it was given is empty.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UnlessEmpty<A> {
+    pub(crate) aim: A,
+    pub(crate) empty: bool,
+}
+
+/// Something else, said by a value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Special {
+    pub(crate) direction: Direction,
+    pub(crate) kind: Kind,
+}
+
+impl Aim for Reads {
+    #[inline]
+    fn direction(self) -> Direction {
+        Direction::Read
+    }
+
+    #[inline]
+    fn kind(self) -> Kind {
+        Kind::plain(Direction::Read)
+    }
+}
+
+impl Aim for Writes {
+    #[inline]
+    fn direction(self) -> Direction {
+        Direction::Write
+    }
+
+    #[inline]
+    fn kind(self) -> Kind {
+        Kind::plain(Direction::Write)
+    }
+}
+
+impl<A: Aim> Aim for UnlessEmpty<A> {
+    #[inline]
+    fn direction(self) -> Direction {
+        self.aim.direction()
+    }
+
+    #[inline]
+    fn kind(self) -> Kind {
+        self.aim.kind()
+    }
+
+    #[inline]
+    fn bits(self) -> u64 {
+        self.aim.bits() | if self.empty { NOW } else { 0 }
+    }
+}
+
+impl Aim for Special {
+    fn direction(self) -> Direction {
+        self.direction
+    }
+
+    fn kind(self) -> Kind {
+        self.kind
+    }
+}
+
 pin_project! {
-    /// Suspends its task until the source is ready. Dropped while it waits, it leaves the list; dropped with a wake
-    /// that it did not use, it passes that on.
+    /// Suspends its task until the source is ready. Dropped while it waits, it leaves; dropped with a wake that it did
+    /// not use, it passes that on.
     #[derive(Debug)]
-    pub(crate) struct Waiting<'a> {
+    pub(crate) struct Waiting<'a, A: Aim> {
         registration: &'a Registration,
-        direction: Direction,
+        aim: A,
         #[pin]
         node: Node,
     }
 
-    impl PinnedDrop for Waiting<'_> {
+    impl<A: Aim> PinnedDrop for Waiting<'_, A> {
         fn drop(this: Pin<&mut Self>) {
             this.into_ref().finish();
         }
@@ -32,9 +118,10 @@ pin_project! {
 }
 
 #[allow(unsafe_code)]
-impl<'a> Waiting<'a> {
-    pub(crate) fn new(registration: &'a Registration, direction: Direction, kind: Kind) -> Self {
-        Self { registration, direction, node: Node::new(kind) }
+impl<'a, A: Aim> Waiting<'a, A> {
+    #[inline]
+    pub(crate) fn new(registration: &'a Registration, aim: A) -> Self {
+        Self { registration, aim, node: Node::new() }
     }
 
     #[inline]
@@ -44,21 +131,21 @@ impl<'a> Waiting<'a> {
 
     #[inline]
     pub(crate) fn bits(&self) -> u64 {
-        self.node.kind().bits()
+        self.aim.bits()
     }
 
     /// Ready if there may be something now: the caller looks again. Pending once the waiter is linked.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn poll(self: Pin<&Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project_ref();
-        let source = this.registration.source();
+        let (source, direction, kind) = (this.registration.source(), this.aim.direction(), this.aim.kind());
         let waited = match this.node.state() {
             // SAFETY: this node waits on this source and direction only, and `finish` unlinks it before it is dropped.
             State::Idle | State::Notified => unsafe {
-                source.link(*this.direction, this.node, cx.waker().clone())
+                source.link(direction, this.node, kind, cx.waker().clone())
             },
             // SAFETY: as above.
-            State::Front | State::Linked => unsafe { source.relink(*this.direction, this.node, cx.waker()) },
+            State::Front | State::Linked => unsafe { source.relink(direction, this.node, kind, cx.waker()) },
         };
         match waited {
             Wait::Linked => Poll::Pending,
@@ -66,17 +153,48 @@ impl<'a> Waiting<'a> {
         }
     }
 
-    /// Ends the waiting, for whatever reason: leaves the list, or passes on a wake that may still serve another.
+    /// Ends the waiting because the source is closed, and says why it is.
+    #[cold]
+    pub(crate) fn closed(self: Pin<&Self>) -> io::Error {
+        self.finish();
+        self.registration.why_closed()
+    }
+
+    /// Ends the waiting, for whatever reason: leaves, or passes on a wake that may still serve another.
     #[inline]
     pub(crate) fn finish(self: Pin<&Self>) {
-        if self.node.state() == State::Idle {
-            return;
+        match self.node.state() {
+            State::Idle => {}
+            State::Notified => self.give_up_wake(),
+            State::Front | State::Linked => self.leave(),
+        }
+    }
+
+    #[inline]
+    fn give_up_wake(self: Pin<&Self>) {
+        self.node.reset();
+        if self.registration.source().has_more(self.aim.kind()) {
+            self.pass();
+        }
+    }
+
+    #[cold]
+    fn pass(self: Pin<&Self>) {
+        if !self.registration.core().is_forked() {
+            self.registration.source().pass(self.aim.direction(), self.aim.kind());
+        }
+    }
+
+    #[cold]
+    fn leave(self: Pin<&Self>) {
+        if self.registration.core().is_forked() {
+            return; // nobody in this process will look for it again, and the lock may be held for ever (I14)
         }
         let this = self.project_ref();
-        if this.registration.core().is_forked() {
-            return; // nobody in this process will look at that list again (I14)
+        // SAFETY: linked by `poll` on this source and direction.
+        unsafe { this.registration.source().unlink(this.aim.direction(), this.node) };
+        if self.node.state() == State::Notified {
+            self.give_up_wake();
         }
-        // SAFETY: pushed by `poll` on this source and direction, if at all.
-        unsafe { this.registration.source().unlink(*this.direction, this.node) };
     }
 }

@@ -85,7 +85,9 @@ impl Core {
     /// held by threads that the child does not have, and the kernel's objects are the parent's (I14).
     #[inline]
     pub(crate) fn is_forked(&self) -> bool {
-        self.forks != sys::platform::forks()
+        let forks = sys::platform::forks();
+        // Nearly every process has none behind it, which is quicker to see.
+        forks != 0 && forks != self.forks
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -10,7 +10,10 @@ use std::{
 
 use super::{Address, Descriptor, Socket};
 use crate::{
-    handle::op::{Attempt, Op},
+    handle::{
+        op::{Attempt, Op},
+        waiting::Reads,
+    },
     source::Direction,
     sys::platform,
     time::Sleep,
@@ -83,7 +86,7 @@ impl Socket {
     }
 
     fn accepting(&self) -> impl Future<Output = io::Result<Accepted>> + Send + '_ {
-        Op::new(self.handle.registration(), Direction::Read, |_| self.attempt_accept())
+        Op::new(self.handle.registration(), Reads, |_| self.attempt_accept())
     }
 
     fn attempt_accept(&self) -> Attempt<Accepted> {

@@ -4,8 +4,11 @@ use std::io;
 
 use super::{Address, Socket};
 use crate::{
-    handle::op::{Attempt, Op},
-    source::{Direction, TRY_READ, TRY_WRITE},
+    handle::{
+        op::{Attempt, Op},
+        waiting::Writes,
+    },
+    source::{TRY_READ, TRY_WRITE},
     sys::platform::{self, Connecting},
 };
 
@@ -31,9 +34,7 @@ impl Socket {
             source.reset(TRY_READ | TRY_WRITE);
             return Ok(());
         }
-        Op::new(self.handle.registration(), Direction::Write, |_| {
-            Attempt::from(platform::connected(self.descriptor()))
-        })
-        .await
+        Op::new(self.handle.registration(), Writes, |_| Attempt::from(platform::connected(self.descriptor())))
+            .await
     }
 }

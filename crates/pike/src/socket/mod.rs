@@ -25,7 +25,7 @@ pub use self::{
     kind::{Domain, Protocol, RecvFlags, SendFlags, Type},
 };
 use crate::{
-    Handle, Notifier,
+    Handle, Notifier, budget,
     handle::op::{Attempt, Side},
     notifier::{core::Core, current},
     source::{Direction, Seen},
@@ -258,12 +258,15 @@ impl Socket {
         mut attempt: impl FnMut(Seen) -> Attempt<R>,
     ) -> Poll<io::Result<R>> {
         loop {
-            if !crate::budget::take(cx) {
+            if !budget::check(cx) {
                 return Poll::Pending;
             }
             match self.handle.try_op(direction, &mut attempt) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => crate::budget::give_back(),
-                result => return Poll::Ready(result),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => {
+                    budget::spend();
+                    return Poll::Ready(result);
+                }
             }
             let ready = self.handle.registration().poll_ready(direction, direction.bits(), cx);
             if std::task::ready!(ready).is_err() {

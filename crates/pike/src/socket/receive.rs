@@ -9,14 +9,18 @@ use std::{
 
 use super::{Address, RecvFlags, Socket, hot};
 use crate::{
-    handle::op::{Attempt, Op, Side},
+    handle::{
+        op::{Attempt, Op, Side},
+        waiting::{Reads, Special, UnlessEmpty},
+    },
     source::{self, Direction, Seen},
     sys::platform,
     waiter::Kind,
 };
 
 impl Socket {
-    /// Receives into `buf`. Returns how many bytes; on a stream, 0 means end of file (or an empty `buf`).
+    /// Receives into `buf`. Returns how many bytes; on a stream, 0 means end of file. With an empty
+    /// `buf` it waits for a stream to have something, and returns 0.
     ///
     /// A datagram longer than `buf` is cut, and the rest of it is lost.
     ///
@@ -30,7 +34,7 @@ impl Socket {
     /// Nothing is lost.
     #[inline]
     pub fn read<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = io::Result<usize>> + Send + use<'a> {
-        self.receiving_into(buf.len(), move |seen| self.attempt_read(seen, buf))
+        self.receiving(move |seen| self.attempt_read(seen, buf))
     }
 
     /// Receives until `buf` is full, and returns its length.
@@ -39,7 +43,8 @@ impl Socket {
         buf: &'a mut [u8],
     ) -> impl Future<Output = io::Result<usize>> + Send + use<'a> {
         let mut done = 0;
-        self.receiving_into(buf.len(), move |seen| {
+        let aim = UnlessEmpty { aim: Reads, empty: buf.is_empty() };
+        Op::new(self.handle.registration(), aim, move |seen| {
             if done == buf.len() {
                 return Ok(done).into();
             }
@@ -68,8 +73,8 @@ impl Socket {
     ) -> impl Future<Output = io::Result<usize>> + Send + use<'a> {
         let urgent = flags.contains(RecvFlags::OUT_OF_BAND);
         let bits = if urgent { source::PRIORITY | source::READ_CLOSED } else { Direction::Read.bits() };
-        let kind = Kind::new(bits, true);
-        Op::with_kind(self.handle.registration(), Direction::Read, kind, move |seen| {
+        let aim = Special { direction: Direction::Read, kind: Kind::new(bits, true) };
+        Op::new(self.handle.registration(), aim, move |seen| {
             if urgent {
                 return self.attempt_urgent(seen, buf, flags);
             }
@@ -227,30 +232,16 @@ impl Socket {
         })
     }
 
-    /// On a TCP stream there is nothing to wait for if there is no room for it.
     #[inline]
-    fn receiving_into<R, F>(&self, room: usize, attempt: F) -> Op<'_, F>
+    fn receiving<R, F>(&self, attempt: F) -> Op<'_, Reads, F>
     where
         F: FnMut(Seen) -> Attempt<R>,
     {
-        let bits = if room == 0 && self.is_tcp { source::NOW } else { Direction::Read.bits() };
-        let kind = Kind::new(bits, true);
-        Op::with_kind(self.handle.registration(), Direction::Read, kind, attempt)
-    }
-
-    #[inline]
-    fn receiving<R, F>(&self, attempt: F) -> Op<'_, F>
-    where
-        F: FnMut(Seen) -> Attempt<R>,
-    {
-        Op::new(self.handle.registration(), Direction::Read, attempt)
+        Op::new(self.handle.registration(), Reads, attempt)
     }
 
     #[inline]
     fn attempt_read(&self, seen: Seen, buf: &mut [u8]) -> Attempt<usize> {
-        if self.is_tcp && buf.is_empty() {
-            return Ok(0).into(); // the system would wait for data that has no room
-        }
         self.judge(seen, buf.len(), platform::recv(self.descriptor().as_fd(), buf, RecvFlags::NONE))
     }
 
@@ -274,9 +265,6 @@ impl Socket {
 
     fn attempt_read_vectored(&self, seen: Seen, bufs: &mut [IoSliceMut<'_>]) -> Attempt<usize> {
         let len = bufs.iter().map(|buf| buf.len()).sum();
-        if self.is_tcp && len == 0 {
-            return Ok(0).into();
-        }
         self.judge(seen, len, platform::recv_vectored(self.descriptor().as_fd(), bufs))
     }
 

@@ -9,10 +9,12 @@ use std::{
 
 use super::{Address, SendFlags, Socket};
 use crate::{
-    handle::op::{Attempt, Op},
-    source::{self, Direction, Seen},
+    handle::{
+        op::{Attempt, Op},
+        waiting::{UnlessEmpty, Writes},
+    },
+    source::{Direction, Seen},
     sys::platform,
-    waiter::Kind,
 };
 
 impl Socket {
@@ -37,9 +39,8 @@ impl Socket {
         &'a self,
         mut buf: &'a [u8],
     ) -> impl Future<Output = io::Result<()>> + Send + use<'a> {
-        let bits = if buf.is_empty() { source::NOW } else { Direction::Write.bits() };
-        let kind = Kind::new(bits, true);
-        Op::with_kind(self.handle.registration(), Direction::Write, kind, move |seen| {
+        let aim = UnlessEmpty { aim: Writes, empty: buf.is_empty() };
+        Op::new(self.handle.registration(), aim, move |seen| {
             if buf.is_empty() {
                 return Ok(()).into();
             }
@@ -140,11 +141,11 @@ impl Socket {
     }
 
     #[inline]
-    fn sending<R, F>(&self, attempt: F) -> Op<'_, F>
+    fn sending<R, F>(&self, attempt: F) -> Op<'_, Writes, F>
     where
         F: FnMut(Seen) -> Attempt<R>,
     {
-        Op::new(self.handle.registration(), Direction::Write, attempt)
+        Op::new(self.handle.registration(), Writes, attempt)
     }
 
     #[inline]
