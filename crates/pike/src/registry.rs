@@ -96,9 +96,12 @@ impl Registry {
         self.slots.lock().used
     }
 
+    /// A chunk that is new to the view; or a token of the backend itself, which has no slot.
     #[cold]
-    fn refresh(&self, view: &mut View) {
-        view.chunks.clone_from(&self.slots.lock().chunks);
+    fn refresh(&self, view: &mut View, token: Token) {
+        if token.slot() < SLOT_MAX {
+            view.chunks.clone_from(&self.slots.lock().chunks);
+        }
     }
 
     /// The source that `token` was made for, or another one in its slot: the generation tells.
@@ -107,7 +110,7 @@ impl Registry {
     pub(crate) fn look_up<'a>(&'a self, view: &mut View, token: Token) -> Option<&'a Source> {
         let (chunk, at) = (token.slot() as usize / CHUNK, token.slot() as usize % CHUNK);
         if chunk >= view.chunks.len() {
-            self.refresh(view);
+            self.refresh(view, token);
         }
         // SAFETY: chunks live as long as the registry.
         view.chunks.get(chunk).map(|chunk| unsafe { &chunk.as_ref()[at] })

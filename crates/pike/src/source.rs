@@ -79,8 +79,11 @@ const TICK: u64 = 1 << 16;
 pub(crate) const READ_BITS: u64 = READABLE | READ_CLOSED;
 /// What counts as ready for somebody who looks at the writing side.
 pub(crate) const WRITE_BITS: u64 = WRITABLE | WRITE_CLOSED;
-/// After any of these a short read does not mean that the queue is empty (DESIGN: short reads).
-const NOT_SHORT: u64 = URGENT_SEEN | READ_CLOSED | WRITE_CLOSED | ERROR;
+/// The descriptor is no TCP stream: of other kinds, a short read may leave something in the queue.
+pub(crate) const NO_STREAM: u64 = 1 << 15;
+/// After any of these a short read does not mean that the queue is empty: a read stops at urgent data, and the end of
+/// the stream is behind the last bytes.
+const NOT_SHORT: u64 = NO_STREAM | URGENT_SEEN | READ_CLOSED | WRITE_CLOSED | ERROR;
 
 /// Which way bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -257,21 +260,21 @@ impl Source {
     /// Wakes whom a report of `bits` concerns, of those whose flags are in `waiting`.
     #[inline]
     fn wake(&self, waiting: u64, bits: u64, into: &mut Vec<Waker>) {
-        self.wake_side(Direction::Read, waiting, bits, into);
-        self.wake_side(Direction::Write, waiting, bits, into);
-    }
-
-    #[inline]
-    fn wake_side(&self, direction: Direction, waiting: u64, bits: u64, into: &mut Vec<Waker>) {
-        let mut served = false;
-        if waiting & direction.wait_flag() != 0 {
-            if let Some(waker) = self.front(direction).take() {
-                into.push(waker);
-                served = true;
+        let mut served = [false; 2];
+        for direction in [Direction::Read, Direction::Write] {
+            if waiting & direction.wait_flag() != 0 {
+                if let Some(waker) = self.front(direction).take() {
+                    into.push(waker);
+                    served[direction as usize] = true;
+                }
             }
         }
-        if waiting & direction.more_flag() != 0 && bits & (direction.bits() | PRIORITY) != 0 {
-            self.wake_more(direction, bits, served, into);
+        if waiting & (READ_MORE | WRITE_MORE) != 0 {
+            for direction in [Direction::Read, Direction::Write] {
+                if waiting & direction.more_flag() != 0 && bits & (direction.bits() | PRIORITY) != 0 {
+                    self.wake_more(direction, bits, served[direction as usize], into);
+                }
+            }
         }
     }
 
@@ -300,18 +303,32 @@ impl Source {
     /// Takes back readiness that a syscall disproved, unless something was reported since `seen` was read (I5).
     #[inline]
     pub(crate) fn clear(&self, seen: Seen, bits: u64) {
-        let mut word = self.word.load(Ordering::Relaxed);
-        while word / TICK == seen.0 / TICK {
-            match self.word.compare_exchange_weak(word, word & !bits, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => return,
-                Err(now) => word = now,
+        if self.exchange(seen, seen.0 & !bits).is_err() {
+            self.clear_slowly(seen, bits);
+        }
+    }
+
+    /// Some flag has changed. The tick says whether that was a report.
+    #[cold]
+    fn clear_slowly(&self, seen: Seen, bits: u64) {
+        let mut now = self.seen();
+        while now.0 / TICK == seen.0 / TICK {
+            match self.exchange(now, now.0 & !bits) {
+                Ok(()) => return,
+                Err(changed) => now = changed,
             }
         }
     }
 
+    /// AcqRel: ordered against reports, which are read-modify-writes of the same word.
+    #[inline]
+    fn exchange(&self, from: Seen, to: u64) -> Result<(), Seen> {
+        self.word.compare_exchange(from.0, to, Ordering::AcqRel, Ordering::Acquire).map(drop).map_err(Seen)
+    }
+
     /// Forgets all readiness: what was reported before a connect or a listen says nothing about what comes after.
     pub(crate) fn reset(&self, bits: u64) {
-        let keep = READ_WAIT | WRITE_WAIT | READ_MORE | WRITE_MORE | CLOSED | NOW;
+        let keep = READ_WAIT | WRITE_WAIT | READ_MORE | WRITE_MORE | CLOSED | NOW | NO_STREAM;
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
             let next = ((word & !(TICK - 1)) | (word & keep) | bits).wrapping_add(TICK);
@@ -350,7 +367,7 @@ impl Source {
         word & (bits | CLOSED) == 0
     }
 
-    /// Makes a node wait that does not, unless there is something to see.
+    /// Makes a node wait that does not, unless there is something to see. `seen`: the word, just read.
     ///
     /// # Safety
     ///
@@ -363,26 +380,39 @@ impl Source {
         direction: Direction,
         node: Pin<&Node>,
         kind: Kind,
+        seen: Seen,
         mut waker: Waker,
     ) -> Wait {
-        let plain = kind == Kind::plain(direction);
-        if plain && self.word.load(Ordering::Relaxed) & direction.more_flag() == 0 {
+        if kind == Kind::plain(direction) && !seen.any(direction.more_flag()) {
             // SAFETY: passed on to the caller.
             match unsafe { self.front(direction).put(node, waker) } {
-                // AcqRel: ordered against the exchange of a report (see the module's docs).
-                Ok(()) => match self.word.fetch_or(direction.wait_flag(), Ordering::AcqRel) {
-                    word if word & (direction.bits() | CLOSED) == 0 => return Wait::Linked,
-                    _ => {
-                        // SAFETY: put there just now.
-                        drop(unsafe { self.front(direction).take_back(node) });
-                        return Wait::Ready;
-                    }
-                },
+                // Nothing has changed since the word was read, and there was nothing to see.
+                Ok(()) if self.exchange(seen, seen.0 | direction.wait_flag()).is_ok() => return Wait::Linked,
+                // SAFETY: put there just now.
+                Ok(()) => return unsafe { self.stay_in_front(direction, node) },
                 Err(returned) => waker = returned,
             }
         }
         // SAFETY: passed on to the caller.
         unsafe { self.link_in_list(direction, node, kind, waker) }
+    }
+
+    /// For a node in the front: sets the flag that says so, unless there is something to see.
+    ///
+    /// # Safety
+    ///
+    /// The node was put in the front.
+    #[allow(unsafe_code)]
+    #[cold]
+    unsafe fn stay_in_front(&self, direction: Direction, node: Pin<&Node>) -> Wait {
+        // AcqRel: as in `exchange`.
+        let word = self.word.fetch_or(direction.wait_flag(), Ordering::AcqRel);
+        if word & (direction.bits() | CLOSED) == 0 {
+            return Wait::Linked;
+        }
+        // SAFETY: passed on to the caller.
+        drop(unsafe { self.front(direction).take_back(node) });
+        Wait::Ready
     }
 
     /// # Safety
@@ -421,12 +451,14 @@ impl Source {
             // SAFETY: it was put there.
             return match unsafe { self.front(direction).take_back(node) } {
                 None => Wait::Ready,
-                // SAFETY: passed on to the caller; the node is idle again.
-                Some(held) if held.will_wake(waker) => unsafe { self.link(direction, node, kind, held) },
                 Some(held) => {
-                    drop(held);
-                    // SAFETY: as above.
-                    unsafe { self.link(direction, node, kind, waker.clone()) }
+                    let seen = self.seen();
+                    if seen.any(kind.bits() | CLOSED) {
+                        return Wait::Ready;
+                    }
+                    let waker = if held.will_wake(waker) { held } else { waker.clone() };
+                    // SAFETY: passed on to the caller; the node is idle again.
+                    unsafe { self.link(direction, node, kind, seen, waker) }
                 }
             };
         }

@@ -33,12 +33,12 @@ use crate::{
 
 /// Not in a list.
 const IDLE: u8 = 0;
-/// In a list: only the holder of the list's lock may change that.
-const LINKED: u8 = 1;
-/// In the front.
-const FRONT: u8 = 2;
 /// Taken and woken: the owner has the wake, and must use it or pass it on.
-const NOTIFIED: u8 = 3;
+const NOTIFIED: u8 = 1;
+/// In a list: only the holder of the list's lock may change that.
+const LINKED: u8 = 2;
+/// In the front.
+const FRONT: u8 = 3;
 
 /// What a waiter waits for, and whether it takes what it was woken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,9 +95,9 @@ struct Inner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Idle,
+    Notified,
     Linked,
     Front,
-    Notified,
 }
 
 // SAFETY: `inner` is reached only as the module's docs say: by one thread at a time.
@@ -122,9 +122,9 @@ impl Node {
     pub(crate) fn state(&self) -> State {
         match self.state.load(Ordering::Acquire) {
             IDLE => State::Idle,
+            NOTIFIED => State::Notified,
             LINKED => State::Linked,
-            FRONT => State::Front,
-            _ => State::Notified,
+            _ => State::Front,
         }
     }
 

@@ -24,7 +24,7 @@ use crate::{
     interest::{Interest, Ready},
     notifier::{core::Core, current},
     socket::Descriptor,
-    source::{self, Direction, Seen},
+    source::{self, Direction, NO_STREAM, Seen},
     sys::platform::{self, IoSafe},
     waiter::Kind,
 };
@@ -92,20 +92,21 @@ impl<T: IoSafe> Handle<T> {
     }
 
     fn attach(core: Arc<Core>, io: T) -> Result<Self, (io::Error, T)> {
-        let attached = platform::set_nonblocking(&io).and_then(|()| Self::attach_nonblocking(core, &io));
+        let attached =
+            platform::set_nonblocking(&io).and_then(|()| Self::attach_nonblocking(core, &io, NO_STREAM));
         match attached {
             Ok(registration) => Ok(Self { registration, io }),
             Err(error) => Err((error, io)),
         }
     }
 
-    fn attach_nonblocking(core: Arc<Core>, io: &T) -> io::Result<Registration> {
-        Registration::new(core, platform::raw(io), source::TRY_READ | source::TRY_WRITE)
+    fn attach_nonblocking(core: Arc<Core>, io: &T, bits: u64) -> io::Result<Registration> {
+        Registration::new(core, platform::raw(io), source::TRY_READ | source::TRY_WRITE | bits)
     }
 
-    /// Attaches what is known to be non-blocking.
-    pub(crate) fn from_nonblocking(core: Arc<Core>, io: T) -> io::Result<Self> {
-        let registration = Self::attach_nonblocking(core, &io)?;
+    /// Attaches what is known to be non-blocking. `bits`: what is known of the source beside.
+    pub(crate) fn from_nonblocking(core: Arc<Core>, io: T, bits: u64) -> io::Result<Self> {
+        let registration = Self::attach_nonblocking(core, &io, bits)?;
         Ok(Self { registration, io })
     }
 

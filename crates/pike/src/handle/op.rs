@@ -98,7 +98,7 @@ where
         loop {
             let seen = source.seen();
             if !seen.any(waiting.bits() | CLOSED) {
-                match waiting.poll(cx) {
+                match waiting.poll(cx, seen) {
                     Poll::Ready(()) => continue,
                     Poll::Pending => return Poll::Pending,
                 }

@@ -61,7 +61,7 @@ impl Future for UntilReady<'_> {
                 sides.iter().for_each(|side| side.finish());
                 return Poll::Ready(Ok(Ready::from_bits(seen.bits())));
             }
-            if sides.iter().all(|side| side.bits() == 0 || side.poll(cx).is_pending()) {
+            if sides.iter().all(|side| side.bits() == 0 || side.poll(cx, seen).is_pending()) {
                 return Poll::Pending;
             }
         }

@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::registration::Registration;
 use crate::{
-    source::{Direction, NOW, Wait},
+    source::{Direction, NOW, Seen, Wait},
     waiter::{Kind, Node, State},
 };
 
@@ -134,15 +134,16 @@ impl<'a, A: Aim> Waiting<'a, A> {
         self.aim.bits()
     }
 
-    /// Ready if there may be something now: the caller looks again. Pending once the waiter is linked.
+    /// Ready if there may be something now: the caller looks again. Pending once the waiter is linked. `seen`: the word,
+    /// just read, with nothing to see in it.
     #[inline(always)]
-    pub(crate) fn poll(self: Pin<&Self>, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll(self: Pin<&Self>, cx: &mut Context<'_>, seen: Seen) -> Poll<()> {
         let this = self.project_ref();
         let (source, direction, kind) = (this.registration.source(), this.aim.direction(), this.aim.kind());
         let waited = match this.node.state() {
             // SAFETY: this node waits on this source and direction only, and `finish` unlinks it before it is dropped.
             State::Idle | State::Notified => unsafe {
-                source.link(direction, this.node, kind, cx.waker().clone())
+                source.link(direction, this.node, kind, seen, cx.waker().clone())
             },
             // SAFETY: as above.
             State::Front | State::Linked => unsafe { source.relink(direction, this.node, kind, cx.waker()) },

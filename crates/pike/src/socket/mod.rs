@@ -28,7 +28,7 @@ use crate::{
     Handle, Notifier, budget,
     handle::op::{Attempt, Side},
     notifier::{core::Core, current},
-    source::{Direction, Seen},
+    source::{Direction, NO_STREAM, Seen},
     sys::platform,
 };
 
@@ -105,7 +105,8 @@ impl Socket {
 
     /// Attaches a non-blocking socket.
     fn attach(core: Arc<Core>, descriptor: Descriptor, is_tcp: bool) -> io::Result<Self> {
-        Ok(Self { handle: Handle::from_nonblocking(core, descriptor)?, is_tcp })
+        let kind = if is_tcp { 0 } else { NO_STREAM };
+        Ok(Self { handle: Handle::from_nonblocking(core, descriptor, kind)?, is_tcp })
     }
 
     /// Detaches it and gives up its descriptor, still non-blocking.
@@ -243,7 +244,7 @@ impl Socket {
     fn judge(&self, seen: Seen, asked: usize, result: io::Result<usize>) -> Attempt<usize> {
         match result {
             Ok(count) => {
-                let short = self.is_tcp && count < asked && count > 0 && seen.short_means_drained();
+                let short = count < asked && count > 0 && seen.short_means_drained();
                 Attempt::Done(Ok(count), if short { Side::Drained } else { Side::Open })
             }
             error => error.into(),

@@ -11,7 +11,7 @@ use super::{Address, SendFlags, Socket};
 use crate::{
     handle::{
         op::{Attempt, Op},
-        waiting::{UnlessEmpty, Writes},
+        waiting::Writes,
     },
     source::{Direction, Seen},
     sys::platform,
@@ -39,8 +39,7 @@ impl Socket {
         &'a self,
         mut buf: &'a [u8],
     ) -> impl Future<Output = io::Result<()>> + Send + use<'a> {
-        let aim = UnlessEmpty { aim: Writes, empty: buf.is_empty() };
-        Op::new(self.handle.registration(), aim, move |seen| {
+        self.sending(move |seen| {
             if buf.is_empty() {
                 return Ok(()).into();
             }
