@@ -258,29 +258,35 @@ impl Source {
     }
 
     /// Wakes whom a report of `bits` concerns, of those whose flags are in `waiting`.
-    #[inline]
+    #[inline(always)]
     fn wake(&self, waiting: u64, bits: u64, into: &mut Vec<Waker>) {
-        let mut served = [false; 2];
-        for direction in [Direction::Read, Direction::Write] {
-            if waiting & direction.wait_flag() != 0 {
-                if let Some(waker) = self.front(direction).take() {
-                    into.push(waker);
-                    served[direction as usize] = true;
-                }
-            }
+        let read = waiting & READ_WAIT != 0 && self.wake_front(Direction::Read, into);
+        let write = waiting & WRITE_WAIT != 0 && self.wake_front(Direction::Write, into);
+        if waiting & READ_MORE != 0 {
+            self.wake_more(Direction::Read, bits, read, into);
         }
-        if waiting & (READ_MORE | WRITE_MORE) != 0 {
-            for direction in [Direction::Read, Direction::Write] {
-                if waiting & direction.more_flag() != 0 && bits & (direction.bits() | PRIORITY) != 0 {
-                    self.wake_more(direction, bits, served[direction as usize], into);
-                }
+        if waiting & WRITE_MORE != 0 {
+            self.wake_more(Direction::Write, bits, write, into);
+        }
+    }
+
+    #[inline]
+    fn wake_front(&self, direction: Direction, into: &mut Vec<Waker>) -> bool {
+        match self.front(direction).take() {
+            Some(waker) => {
+                into.push(waker);
+                true
             }
+            None => false,
         }
     }
 
     /// Wakes whom a report of `bits` concerns in the list and the slot. `served`: one that consumes was woken already.
     #[cold]
     fn wake_more(&self, direction: Direction, bits: u64, served: bool, into: &mut Vec<Waker>) {
+        if bits & (direction.bits() | PRIORITY) == 0 {
+            return;
+        }
         let mut waiters = self.waiters.lock();
         let side = waiters.side(direction);
         side.list.take(bits, served, into);
