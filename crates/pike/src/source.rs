@@ -40,12 +40,12 @@ use crate::{
     waiter::{Kind, List, Node, State},
 };
 
-/// Reading may go on.
+/// Reading may go on. This and WRITABLE are epoll's numbers, so that its commonest reports need no translation.
 pub(crate) const READABLE: u64 = 1;
 /// Writing may go on.
-pub(crate) const WRITABLE: u64 = 1 << 1;
+pub(crate) const WRITABLE: u64 = 1 << 2;
 /// Out-of-band data, or what else the system calls a priority condition.
-pub(crate) const PRIORITY: u64 = 1 << 2;
+pub(crate) const PRIORITY: u64 = 1 << 1;
 /// The peer writes no more: reading ends once what is queued was read.
 pub(crate) const READ_CLOSED: u64 = 1 << 3;
 /// Nothing can be written any more.

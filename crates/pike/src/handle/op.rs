@@ -13,10 +13,7 @@ use super::{
     registration::Registration,
     waiting::{Aim, Waiting},
 };
-use crate::{
-    Closed, budget,
-    source::{CLOSED, Seen},
-};
+use crate::{budget, source::Seen, sys::platform};
 
 pin_project! {
     /// Runs `attempt` until it is done. Dropped at any time it has either done nothing or returned its result.
@@ -90,21 +87,20 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
         let this = self.project();
         let waiting = this.waiting.into_ref();
-        let registration = waiting.registration();
-        if registration.core().is_forked() {
-            return Poll::Ready(Err(Closed::fork()));
-        }
-        let source = registration.source();
+        let source = waiting.registration().source();
         loop {
-            let seen = source.seen();
-            if !seen.any(waiting.bits() | CLOSED) {
+            let mut seen = source.seen();
+            if seen.is_closed() || platform::forks() != 0 {
+                match waiting.look_again() {
+                    Ok(word) => seen = word,
+                    Err(error) => return Poll::Ready(Err(error)),
+                }
+            }
+            if !seen.any(waiting.bits()) {
                 match waiting.poll(cx, seen) {
                     Poll::Ready(()) => continue,
                     Poll::Pending => return Poll::Pending,
                 }
-            }
-            if seen.is_closed() {
-                return Poll::Ready(Err(waiting.closed()));
             }
             if !budget::check(cx) {
                 return Poll::Pending;

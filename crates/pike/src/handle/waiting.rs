@@ -154,11 +154,16 @@ impl<'a, A: Aim> Waiting<'a, A> {
         }
     }
 
-    /// Ends the waiting because the source is closed, and says why it is.
+    /// For a word that says closed, or in a process with a fork behind it: the word, if the operation may go on.
+    /// Otherwise the end of the waiting, and why.
     #[cold]
-    pub(crate) fn closed(self: Pin<&Self>) -> io::Error {
+    pub(crate) fn look_again(self: Pin<&Self>) -> io::Result<Seen> {
+        let seen = self.registration.source().seen();
+        if !seen.is_closed() && !self.registration.core().is_forked() {
+            return Ok(seen);
+        }
         self.finish();
-        self.registration.why_closed()
+        Err(self.registration.why_closed())
     }
 
     /// Ends the waiting, for whatever reason: leaves, or passes on a wake that may still serve another.
