@@ -54,18 +54,27 @@ fn transfer(mut call: impl FnMut() -> libc::ssize_t) -> io::Result<usize> {
     }
 }
 
+/// Done again if a signal came in before anything happened.
+#[inline]
+fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(rustix::io::Errno::INTR) => {}
+            result => return Ok(result?),
+        }
+    }
+}
+
 #[inline]
 pub(crate) fn recv(fd: BorrowedFd<'_>, buf: &mut [u8], flags: RecvFlags) -> io::Result<usize> {
-    let flags = recv_flags(flags);
-    // SAFETY: the kernel writes at most `len` bytes into the slice, and keeps nothing (I1).
-    transfer(|| unsafe { libc::recv(fd.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len(), flags) })
+    let flags = rustix::net::RecvFlags::from_bits_retain(recv_flags(flags) as u32);
+    retry(|| rustix::net::recv(fd, &mut *buf, flags).map(|(count, _)| count))
 }
 
 #[inline]
 pub(crate) fn send(fd: BorrowedFd<'_>, buf: &[u8], flags: SendFlags) -> io::Result<usize> {
-    let flags = send_flags(flags);
-    // SAFETY: the kernel reads at most `len` bytes of the slice, and keeps nothing (I1).
-    transfer(|| unsafe { libc::send(fd.as_raw_fd(), buf.as_ptr().cast(), buf.len(), flags) })
+    let flags = rustix::net::SendFlags::from_bits_retain(send_flags(flags) as u32);
+    retry(|| rustix::net::send(fd, buf, flags))
 }
 
 pub(crate) fn recv_vectored(fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
