@@ -72,8 +72,35 @@ pub(crate) const URGENT_SEEN: u64 = 1 << 11;
 /// Set in every open source: what an operation waits for that has nothing to wait for.
 pub(crate) const NOW: u64 = 1 << 12;
 /// The Handle was cancelled, or its Notifier is gone: no operation goes on, waiters are woken.
-pub(crate) const CLOSED: u64 = 1 << 10;
+pub(crate) const CLOSED: u64 = 1 << 9;
 const TICK: u64 = 1 << 16;
+/// Every flag: each is a bit of its own.
+const FLAGS: [u64; 16] = [
+    READABLE,
+    WRITABLE,
+    PRIORITY,
+    READ_CLOSED,
+    WRITE_CLOSED,
+    ERROR,
+    TRY_READ,
+    TRY_WRITE,
+    READ_WAIT,
+    WRITE_WAIT,
+    READ_MORE,
+    WRITE_MORE,
+    URGENT_SEEN,
+    NOW,
+    CLOSED,
+    NO_STREAM,
+];
+const _: () = {
+    let (mut all, mut at) = (0, 0);
+    while at < FLAGS.len() {
+        assert!(FLAGS[at].is_power_of_two() && FLAGS[at] < TICK && all & FLAGS[at] == 0);
+        all |= FLAGS[at];
+        at += 1;
+    }
+};
 
 /// What counts as ready for somebody who looks at the reading side.
 pub(crate) const READ_BITS: u64 = READABLE | READ_CLOSED;
