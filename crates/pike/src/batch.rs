@@ -17,8 +17,9 @@ use std::{cell::Cell, fmt, task::Waker};
 /// }
 /// ```
 pub struct Batch {
-    /// Once it is closed, the last reported first: so the first is taken off the end.
     wakers: Vec<Waker>,
+    /// How many have been taken: those before this are gone, though the vector does not know it.
+    taken: usize,
 }
 
 /// Receives the [`Batch`] of each turn that made something runnable.
@@ -55,19 +56,14 @@ impl Batch {
     /// An empty batch, on memory that the thread's last one left behind.
     #[inline]
     pub(crate) fn new() -> Self {
-        Self { wakers: SPARE.try_with(Cell::take).unwrap_or_default() }
+        Self { wakers: SPARE.try_with(Cell::take).unwrap_or_default(), taken: 0 }
     }
 
-    /// Where wakers are collected, until it is closed.
+    /// Where wakers are collected, before the first is taken.
     #[inline]
     pub(crate) fn list(&mut self) -> &mut Vec<Waker> {
+        debug_assert_eq!(self.taken, 0);
         &mut self.wakers
-    }
-
-    /// All are collected: the first reported comes out first from now on.
-    #[inline]
-    pub(crate) fn close(&mut self) {
-        self.wakers.reverse();
     }
 }
 
@@ -76,11 +72,16 @@ impl Iterator for Batch {
 
     #[inline]
     fn next(&mut self) -> Option<Waker> {
-        self.wakers.pop()
+        let waker: *const Waker = self.wakers.get(self.taken)?;
+        self.taken += 1;
+        // SAFETY: each is read once, since `taken` has moved on; drop forgets those before it.
+        #[allow(unsafe_code)]
+        Some(unsafe { waker.read() })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.wakers.len(), Some(self.wakers.len()))
+        let left = self.wakers.len() - self.taken;
+        (left, Some(left))
     }
 }
 
@@ -89,10 +90,25 @@ impl ExactSizeIterator for Batch {}
 impl Drop for Batch {
     #[inline]
     fn drop(&mut self) {
-        while let Some(waker) = self.wakers.pop() {
-            waker.wake();
-        }
-        let spare = std::mem::take(&mut self.wakers);
+        let _rest = Rest(self);
+        _rest.0.for_each(Waker::wake);
+    }
+}
+
+/// Ends a batch when it is dropped, if need be while a waker's panic unwinds: wakes what is left, and keeps the memory.
+struct Rest<'a>(&'a mut Batch);
+
+impl Drop for Rest<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.for_each(Waker::wake);
+        let mut spare = std::mem::take(&mut self.0.wakers);
+        // SAFETY: zero is within the capacity, and all that was in it has been taken.
+        #[allow(unsafe_code)]
+        unsafe {
+            spare.set_len(0)
+        };
+        self.0.taken = 0;
         // A thread that is going away keeps nothing.
         let _ = SPARE.try_with(|cell| cell.set(spare));
     }
@@ -100,6 +116,6 @@ impl Drop for Batch {
 
 impl fmt::Debug for Batch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Batch").field("len", &self.wakers.len()).finish()
+        f.debug_struct("Batch").field("len", &self.len()).finish()
     }
 }

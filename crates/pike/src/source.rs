@@ -162,6 +162,11 @@ impl Seen {
     }
 
     #[inline]
+    pub(crate) fn with(self, bits: u64) -> Self {
+        Self(self.0 | bits)
+    }
+
+    #[inline]
     pub(crate) fn is_closed(self) -> bool {
         self.any(CLOSED)
     }
@@ -333,12 +338,15 @@ impl Source {
         }
     }
 
-    /// Takes back readiness that a syscall disproved, unless something was reported since `seen` was read (I5).
+    /// Takes back readiness that a syscall disproved, unless something was reported since `seen` was read (I5). True if
+    /// nothing at all has changed since, so that there is nothing to see now.
     #[inline]
-    pub(crate) fn clear(&self, seen: Seen, bits: u64) {
-        if self.exchange(seen, seen.0 & !bits).is_err() {
+    pub(crate) fn clear(&self, seen: Seen, bits: u64) -> bool {
+        let cleared = self.exchange(seen, seen.0 & !bits).is_ok();
+        if !cleared {
             self.clear_slowly(seen, bits);
         }
+        cleared
     }
 
     /// Some flag has changed. The tick says whether that was a report.

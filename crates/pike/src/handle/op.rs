@@ -88,15 +88,16 @@ where
         let this = self.project();
         let waiting = this.waiting.into_ref();
         let source = waiting.registration().source();
+        let bits = waiting.bits();
         loop {
-            let mut seen = source.seen();
-            if seen.is_closed() || platform::forks() != 0 {
+            let mut seen = source.seen().with(platform::forked());
+            if seen.is_closed() {
                 match waiting.look_again() {
                     Ok(word) => seen = word,
                     Err(error) => return Poll::Ready(Err(error)),
                 }
             }
-            if !seen.any(waiting.bits()) {
+            if !seen.any(bits) {
                 match waiting.poll(cx, seen) {
                     Poll::Ready(()) => continue,
                     Poll::Pending => return Poll::Pending,
@@ -106,12 +107,13 @@ where
                 return Poll::Pending;
             }
             let attempt = (this.attempt)(seen);
-            if attempt.side() == Side::Drained {
-                source.clear(seen, waiting.bits());
-            }
+            let nothing_left = attempt.side() == Side::Drained && source.clear(seen, bits);
             if let Attempt::Done(result, _) = attempt {
                 budget::spend();
-                waiting.finish();
+                match nothing_left {
+                    true => waiting.finish_drained(),
+                    false => waiting.finish(),
+                }
                 return Poll::Ready(result);
             }
         }

@@ -176,6 +176,16 @@ impl<'a, A: Aim> Waiting<'a, A> {
         }
     }
 
+    /// As [`Waiting::finish`], for an operation that has just found that nothing is left for another.
+    #[inline]
+    pub(crate) fn finish_drained(self: Pin<&Self>) {
+        match self.node.state() {
+            State::Idle => {}
+            State::Notified => self.node.reset(),
+            State::Front | State::Linked => self.leave(),
+        }
+    }
+
     #[inline]
     fn give_up_wake(self: Pin<&Self>) {
         self.node.reset();

@@ -58,7 +58,6 @@ impl Core {
         let waited = seat.with(|on_seat| self.wait(on_seat, timeout, parker, &mut batch));
         drop(seat);
         budget::reset();
-        batch.close();
         match waited {
             Ok(()) => Ok(batch),
             // What was collected before the failure is woken all the same, by the batch's drop.

@@ -11,7 +11,7 @@ mod socket;
 mod transfer;
 
 pub(crate) use descriptor::{Owned, close, raw, set_nonblocking};
-pub(crate) use fork::{forks, watch_forks};
+pub(crate) use fork::{forked, forks, watch_forks};
 pub use io_safe::IoSafe;
 pub(crate) use signals::block_signals;
 pub(crate) use socket::{
