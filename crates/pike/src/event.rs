@@ -143,6 +143,11 @@ impl Event {
             Mode::Latch => self.post.count.load(Ordering::Acquire),
             _ => self.post.count.swap(0, Ordering::AcqRel),
         };
-        if count == 0 { Attempt::Again(Side::Drained) } else { Attempt::Done(Ok(count), Side::Open) }
+        match (count, self.mode) {
+            (0, _) => Attempt::Again(Side::Drained),
+            (count, Mode::Latch) => Attempt::Done(Ok(count), Side::Open),
+            // A notification that came meanwhile is reported by the turn to come.
+            (count, _) => Attempt::Done(Ok(count), Side::Drained),
+        }
     }
 }

@@ -161,6 +161,11 @@ impl Seen {
         self.0
     }
 
+    /// What it says that may be reported again.
+    pub(crate) fn readiness(self) -> u64 {
+        self.0 & (READ_BITS | WRITE_BITS | PRIORITY | URGENT_SEEN | ERROR)
+    }
+
     #[inline]
     pub(crate) fn with(self, bits: u64) -> Self {
         Self(self.0 | bits)
@@ -169,6 +174,11 @@ impl Seen {
     #[inline]
     pub(crate) fn is_closed(self) -> bool {
         self.any(CLOSED)
+    }
+
+    #[inline]
+    pub(crate) fn is_stream(self) -> bool {
+        !self.any(NO_STREAM)
     }
 
     /// Whether a short transfer on a TCP stream means that the side is drained.
@@ -422,9 +432,29 @@ impl Source {
         node: Pin<&Node>,
         kind: Kind,
         seen: Seen,
+        waker: Waker,
+    ) -> Wait {
+        // Who was woken and found nothing was the first, and is the first again.
+        let was_first = node.state() == State::Notified;
+        // SAFETY: passed on to the caller.
+        unsafe { self.link_at(was_first, direction, node, kind, seen, waker) }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Source::link`].
+    #[allow(unsafe_code)]
+    #[inline]
+    unsafe fn link_at(
+        &self,
+        was_first: bool,
+        direction: Direction,
+        node: Pin<&Node>,
+        kind: Kind,
+        seen: Seen,
         mut waker: Waker,
     ) -> Wait {
-        if kind == Kind::plain(direction) && !seen.any(direction.more_flag()) {
+        if kind == Kind::plain(direction) && (was_first || !seen.any(direction.more_flag())) {
             // SAFETY: passed on to the caller.
             match unsafe { self.front(direction).put(node, waker) } {
                 // Nothing has changed since the word was read, and there was nothing to see.
@@ -499,7 +529,7 @@ impl Source {
                     }
                     let waker = if held.will_wake(waker) { held } else { waker.clone() };
                     // SAFETY: passed on to the caller; the node is idle again.
-                    unsafe { self.link(direction, node, kind, seen, waker) }
+                    unsafe { self.link_at(true, direction, node, kind, seen, waker) }
                 }
             };
         }

@@ -239,6 +239,8 @@ impl List {
         let node = Pin::get_ref(node);
         debug_assert!(matches!(node.state(), State::Idle | State::Notified));
         let (previous, next) = match kind.consumes {
+            // Who was woken and found nothing was the first of these, and is the first again.
+            true if node.state() == State::Notified => self.before_consumers(),
             true => (self.tail, ptr::null()),
             false => (ptr::null(), self.head),
         };
@@ -249,6 +251,21 @@ impl List {
         unsafe { self.join(previous, node) };
         // SAFETY: as above.
         unsafe { self.join(node, next) };
+    }
+
+    /// The neighbours of a node that would be the first of those that consume.
+    fn before_consumers(&self) -> (*const Node, *const Node) {
+        let (mut previous, mut next) = (ptr::null(), self.head);
+        // SAFETY: null, or a linked node, which lives; the lock is held.
+        while let Some(node) = unsafe { next.as_ref() } {
+            // SAFETY: linked, and the lock is held.
+            let (after, kind) = unsafe { node.with(|inner| (inner.next, inner.kind)) };
+            if kind.consumes {
+                break;
+            }
+            (previous, next) = (next, after);
+        }
+        (previous, next)
     }
 
     /// Takes a linked node off the list, for its owner, and returns its waker, to be dropped after the unlock (I6).

@@ -14,7 +14,7 @@ use super::{
     waiting::{Special, Waiting},
 };
 use crate::{
-    Closed,
+    Closed, budget,
     interest::{Interest, Ready},
     source::Direction,
     waiter::Kind,
@@ -58,6 +58,10 @@ impl Future for UntilReady<'_> {
                 return Poll::Ready(Err(this.registration.why_closed()));
             }
             if seen.any(wanted) {
+                if !budget::check(cx) {
+                    return Poll::Pending;
+                }
+                budget::spend();
                 sides.iter().for_each(|side| side.finish());
                 return Poll::Ready(Ok(Ready::from_bits(seen.bits())));
             }

@@ -82,6 +82,13 @@ impl Registration {
         drop(batch); // wakes all
     }
 
+    /// Reports `bits`, as a turn does.
+    pub(crate) fn report(&self, bits: u64) {
+        let mut batch = Batch::new();
+        self.source().report(self.token.generation(), bits, batch.list());
+        drop(batch); // wakes all
+    }
+
     /// Ends the attachment now, and says what the kernel said.
     pub(crate) fn end(self) -> io::Result<()> {
         let mut this = std::mem::ManuallyDrop::new(self);

@@ -37,8 +37,15 @@ pub(crate) struct Writes;
 /// The same, for an operation that has nothing to wait for if what it was given is empty.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UnlessEmpty<A> {
-    pub(crate) aim: A,
-    pub(crate) empty: bool,
+    aim: A,
+    bits: u64,
+}
+
+impl<A: Aim> UnlessEmpty<A> {
+    #[inline]
+    pub(crate) fn new(aim: A, empty: bool) -> Self {
+        Self { aim, bits: aim.bits() | if empty { NOW } else { 0 } }
+    }
 }
 
 /// Something else, said by a value.
@@ -85,7 +92,7 @@ impl<A: Aim> Aim for UnlessEmpty<A> {
 
     #[inline]
     fn bits(self) -> u64 {
-        self.aim.bits() | if self.empty { NOW } else { 0 }
+        self.bits
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Address, Descriptor, Socket};
+use super::{Address, Descriptor, Flavour, Socket};
 use crate::{
     handle::{
         op::{Attempt, Op},
@@ -28,13 +28,13 @@ const PAUSE_LAST: Duration = Duration::from_millis(500);
 pub(crate) struct Accepted {
     pub(crate) descriptor: Descriptor,
     pub(crate) address: io::Result<Address>,
-    is_tcp: bool,
+    flavour: Flavour,
 }
 
 impl Accepted {
     /// Attaches it to the Notifier of the listener that accepted it.
     fn attach(self, listener: &Socket) -> io::Result<(Socket, Address)> {
-        let socket = Socket::attach(listener.core().clone(), self.descriptor, self.is_tcp)?;
+        let socket = Socket::attach(listener.core().clone(), self.descriptor, self.flavour)?;
         Ok((socket, self.address?))
     }
 }
@@ -95,7 +95,7 @@ impl Socket {
                 Ok((owned, address)) => {
                     // What a listener lingers, its connections inherit.
                     let descriptor = Descriptor::new(owned, self.descriptor().lingers());
-                    Ok(Accepted { descriptor, address, is_tcp: self.is_tcp }).into()
+                    Ok(Accepted { descriptor, address, flavour: self.flavour }).into()
                 }
                 Err(error) if platform::is_of_one_connection(&error) => continue,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

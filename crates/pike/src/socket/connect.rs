@@ -2,13 +2,13 @@
 
 use std::io;
 
-use super::{Address, Socket};
+use super::{Address, Flavour, Socket};
 use crate::{
     handle::{
         op::{Attempt, Op},
         waiting::Writes,
     },
-    source::{TRY_READ, TRY_WRITE},
+    source::{TRY_READ, WRITABLE},
     sys::platform::{self, Connecting},
 };
 
@@ -27,11 +27,13 @@ impl Socket {
     pub async fn connect(&self, address: impl Into<Address>) -> io::Result<()> {
         let address = address.into();
         self.check()?;
-        let source = self.handle.registration().source();
-        // What was reported of the bare socket (a hang-up, on Linux) says nothing about the connection (I5).
-        source.reset(0);
-        if platform::connect(self.descriptor(), address)? == Connecting::Done {
-            source.reset(TRY_READ | TRY_WRITE);
+        let connect = || platform::connect(self.descriptor(), address);
+        // A datagram socket stays what it is.
+        let connecting =
+            if self.flavour == Flavour::Datagram { connect()? } else { self.changing(TRY_READ, connect)? };
+        if connecting == Connecting::Done {
+            // Whether the system reports that, too, differs.
+            self.handle.registration().report(WRITABLE);
             return Ok(());
         }
         Op::new(self.handle.registration(), Writes, |_| Attempt::from(platform::connected(self.descriptor())))

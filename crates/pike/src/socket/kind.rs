@@ -54,6 +54,26 @@ pub enum Protocol {
     Other(i32),
 }
 
+/// What matters to us of all that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flavour {
+    /// A TCP socket, whose short transfers mean that the system's side is drained.
+    Tcp,
+    /// Datagrams, with no connection to make or lose.
+    Datagram,
+    Other,
+}
+
+impl Flavour {
+    pub(crate) fn of(domain: Domain, kind: Type, protocol: Option<Protocol>) -> Self {
+        match (domain, kind, protocol) {
+            (Domain::V4 | Domain::V6, Type::Stream, None | Some(Protocol::Tcp)) => Self::Tcp,
+            (_, Type::Datagram, _) => Self::Datagram,
+            _ => Self::Other,
+        }
+    }
+}
+
 macro_rules! flags {
     ($(#[$doc:meta])* $name:ident { $($(#[$flag_doc:meta])* $flag:ident = $bit:expr;)* }) => {
         $(#[$doc])*

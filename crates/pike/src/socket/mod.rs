@@ -19,16 +19,16 @@ use std::{
     task::{Context, Poll},
 };
 
-pub(crate) use self::descriptor::Descriptor;
 pub use self::{
     address::Address,
     kind::{Domain, Protocol, RecvFlags, SendFlags, Type},
 };
+pub(crate) use self::{descriptor::Descriptor, kind::Flavour};
 use crate::{
     Handle, Notifier, budget,
     handle::op::{Attempt, Side},
     notifier::{core::Core, current},
-    source::{Direction, NO_STREAM, Seen},
+    source::{Direction, NO_STREAM, Seen, TRY_READ, TRY_WRITE},
     sys::platform,
 };
 
@@ -54,8 +54,7 @@ use crate::{
 /// ```
 pub struct Socket {
     handle: Handle<Descriptor>,
-    /// Whether a short transfer means that the kernel's side is drained: see DESIGN of `source`.
-    is_tcp: bool,
+    flavour: Flavour,
 }
 
 impl Socket {
@@ -88,25 +87,21 @@ impl Socket {
         kind: Type,
         protocol: Option<Protocol>,
     ) -> io::Result<Self> {
-        let is_tcp = matches!(
-            (domain, kind, protocol),
-            (Domain::V4 | Domain::V6, Type::Stream, None | Some(Protocol::Tcp))
-        );
         let owned = platform::socket(domain, kind, protocol)?;
-        Self::attach(core, Descriptor::new(owned, false), is_tcp)
+        Self::attach(core, Descriptor::new(owned, false), Flavour::of(domain, kind, protocol))
     }
 
     /// Attaches a socket of unknown origin.
     pub(crate) fn from_owned(core: Arc<Core>, owned: platform::Owned) -> io::Result<Self> {
         platform::set_nonblocking(&owned)?;
-        let is_tcp = platform::is_tcp(&owned)?;
-        Self::attach(core, Descriptor::foreign(owned), is_tcp)
+        let flavour = platform::flavour(&owned)?;
+        Self::attach(core, Descriptor::foreign(owned), flavour)
     }
 
     /// Attaches a non-blocking socket.
-    fn attach(core: Arc<Core>, descriptor: Descriptor, is_tcp: bool) -> io::Result<Self> {
-        let kind = if is_tcp { 0 } else { NO_STREAM };
-        Ok(Self { handle: Handle::from_nonblocking(core, descriptor, kind)?, is_tcp })
+    fn attach(core: Arc<Core>, descriptor: Descriptor, flavour: Flavour) -> io::Result<Self> {
+        let kind = if flavour == Flavour::Tcp { 0 } else { NO_STREAM };
+        Ok(Self { handle: Handle::from_nonblocking(core, descriptor, kind)?, flavour })
     }
 
     /// Detaches it and gives up its descriptor, still non-blocking.
@@ -132,10 +127,7 @@ impl Socket {
     /// The system's: `EADDRINUSE`, `EOPNOTSUPP`.
     pub fn listen(&self, backlog: u32) -> io::Result<()> {
         self.check()?;
-        platform::listen(self.descriptor(), backlog)?;
-        // What was reported of the bare socket (a hang-up, on Linux) says nothing about the listener (I5).
-        self.handle.registration().source().reset(Direction::Read.bits());
-        Ok(())
+        self.changing(TRY_READ | TRY_WRITE, || platform::listen(self.descriptor(), backlog))
     }
 
     /// Ends reading, writing or both. The peer of a TCP socket reads end of file after what was written before.
@@ -216,9 +208,9 @@ impl Socket {
 
     /// For the types that promise a TCP socket.
     pub(crate) fn expect_tcp(&self) -> io::Result<()> {
-        match self.is_tcp {
-            true => Ok(()),
-            false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a TCP socket")),
+        match self.flavour {
+            Flavour::Tcp => Ok(()),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a TCP socket")),
         }
     }
 
@@ -229,6 +221,20 @@ impl Socket {
         }
     }
 
+    /// Makes a call that changes what the socket is. What was reported before (a hang-up, of a bare socket on Linux) says
+    /// nothing about what comes after (I5), of which `bits` are assumed; but if the call fails, nothing has changed.
+    fn changing<T>(&self, bits: u64, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let registration = self.handle.registration();
+        let before = registration.source().seen();
+        registration.source().reset(bits);
+        // After the reset: whatever the system reports from here on is of the new kind.
+        let result = call();
+        if result.is_err() {
+            registration.report(before.readiness());
+        }
+        result
+    }
+
     /// Fails if it was cancelled or its Notifier is gone.
     fn check(&self) -> io::Result<()> {
         let registration = self.handle.registration();
@@ -236,6 +242,12 @@ impl Socket {
             true => Err(registration.why_closed()),
             false => Ok(()),
         }
+    }
+
+    /// How many vectors a call is given. A stream may do less than it was asked; a message is not cut in silence, but
+    /// refused by the system.
+    fn vectors_max(&self) -> usize {
+        if self.flavour == Flavour::Tcp { platform::VECTORS_MAX } else { usize::MAX }
     }
 
     /// What a transfer of `asked` bytes in one call says about what the kernel has left: of a TCP stream a short one

@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{Address, RecvFlags, Socket, hot};
+use super::{Address, Flavour, RecvFlags, Socket, hot};
 use crate::{
     handle::{
         op::{Attempt, Op, Side},
@@ -19,8 +19,7 @@ use crate::{
 };
 
 impl Socket {
-    /// Receives into `buf`. Returns how many bytes; on a stream, 0 means end of file. With an empty
-    /// `buf` it waits for a stream to have something, and returns 0.
+    /// Receives into `buf`. Returns how many bytes; on a stream, 0 means end of file (or an empty `buf`).
     ///
     /// A datagram longer than `buf` is cut, and the rest of it is lost.
     ///
@@ -34,7 +33,9 @@ impl Socket {
     /// Nothing is lost.
     #[inline]
     pub fn read<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = io::Result<usize>> + Send + use<'a> {
-        self.receiving(move |seen| self.attempt_read(seen, buf))
+        // Of a datagram socket an empty buffer receives a datagram, and so waits for one.
+        let aim = UnlessEmpty::new(Reads, buf.is_empty() && self.flavour == Flavour::Tcp);
+        Op::new(self.handle.registration(), aim, move |seen| self.attempt_read(seen, buf))
     }
 
     /// Receives until `buf` is full, and returns its length.
@@ -43,7 +44,7 @@ impl Socket {
         buf: &'a mut [u8],
     ) -> impl Future<Output = io::Result<usize>> + Send + use<'a> {
         let mut done = 0;
-        let aim = UnlessEmpty { aim: Reads, empty: buf.is_empty() };
+        let aim = UnlessEmpty::new(Reads, buf.is_empty());
         Op::new(self.handle.registration(), aim, move |seen| {
             if done == buf.len() {
                 return Ok(done).into();
@@ -242,6 +243,9 @@ impl Socket {
 
     #[inline]
     fn attempt_read(&self, seen: Seen, buf: &mut [u8]) -> Attempt<usize> {
+        if seen.is_stream() && buf.is_empty() {
+            return Ok(0).into();
+        }
         self.judge(seen, buf.len(), platform::recv(self.descriptor().as_fd(), buf, RecvFlags::NONE))
     }
 
@@ -264,6 +268,8 @@ impl Socket {
     }
 
     fn attempt_read_vectored(&self, seen: Seen, bufs: &mut [IoSliceMut<'_>]) -> Attempt<usize> {
+        let len = bufs.len().min(self.vectors_max());
+        let bufs = &mut bufs[..len];
         let len = bufs.iter().map(|buf| buf.len()).sum();
         self.judge(seen, len, platform::recv_vectored(self.descriptor().as_fd(), bufs))
     }

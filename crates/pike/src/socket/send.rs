@@ -153,6 +153,7 @@ impl Socket {
     }
 
     fn attempt_write_vectored(&self, seen: Seen, bufs: &[IoSlice<'_>]) -> Attempt<usize> {
+        let bufs = &bufs[..bufs.len().min(self.vectors_max())];
         let len = bufs.iter().map(|buf| buf.len()).sum();
         self.judge(seen, len, platform::send_vectored(self.descriptor().as_fd(), bufs))
     }

@@ -15,7 +15,10 @@ use super::{
     queue::{State, Timer},
     timers::Inserted,
 };
-use crate::notifier::{core::Core, current};
+use crate::{
+    budget,
+    notifier::{core::Core, current},
+};
 
 pin_project! {
     /// Resolves at a moment. Made by [`sleep`] and [`sleep_until`].
@@ -115,14 +118,23 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.project();
+        let mut this = self.project();
+        if this.core.as_ref().is_some_and(|core| core.is_forked()) {
+            // The queue is the parent's, and nobody here will look at it again (I14).
+            *this.core = None;
+            this.timer.set(Timer::new());
+        }
         let timer = this.timer.as_ref();
         loop {
             if timer.state() == State::Fired || Instant::now() >= *this.at {
+                if !budget::check(cx) {
+                    return Poll::Pending;
+                }
+                budget::spend();
                 return Poll::Ready(());
             }
             let core = match this.core {
-                Some(core) if !core.is_forked() && timer.state() != State::Expelled => core,
+                Some(core) if timer.state() != State::Expelled => core,
                 _ => this.core.insert(next_core(timer.state())),
             };
             if timer.state() == State::Queued {

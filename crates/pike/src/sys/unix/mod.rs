@@ -15,10 +15,12 @@ pub(crate) use fork::{forked, forks, watch_forks};
 pub use io_safe::IoSafe;
 pub(crate) use signals::block_signals;
 pub(crate) use socket::{
-    Connecting, accept, bind, connect, connected, is_of_one_connection, is_out_of_resources, is_tcp, is_udp,
+    Connecting, accept, bind, connect, connected, flavour, is_of_one_connection, is_out_of_resources, is_udp,
     lingers, listen, local_address, peer_address, shutdown, socket,
 };
-pub(crate) use transfer::{peek_sender, recv, recv_from, recv_vectored, send, send_to, send_vectored};
+pub(crate) use transfer::{
+    VECTORS_MAX, peek_sender, recv, recv_from, recv_vectored, send, send_to, send_vectored,
+};
 
 /// A descriptor's number.
 pub(crate) type Raw = std::os::fd::RawFd;

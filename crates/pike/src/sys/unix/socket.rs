@@ -9,7 +9,7 @@ use std::{
 use socket2::{SockAddr, SockRef};
 
 use super::{Owned, cvt};
-use crate::socket::{Address, Domain, Protocol, Type};
+use crate::socket::{Address, Domain, Flavour, Protocol, Type};
 
 /// Whether closing a lingering socket blocks is the kernel's affair; that it lingers is asked here.
 pub(crate) fn lingers(fd: &impl AsFd) -> bool {
@@ -50,9 +50,13 @@ fn number_of_protocol(protocol: Protocol) -> i32 {
     }
 }
 
-/// Whether a descriptor of unknown origin is a TCP socket (and not, say, MPTCP or SCTP).
-pub(crate) fn is_tcp(fd: &impl AsFd) -> io::Result<bool> {
-    Ok(protocol(fd)? == libc::IPPROTO_TCP && SockRef::from(fd).r#type()? == socket2::Type::STREAM)
+/// Of a socket of unknown origin: whether it is TCP, and not, say, MPTCP or SCTP.
+pub(crate) fn flavour(fd: &impl AsFd) -> io::Result<Flavour> {
+    Ok(match (SockRef::from(fd).r#type()?, protocol(fd)?) {
+        (socket2::Type::STREAM, libc::IPPROTO_TCP) => Flavour::Tcp,
+        (socket2::Type::DGRAM, _) => Flavour::Datagram,
+        _ => Flavour::Other,
+    })
 }
 
 pub(crate) fn is_udp(fd: &impl AsFd) -> io::Result<bool> {

@@ -13,8 +13,8 @@ use socket2::SockAddr;
 use super::socket::{from_raw_address, raw_address};
 use crate::socket::{Address, RecvFlags, SendFlags};
 
-/// Vectors in one call: the limit of Linux and of every BSD.
-const VECTORS_MAX: usize = 1024;
+/// Vectors that one call takes: the limit of Linux and of every BSD. More are an error.
+pub(crate) const VECTORS_MAX: usize = 1024;
 
 #[inline]
 fn recv_flags(flags: RecvFlags) -> c_int {
@@ -81,7 +81,7 @@ pub(crate) fn recv_vectored(fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> 
     // SAFETY: all zeros is an empty message.
     let mut message: libc::msghdr = unsafe { mem::zeroed() };
     message.msg_iov = bufs.as_mut_ptr().cast();
-    message.msg_iovlen = bufs.len().min(VECTORS_MAX) as _;
+    message.msg_iovlen = bufs.len() as _;
     // SAFETY: an IoSliceMut is an iovec; the kernel writes into those slices only, and keeps nothing (I1).
     transfer(|| unsafe { libc::recvmsg(fd.as_raw_fd(), &mut message, 0) })
 }
@@ -90,7 +90,7 @@ pub(crate) fn send_vectored(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Res
     // SAFETY: all zeros is an empty message.
     let mut message: libc::msghdr = unsafe { mem::zeroed() };
     message.msg_iov = bufs.as_ptr().cast_mut().cast();
-    message.msg_iovlen = bufs.len().min(VECTORS_MAX) as _;
+    message.msg_iovlen = bufs.len() as _;
     // SAFETY: an IoSlice is an iovec; the kernel reads those slices only, and keeps nothing (I1).
     transfer(|| unsafe { libc::sendmsg(fd.as_raw_fd(), &message, libc::MSG_NOSIGNAL) })
 }

@@ -1,0 +1,14 @@
+//! The cases, a file a subject.
+
+pub mod budget;
+pub mod errors;
+pub mod event;
+pub mod handle;
+pub mod lifecycle;
+pub mod notifier;
+pub mod readiness;
+pub mod tcp_connect;
+pub mod tcp_listener;
+pub mod tcp_stream;
+pub mod time;
+pub mod udp;

@@ -1,0 +1,197 @@
+//! What cases of sockets are made with: addresses, pairs, ports that refuse, futures with a limit.
+
+use std::{
+    future::Future,
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6},
+    os::fd::AsRawFd,
+    task::Poll,
+    time::Duration,
+};
+
+use pike::{
+    Notifier,
+    net::{TcpListener, TcpStream, UdpSocket},
+    socket::{Address, Domain, Socket, Type},
+    time,
+};
+
+use crate::{Cx, Task};
+
+/// What takes longer than this on a loopback will never happen.
+pub(crate) const LIMIT: Duration = Duration::from_secs(8);
+
+/// 127.0.0.1, with a port that the system chooses.
+pub(crate) fn v4() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, 0).into()
+}
+
+/// ::1, with a port that the system chooses.
+pub(crate) fn v6() -> SocketAddr {
+    (Ipv6Addr::LOCALHOST, 0).into()
+}
+
+/// The loopback addresses that this machine has.
+pub(crate) fn locals(cx: &Cx) -> Vec<SocketAddr> {
+    if cx.needs_v6().is_ok() { vec![v4(), v6()] } else { vec![v4()] }
+}
+
+/// Runs `future` and turns `notifier`, for as long as anything can take.
+#[track_caller]
+pub(crate) fn soon<R>(notifier: &Notifier, what: &str, future: impl Future<Output = R>) -> R {
+    match notifier.block_on(time::timeout(LIMIT, future)) {
+        Ok(output) => output,
+        Err(_) => panic!("nothing after {LIMIT:?}: {what}"),
+    }
+}
+
+/// Polls `task` by hand, if it was not yet and whenever it is woken, and turns `notifier` in between, until it is ready.
+#[track_caller]
+pub(crate) fn finish<R>(cx: &Cx, notifier: &Notifier, what: &str, task: &mut Task<'_, R>) -> R {
+    loop {
+        if task.polls() > 0 {
+            cx.turn_until(notifier, what, || task.is_woken());
+        }
+        if let Poll::Ready(output) = task.poll() {
+            return output;
+        }
+    }
+}
+
+/// A listener on `notifier`.
+#[track_caller]
+pub(crate) fn listener(notifier: &Notifier, at: SocketAddr) -> TcpListener {
+    soon(notifier, "a listener", TcpListener::bind(at)).expect("a listener")
+}
+
+/// A UDP socket on `notifier`.
+#[track_caller]
+pub(crate) fn udp(notifier: &Notifier, at: SocketAddr) -> UdpSocket {
+    soon(notifier, "a UDP socket", UdpSocket::bind(at)).expect("a UDP socket")
+}
+
+/// A socket of the family of `at`, not bound.
+#[track_caller]
+pub(crate) fn bare(notifier: &Notifier, at: SocketAddr, kind: Type) -> Socket {
+    Socket::new_on(notifier, Domain::of(at.into()), kind, None).expect("a socket")
+}
+
+/// A stream of std's, attached to `notifier`.
+#[track_caller]
+pub(crate) fn attach(notifier: &Notifier, stream: std::net::TcpStream) -> TcpStream {
+    let _here = notifier.enter();
+    TcpStream::from_std(stream).expect("a stream")
+}
+
+/// A stream on `notifier`, and its peer, which is std's and blocks.
+#[track_caller]
+pub(crate) fn with_peer(cx: &Cx, notifier: &Notifier) -> (TcpStream, std::net::TcpStream) {
+    let (ours, peer) = cx.tcp_pair();
+    (attach(notifier, ours), peer)
+}
+
+/// Two connected streams on `notifier`.
+#[track_caller]
+pub(crate) fn pair(cx: &Cx, notifier: &Notifier) -> (TcpStream, TcpStream) {
+    let (one, other) = cx.tcp_pair();
+    (attach(notifier, one), attach(notifier, other))
+}
+
+/// An address that refuses connections as long as the socket lives: bound, and nobody listens.
+#[track_caller]
+pub(crate) fn nobody(notifier: &Notifier, at: SocketAddr) -> (Socket, SocketAddr) {
+    let socket = bare(notifier, at, Type::Stream);
+    socket.bind(at).expect("an address");
+    let address = internet(socket.local_addr());
+    (socket, address)
+}
+
+/// A UDP address that refuses everybody as long as the socket talks only to itself. It may be connected elsewhere later.
+#[track_caller]
+pub(crate) fn nobody_udp(notifier: &Notifier, at: SocketAddr) -> (UdpSocket, SocketAddr) {
+    let socket = udp(notifier, at);
+    let address = socket.local_addr().expect("an address");
+    soon(notifier, "connecting UDP", socket.connect(address)).expect("connected to itself");
+    (socket, address)
+}
+
+/// The internet address of a socket.
+#[track_caller]
+pub(crate) fn internet(address: io::Result<Address>) -> SocketAddr {
+    address.expect("an address").try_into().expect("an internet address")
+}
+
+/// Asserts that an error came from the system, with its code, and is of one of `kinds`.
+#[track_caller]
+pub(crate) fn assert_kind(error: &io::Error, kinds: &[io::ErrorKind]) {
+    assert!(error.raw_os_error().is_some(), "no OS code: {error:?}");
+    assert!(kinds.contains(&error.kind()), "{error:?} is none of {kinds:?}");
+}
+
+/// The byte at a place of the sequence that is sent in tests of order: every other offset gives another sequence.
+pub(crate) fn byte_at(place: usize) -> u8 {
+    ((place as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8
+}
+
+/// Bytes of that sequence.
+pub(crate) fn bytes_at(place: usize, len: usize) -> Vec<u8> {
+    (place..place + len).map(byte_at).collect()
+}
+
+/// Asserts that `bytes` are those of the sequence at `place`.
+#[track_caller]
+pub(crate) fn assert_bytes_at(place: usize, bytes: &[u8]) {
+    if let Some(wrong) = bytes.iter().enumerate().position(|(at, &byte)| byte != byte_at(place + at)) {
+        panic!("byte {} of {} at {place} is wrong", wrong, bytes.len());
+    }
+}
+
+/// Whether an error is how a connection ends whose peer is gone.
+pub(crate) fn is_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | ConnectionAborted)
+}
+
+/// A link-local address of this machine, with its scope, if it has one.
+#[allow(unsafe_code)]
+pub(crate) fn link_local() -> Option<SocketAddrV6> {
+    let mut first: *mut libc::ifaddrs = std::ptr::null_mut();
+    // SAFETY: fills the pointer.
+    if unsafe { libc::getifaddrs(&mut first) } != 0 {
+        return None;
+    }
+    let (mut found, mut at) = (None, first);
+    // SAFETY: the list's entries and addresses live until it is freed below.
+    while let Some(entry) = unsafe { at.as_ref() } {
+        at = entry.ifa_next;
+        // SAFETY: as above.
+        let is_v6 =
+            unsafe { entry.ifa_addr.as_ref() }.is_some_and(|a| i32::from(a.sa_family) == libc::AF_INET6);
+        if is_v6 && entry.ifa_flags & libc::IFF_UP as libc::c_uint != 0 {
+            // SAFETY: an address of that family is one of this type.
+            let address = unsafe { &*entry.ifa_addr.cast::<libc::sockaddr_in6>() };
+            let mut octets = address.sin6_addr.s6_addr;
+            if octets[0] == 0xfe && octets[1] & 0xc0 == 0x80 && address.sin6_scope_id != 0 {
+                // BSDs keep the scope in here as well.
+                (octets[2], octets[3]) = (0, 0);
+                found = Some(SocketAddrV6::new(octets.into(), 0, 0, address.sin6_scope_id));
+            }
+        }
+    }
+    // SAFETY: what getifaddrs gave, once.
+    unsafe { libc::freeifaddrs(first) };
+    // One that is still being checked for doubles, or is no more, cannot be bound.
+    found.filter(|&address| std::net::UdpSocket::bind(address).is_ok())
+}
+
+/// A numeric option, as the system has it.
+#[allow(unsafe_code)]
+#[track_caller]
+pub(crate) fn number_option(socket: &impl AsRawFd, level: libc::c_int, name: libc::c_int) -> libc::c_int {
+    let (mut value, mut len): (libc::c_int, _) = (0, size_of::<libc::c_int>() as libc::socklen_t);
+    // SAFETY: writes at most `len` bytes, the size of `value`.
+    let result =
+        unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, (&raw mut value).cast(), &mut len) };
+    assert_eq!(result, 0, "{}", io::Error::last_os_error());
+    value
+}

@@ -1,0 +1,238 @@
+//! The list of all cases, and what is made of it.
+//!
+//! A test compares it with the `pub fn` lines of `src/cases`, so that none is forgotten.
+
+use crate::harness::Entry;
+
+/// Calls a macro of this crate with all cases: `each! { (arguments) file { case, case: alone, ... } ... }`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! for_each_case {
+    ($each:ident $arguments:tt) => {
+        $crate::$each! { $arguments
+            notifier {
+                poll_with_timeouts,
+                poll_one_turn_one_batch,
+                notify_interrupts_turn,
+                register_during_poll: alone,
+                taken_seat_is_busy,
+                block_on_hands_over_seat,
+                block_on_keeps_turning,
+                nested_block_on_panics,
+                waker_may_reenter,
+                enter_sets_current,
+                background_without_setup,
+                backend_is_visible,
+                backend_from_environment: alone,
+                bound_notifier_refuses_other_threads,
+                shutdown_reports_and_closes,
+                spin_option_works,
+                poll_survives_interruption: alone,
+            }
+            handle {
+                handle_pipe_round_trip,
+                handle_fifo,
+                handle_pipe_hangup,
+                handle_foreign_descriptors,
+                handle_pty,
+                async_io_retries_until_ready,
+                try_io_clears_readiness,
+                into_inner_then_new,
+                descriptor_is_visible,
+                ready_returns_what_is_set,
+            }
+            event {
+                event_notify_wakes_waiter,
+                event_counting,
+                event_latch,
+                event_many_on_one_notifier,
+                event_from_signal_handler: alone,
+                event_dropped_wait_keeps_count,
+                event_wakes_blocked_turn,
+            }
+            lifecycle {
+                close_on_drop,
+                cancel_wakes_all_waiters,
+                close_waits_and_frees: alone,
+                close_while_reading_elsewhere,
+                no_event_after_drop: alone,
+                wakers_drop_other_handles,
+                fd_reuse_stress: alone,
+                dropped_receive_loses_nothing,
+                dropped_accept_loses_nothing,
+                dropped_write_sends_nothing,
+                leaked_futures_are_sound,
+                notifier_dropped_wakes_waiters,
+                notifier_drop_races_waiters,
+                notifier_dropped_before_sockets: alone,
+                into_std_round_trip,
+                nothing_leaked: alone,
+                fork_child_spares_parent: alone,
+                fork_child_new_notifier: alone,
+            }
+            budget {
+                flooding_socket_yields,
+                budget_counts_inline_successes,
+                budget_under_foreign_executor,
+                idle_loops_yield,
+                no_allocation_per_operation,
+                turn_costs_one_wait: alone,
+            }
+            readiness {
+                readable_after_would_block,
+                writable_until_full,
+                duplex_readers_and_writers,
+                stolen_readiness_waits_again,
+                idle_data_makes_no_turns,
+                readable_on_eof,
+                half_close_keeps_writing,
+                own_shutdown_keeps_reading,
+                reset_ends_both_directions,
+                priority_readiness,
+                urgent_data_short_read,
+                peek_keeps_data,
+                fresh_socket_hangup_ignored,
+                many_waiters_wake_all,
+                consumers_wake_one,
+                baton_passed_on,
+                lost_wake_stress,
+            }
+            time {
+                sleep_never_early,
+                sleep_below_a_millisecond,
+                sleep_zero_or_past,
+                sleep_huge,
+                sleep_order,
+                sleep_bounds_the_wait,
+                sleep_reset_and_drop,
+                sleep_earlier_from_other_thread,
+                timeout_of_a_future,
+                deadline_trait,
+                interval_ticks,
+                interval_missed_ticks,
+            }
+            tcp_listener {
+                accept_v4,
+                accept_v6,
+                listener_std_forms,
+                accept_many,
+                listener_closed_with_pending: alone,
+                accepted_peer_already_gone,
+                bind_errors: alone,
+                listen_on_bare_sockets,
+                listener_v6only_option,
+            }
+            tcp_stream {
+                echo_round_trips,
+                writes_keep_order,
+                recv_send_flags,
+                recv_with_lends_bytes,
+                recv_with_reentry_and_panic,
+                try_forms,
+                try_write_error,
+                read_exact_and_write_all,
+                shutdown_both,
+                shutdown_after_write: alone,
+                shutdown_twice,
+                linger_zero_resets,
+                options_read_back,
+                split_halves,
+                many_tasks_one_stream,
+                futures_stay_small,
+                random_mix_checked,
+            }
+            tcp_connect {
+                connect_v4,
+                connect_v6,
+                connect_address_forms: alone,
+                connect_refused: alone,
+                connect_times_out: alone,
+                connect_odd_addresses,
+                connect_misuse: alone,
+                drop_while_connecting: alone,
+                write_right_after_connect,
+                connected_stream_is_quiet,
+                connect_from_bound_and_std,
+            }
+            udp {
+                udp_unconnected_v4,
+                udp_unconnected_v6,
+                udp_connected_v4,
+                udp_connected_v6,
+                udp_datagram_sizes,
+                udp_peek,
+                udp_try_and_poll_forms,
+                udp_wrong_mode,
+                udp_many_in_a_row,
+                udp_send_buffer_full,
+                udp_refused_once,
+                udp_refused_unread_is_quiet,
+                udp_shared_by_tasks,
+                udp_dual_stack,
+                udp_bind_errors: alone,
+            }
+            errors {
+                bad_descriptors_are_refused: alone,
+                double_registration_is_refused,
+                accept_out_of_descriptors: alone,
+                notifier_out_of_descriptors: alone,
+                own_errors_are_typed,
+                broken_pipe_raises_no_signal: alone,
+                panicking_waker_is_contained,
+            }
+        }
+    };
+}
+
+/// Makes a `#[test]` of every case for one backend, in a module: `suite!(epoll, Backend::Epoll);`
+#[macro_export]
+macro_rules! suite {
+    ($module:ident, $backend:expr) => {
+        $crate::for_each_case! { __tests ($module, $backend) }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __tests {
+    (($module:ident, $backend:expr) $($file:ident { $($case:ident $(: $how:ident)?,)* })*) => {
+        mod $module {
+            $($(
+                #[test]
+                fn $case() {
+                    use $crate::__reexport::Backend;
+                    $crate::harness::run(stringify!($case), $backend);
+                }
+            )*)*
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __entries {
+    (() $($file:ident { $($case:ident $(: $how:ident)?,)* })*) => {
+        &[$($(
+            $crate::harness::Entry {
+                file: stringify!($file),
+                name: stringify!($case),
+                alone: $crate::__alone!($($how)?),
+                run: $crate::cases::$file::$case,
+            },
+        )*)*]
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __alone {
+    () => {
+        false
+    };
+    (alone) => {
+        true
+    };
+}
+
+/// Every case.
+pub const CASES: &[Entry] = for_each_case! { __entries () };

@@ -1,0 +1,189 @@
+//! What a turn costs in system calls, counted by tracing a child of a fork (`pike_conformance::trace`): with the scheduler's
+//! pool, with a plain `block_on`, and what a notification costs.
+#![cfg(any(target_os = "linux", target_os = "android"))]
+
+use std::{
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+};
+
+use pike::{Event, Notifier, net};
+use pike_conformance::{
+    Boxed, Skip,
+    harness::{alone, note_skip},
+    join_all,
+    trace::{self, Calls},
+    unix,
+};
+
+/// Counts in a child, and compares each piece with `expected`.
+#[track_caller]
+fn expect(what: &str, expected: &Calls, f: impl FnOnce()) {
+    let counted = alone(|| {
+        unix::raise_descriptor_limit();
+        trace::count(f)
+    });
+    match counted {
+        Err(skip) => note_skip(what.to_owned(), Skip::because(skip.reason())),
+        Ok(pieces) => {
+            assert!(!pieces.is_empty(), "{what}: nothing was counted");
+            let pieces: Vec<_> = pieces.into_iter().map(Calls::with_one_wait).collect();
+            assert!(
+                pieces.iter().all(|piece| piece == expected),
+                "{what}: {pieces:?}, not {expected:?} each"
+            );
+        }
+    }
+}
+
+fn echo_turn(sockets: usize) -> Calls {
+    Calls::of(&[(libc::SYS_epoll_pwait2, 1), (libc::SYS_recvfrom, sockets), (libc::SYS_sendto, sockets)])
+}
+
+fn pairs(count: usize) -> (Vec<TcpStream>, Vec<TcpStream>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    (0..count).map(|_| (TcpStream::connect(address).unwrap(), listener.accept().unwrap().0)).unzip()
+}
+
+/// A round in which every connection echoes once. The last one ends it.
+struct Round {
+    sockets: usize,
+    echoed: AtomicUsize,
+    /// Whether the calls of this round are counted: all but the first, which gets memory for the batch.
+    counted: AtomicBool,
+    over: Event,
+}
+
+impl Round {
+    fn new(sockets: usize) -> Arc<Self> {
+        let (echoed, counted) = (AtomicUsize::new(0), AtomicBool::new(false));
+        Arc::new(Self { sockets, echoed, counted, over: Event::new().unwrap() })
+    }
+
+    /// Called before the calls of a round, and after them.
+    fn mark(&self) {
+        if self.counted.load(SeqCst) {
+            trace::mark();
+        }
+    }
+}
+
+/// A connection, and what ends the round: no call of its own.
+async fn echo(stream: net::TcpStream, round: Arc<Round>) {
+    let mut buf = [0; 256];
+    loop {
+        match stream.read(&mut buf).await.unwrap() {
+            0 => return,
+            n => stream.write_all(&buf[..n]).await.unwrap(),
+        }
+        if round.echoed.fetch_add(1, SeqCst) + 1 == round.sockets {
+            round.mark();
+            round.over.notify();
+        }
+    }
+}
+
+/// The other ends: makes all sockets ready and waits for the end of the round, so that between the marks there is the turn
+/// that finds them, the work of the tasks, and nothing else.
+async fn ask(mut peers: Vec<TcpStream>, round: Arc<Round>) {
+    for n in 0..4 {
+        peers.iter_mut().for_each(|peer| peer.write_all(b"ping").unwrap());
+        round.echoed.store(0, SeqCst);
+        round.counted.store(n > 0, SeqCst);
+        round.mark();
+        while round.echoed.load(SeqCst) < round.sockets {
+            round.over.wait().await.unwrap();
+        }
+        let mut buf = [0; 4];
+        for peer in &mut peers {
+            peer.read_exact(&mut buf).unwrap();
+            assert_eq!(&buf, b"ping");
+        }
+    }
+}
+
+/// The pool: a task a connection.
+#[test]
+fn pool_echo_turn() {
+    for sockets in [1, 16, 64, 1000] {
+        expect(&format!("pool, {sockets} sockets"), &echo_turn(sockets), || {
+            let (ours, peers) = pairs(sockets);
+            pike_sched::Pool::new().unwrap().run(async {
+                let round = Round::new(sockets);
+                for stream in ours {
+                    let stream = net::TcpStream::from_std(stream).unwrap();
+                    pike_sched::spawn(echo(stream, round.clone()));
+                }
+                settle().await;
+                ask(peers, round).await;
+            });
+        });
+    }
+}
+
+/// Some turns in which nothing is left to report.
+async fn settle() {
+    for _ in 0..5 {
+        pike::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+}
+
+/// `block_on` of all connections as one task: the fairness budget only cuts its work in several polls.
+#[test]
+fn block_on_echo_turn() {
+    for sockets in [1, 64] {
+        expect(&format!("block_on, {sockets} sockets"), &echo_turn(sockets), || {
+            let (ours, peers) = pairs(sockets);
+            Notifier::new().unwrap().block_on(async {
+                let round = Round::new(sockets);
+                let mut all: Vec<Boxed<'_, ()>> = Vec::new();
+                for stream in ours {
+                    let stream = net::TcpStream::from_std(stream).unwrap();
+                    all.push(Box::pin(echo(stream, round.clone())));
+                }
+                let asking = async {
+                    settle().await;
+                    ask(peers, round).await;
+                };
+                futures_lite::future::or(async { drop(join_all(all).await) }, asking).await;
+            });
+        });
+    }
+}
+
+/// notify(), of the Notifier and of an Event, while nobody waits in a turn.
+#[test]
+fn notify_while_awake() {
+    expect("notify while awake", &Calls::default(), || {
+        let notifier = Notifier::new().unwrap();
+        let event = notifier.block_on(async { Event::new() }).unwrap();
+        for _ in 0..3 {
+            trace::mark();
+            (0..100).for_each(|_| notifier.notify());
+            (0..100).for_each(|_| event.notify());
+            trace::mark();
+            notifier.block_on(event.wait()).unwrap();
+        }
+    });
+}
+
+/// The tracer counts what it should: each call of a known piece, and no other.
+#[test]
+fn the_tracer_counts() {
+    let expected = Calls::of(&[(libc::SYS_read, 2), (libc::SYS_write, 3)]);
+    expect("known calls", &expected, || {
+        let (mut source, mut sink) = unix::pipe();
+        for _ in 0..2 {
+            trace::mark();
+            (0..3).for_each(|_| sink.write_all(b"x").unwrap());
+            source.read_exact(&mut [0; 2]).unwrap();
+            source.read_exact(&mut [0; 1]).unwrap();
+            trace::mark();
+        }
+    });
+}

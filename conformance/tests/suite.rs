@@ -1,0 +1,22 @@
+//! Every case on every backend of this build.
+
+use pike::Backend;
+use pike_conformance::heap;
+
+#[global_allocator]
+static HEAP: heap::Counting = heap::Counting;
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pike_conformance::suite!(epoll, Backend::Epoll);
+
+/// The backends above are those of the build: none is forgotten.
+#[test]
+fn every_backend_has_a_suite() {
+    let mut suites: Vec<Backend> = Vec::new();
+    if cfg!(any(target_os = "linux", target_os = "android")) {
+        suites.push(Backend::Epoll);
+    }
+    for backend in Backend::BUILT {
+        assert!(suites.contains(backend), "tests/suite.rs has no suite! for {backend}");
+    }
+}

@@ -1,0 +1,79 @@
+//! The scheduler of [pike]: tasks, and the workers that run them.
+//!
+//! A [`Pool`] owns a [`pike::Notifier`]. Its worker runs tasks while there are any and otherwise sleeps
+//! inside the Notifier: everything that a turn made ready is run, as one batch, before the next turn.
+//! Sockets, events and timers made in a task belong to the worker's Notifier with nothing to set up.
+//!
+//! ```no_run
+//! use pike::net::{TcpListener, TcpStream};
+//! use std::io;
+//!
+//! async fn echo(stream: TcpStream) -> io::Result<()> {
+//!     let mut buf = [0; 4096];
+//!     loop {
+//!         match stream.read(&mut buf).await? {
+//!             0 => return Ok(()),
+//!             n => stream.write_all(&buf[..n]).await?,
+//!         }
+//!     }
+//! }
+//!
+//! fn main() -> io::Result<()> {
+//!     pike_sched::Pool::new()?.run(async {
+//!         let listener = TcpListener::bind("127.0.0.1:7000").await?;
+//!         loop {
+//!             let (stream, _) = listener.accept_std().await?;
+//!             pike_sched::spawn(async move { echo(TcpStream::from_std(stream)?).await });
+//!         }
+//!     })
+//! }
+//! ```
+//!
+//! # What is here
+//!
+//! - [`Pool`] and its [`Builder`]: where tasks run. [`Pool::run`] lends it the calling thread and ends it
+//!   with a future; [`Pool::block_on`] drives one future and leaves the pool as it is.
+//! - [`spawn`], [`spawn_local`], [`yield_now`]: for code that runs in a pool already.
+//! - [`JoinHandle`]: a task's result, or the [`JoinError`] that tells why there is none.
+//! - [`Group`]: tasks that are waited for or aborted together, as a server does when it stops.
+//!
+//! This is the current-thread form: a pool has one worker, and no thread of its own.
+//!
+//! # What it costs
+//!
+//! A spawn is one allocation, the task (two if its future is 2 KiB or more); a wake, a run or a yield is
+//! none. A wake on the worker's own thread takes no lock and makes no system call. From another thread it
+//! takes two locks, and a system call only if the worker sleeps.
+//!
+//! # What holds everywhere
+//!
+//! - A panic in a task stays in that task, and is reported through its [`JoinHandle`]. It is also contained
+//!   in the destructor of a task's future and of an output that nobody took.
+//! - A task's future is polled and dropped on a worker's thread. When [`Pool::run`] returns, none is left.
+//! - Any executor may await a [`JoinHandle`], and any thread may wake a task: while the pool runs, asleep,
+//!   and after it is gone.
+
+mod bell;
+mod builder;
+mod current;
+mod ending;
+mod error;
+mod group;
+mod home;
+mod join;
+mod pool;
+mod queue;
+mod seat;
+mod spawn;
+mod task;
+mod wakers;
+mod worker;
+mod yield_now;
+
+pub use builder::Builder;
+pub use error::JoinError;
+pub use group::{Group, Wait};
+pub use join::JoinHandle;
+pub use pool::Pool;
+pub use spawn::{spawn, spawn_local};
+pub use yield_now::{YieldNow, yield_now};

@@ -1,0 +1,252 @@
+//! The pool: where tasks run.
+
+use std::{fmt, future::Future, io, pin::pin, sync::Arc};
+
+use pike::Notifier;
+
+use crate::{
+    Builder, JoinHandle,
+    current::Entered,
+    ending::{Ends, Leaving, refuse_nested},
+    home::Home,
+    seat::Seat,
+    spawn,
+    worker::Worker,
+};
+
+/// A worker with its Notifier, and the tasks that it runs.
+///
+/// It starts no thread: tasks run while a thread is in [`run`](Self::run) or [`block_on`](Self::block_on),
+/// which makes that thread the pool's worker. Tasks that were spawned before, or are left over, wait until
+/// then.
+///
+/// Dropping a pool [shuts it down](Self::shutdown).
+///
+/// # Examples
+///
+/// ```
+/// fn main() -> std::io::Result<()> {
+///     pike_sched::Pool::new()?.run(async {
+///         let hello = pike_sched::spawn(async { "hello" });
+///         println!("{}, world", hello.await?);
+///         Ok(())
+///     })
+/// }
+/// ```
+pub struct Pool {
+    shared: Arc<Shared>,
+}
+
+/// What the pool's threads share.
+pub(crate) struct Shared {
+    pub(crate) notifier: Notifier,
+    /// Of the tasks of `spawn`.
+    pub(crate) home: Arc<Home>,
+    pub(crate) seat: Seat,
+}
+
+impl Pool {
+    /// A pool with one worker, and a Notifier on the backend that pike prefers.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Notifier::new`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let answer = pike_sched::Pool::new()?.run(async { 42 });
+    /// assert_eq!(answer, 42);
+    /// # Ok(()) }
+    /// ```
+    pub fn new() -> io::Result<Self> {
+        Self::builder().build()
+    }
+
+    /// A pool with other settings.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let notifier = pike::Notifier::new()?;
+    /// let pool = pike_sched::Pool::builder().notifier(notifier).build()?;
+    /// assert_eq!(pool.workers(), 1);
+    /// # Ok(()) }
+    /// ```
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    pub(crate) fn with_notifier(notifier: Notifier) -> Self {
+        Self { shared: Arc::new(Shared { notifier, home: Home::new(), seat: Seat::new() }) }
+    }
+
+    /// Runs a future and the pool's tasks on the calling thread, and ends the pool with the future.
+    ///
+    /// The future need not be `Send` or `'static`. When it is ready, it is dropped, then every task that is
+    /// left is cancelled and its future dropped, on this thread; and then this returns. A panic of the future
+    /// comes out of here, after the same.
+    ///
+    /// # Panics
+    ///
+    /// If the thread is in a pool already, or in [`Notifier::block_on`]. If the pool's Notifier is bound to
+    /// another thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let name = String::from("pike");
+    /// let len = pike_sched::Pool::new()?.run(async { name.len() });
+    /// assert_eq!(len, 4);
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn run<F: Future>(self, future: F) -> F::Output {
+        refuse_nested("Pool::run");
+        self.drive(future, Ends::Pool)
+    }
+
+    /// Runs a future on the calling thread, and the pool's tasks while it waits for it.
+    ///
+    /// It returns as soon as its own future is ready. The pool goes on: tasks of [`spawn`](Self::spawn) that
+    /// have not finished wait for the next `block_on` or `run`, from whichever thread. Tasks of
+    /// [`spawn_local`](crate::spawn_local) belong to this thread and end here: they are cancelled.
+    ///
+    /// With several threads in it at once, one of them, the worker, runs the pool's tasks, and the others
+    /// sleep until their futures are woken. When the worker's future is ready, another one of them takes
+    /// over.
+    ///
+    /// The future need not be `Send` or `'static`.
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](Self::run): a task must not block its worker. With a panic of the future.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let pool = pike_sched::Pool::new()?;
+    /// let task = pool.spawn(async { 1 });
+    /// assert_eq!(pool.block_on(async { 2 }), 2);
+    /// assert_eq!(pool.block_on(task)?, 1);
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        refuse_nested("Pool::block_on");
+        self.drive(future, Ends::Local)
+    }
+
+    #[track_caller]
+    fn drive<F: Future>(&self, future: F, ends: Ends) -> F::Output {
+        let worker = Worker::new(Arc::clone(&self.shared));
+        // Dropped in the reverse of this order: first the future, then what `Leaving` ends, as long as the
+        // thread is still in the pool.
+        let _notifier = self.shared.notifier.enter();
+        let _worker = Entered::new(&worker);
+        let _leaving = Leaving::new(&worker, ends);
+        let main = pin!(future);
+        worker.drive(main)
+    }
+
+    /// Spawns a task to this pool, from any thread.
+    ///
+    /// It runs when a thread drives the pool. After [`shutdown`](Self::shutdown) the future is dropped at
+    /// once, and the handle gives an error that [`is_shutdown`](crate::JoinError::is_shutdown).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let pool = pike_sched::Pool::new()?;
+    /// let task = pool.spawn(async { 1 + 2 });
+    /// assert_eq!(pool.block_on(task)?, 3);
+    /// # Ok(()) }
+    /// ```
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        spawn::spawn_to(Arc::clone(&self.shared.home), future)
+    }
+
+    /// Spawns one task for each worker, made by calling `task` with the worker's number, from 0.
+    ///
+    /// For what every worker should have its own of, such as a listener. Each task stays with its worker.
+    /// What it makes, it should make in the future and not before: that is when it belongs to the worker's
+    /// Notifier.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let pool = pike_sched::Pool::new()?;
+    /// for task in pool.spawn_each(|worker| async move { worker * 10 }) {
+    ///     assert_eq!(pool.block_on(task)?, 0);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn spawn_each<F, Fut>(&self, task: F) -> Vec<JoinHandle<Fut::Output>>
+    where
+        F: Fn(usize) -> Fut,
+        Fut: Future + Send + 'static,
+        Fut::Output: Send + 'static,
+    {
+        (0..self.workers()).map(|worker| self.spawn(task(worker))).collect()
+    }
+
+    /// Cancels all tasks and refuses new ones, from any thread.
+    ///
+    /// When it returns, the future of every task has been dropped: by the worker if a thread drives the pool,
+    /// and by the calling thread if none does. Called in the pool itself, it does not wait: the tasks go when
+    /// the caller gives way. A future that is in [`block_on`](Self::block_on) goes on, and so do the tasks of
+    /// [`spawn_local`](crate::spawn_local), until that returns.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let pool = pike_sched::Pool::new()?;
+    /// let task = pool.spawn(std::future::pending::<()>());
+    /// pool.shutdown();
+    /// assert!(pool.block_on(task).unwrap_err().is_shutdown());
+    /// # Ok(()) }
+    /// ```
+    pub fn shutdown(&self) {
+        self.shared.shut_down();
+    }
+
+    /// The Notifier that the worker sleeps in.
+    ///
+    /// Turning it by hand is allowed, and seldom useful: the wakes of that turn come to the worker as from
+    /// any other thread.
+    pub fn notifier(&self) -> &Notifier {
+        &self.shared.notifier
+    }
+
+    /// How many workers the pool has: one.
+    pub fn workers(&self) -> usize {
+        1
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shared.shut_down();
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("workers", &self.workers())
+            .field("tasks", &self.shared.home.len())
+            .field("backend", &self.shared.notifier.backend())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,85 @@
+//! The seat of a pool's driver: held by one thread at a time, waited for by the others that are in
+//! `block_on`.
+//!
+//! A thread that does not get the seat leaves its home here and sleeps. Who leaves the seat raises SEAT in
+//! all of them: they are few, and one of them takes it. Both happen under the lock, so no thread sleeps
+//! beside a free seat.
+
+use std::{
+    mem,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+};
+
+use crate::home::{Home, SEAT};
+
+pub(crate) struct Seat {
+    state: Mutex<State>,
+    /// For who waits in `shutdown`: the seat was left, or the pool ended.
+    changed: Condvar,
+}
+
+struct State {
+    taken: bool,
+    /// The pool's home is closed and its last task gone.
+    ended: bool,
+    waiting: Vec<Arc<Home>>,
+}
+
+impl Seat {
+    pub(crate) fn new() -> Self {
+        let state = State { taken: false, ended: false, waiting: Vec::new() };
+        Self { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    /// Takes the seat if it is free. If it is not, `home` gets the signal SEAT when it is left.
+    pub(crate) fn take_or_wait(&self, home: &Arc<Home>) -> bool {
+        let mut state = self.lock();
+        if !state.taken {
+            state.taken = true;
+            return true;
+        }
+        if !state.waiting.iter().any(|waiting| Arc::ptr_eq(waiting, home)) {
+            state.waiting.push(Arc::clone(home));
+        }
+        false
+    }
+
+    /// Takes back that `home` waits.
+    pub(crate) fn unwait(&self, home: &Arc<Home>) {
+        self.lock().waiting.retain(|waiting| !Arc::ptr_eq(waiting, home));
+    }
+
+    pub(crate) fn leave(&self) {
+        let mut state = self.lock();
+        state.taken = false;
+        let waiting = mem::take(&mut state.waiting);
+        drop(state);
+        self.changed.notify_all();
+        for home in waiting {
+            home.raise(SEAT);
+        }
+    }
+
+    /// Says that the pool has ended.
+    pub(crate) fn set_ended(&self) {
+        self.lock().ended = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits until the pool has ended, or for the seat if it has not. True if that was taken.
+    pub(crate) fn take_to_end(&self) -> bool {
+        let mut state = self.lock();
+        while !state.ended && state.taken {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.ended {
+            return false;
+        }
+        state.taken = true;
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

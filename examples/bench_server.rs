@@ -1,0 +1,176 @@
+//! An echo server for load generators: one thread, a task a connection, at 127.0.0.1.
+//!
+//! ```text
+//! cargo run --release --example bench_server -- [--backend NAME] [--mode borrowed|recv_with] tcp|udp PORT BUFFER_SIZE
+//! printf hello | nc -q1 127.0.0.1 PORT        (udp: nc -u -w1)
+//! ```
+//!
+//! `borrowed` reads into a buffer of BUFFER_SIZE bytes that each connection has. With `recv_with` a connection has
+//! none: it writes at once what it is lent, and keeps only what did not fit.
+
+use std::{env, error::Error, io, net::Ipv4Addr, net::SocketAddr, process::ExitCode};
+
+use pike::{
+    Backend,
+    net::{TcpListener, TcpStream, UdpSocket},
+    socket::{Domain, Socket, Type, option},
+};
+use pike_sched::Pool;
+
+#[path = "support/limits.rs"]
+mod limits;
+
+const USAGE: &str =
+    "usage: bench_server [--backend NAME] [--mode borrowed|recv_with] tcp|udp PORT BUFFER_SIZE";
+const BACKLOG: u32 = 4096;
+
+fn main() -> ExitCode {
+    let config = match Config::parse(env::args().skip(1)) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("bench_server: {error}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match serve(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench_server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(config: Config) -> io::Result<()> {
+    limits::raise_descriptors()?;
+    let mut pool = Pool::builder();
+    if let Some(backend) = config.backend {
+        pool = pool.backend(backend);
+    }
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, config.port));
+    pool.build()?.run(async {
+        match config.mode {
+            Mode::Datagrams => {
+                datagrams(bound(Type::Datagram, address)?.try_into()?, config.buffer_len).await
+            }
+            Mode::Borrowed => accept(address, |stream| borrowed(stream, config.buffer_len)).await,
+            Mode::Lent => accept(address, lent).await,
+        }
+    })
+}
+
+fn bound(kind: Type, address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::V4, kind, None)?;
+    socket.set(option::ReuseAddress, true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+async fn accept<F>(address: SocketAddr, echo: impl Fn(TcpStream) -> F) -> io::Result<()>
+where
+    F: Future<Output = io::Result<()>> + Send + 'static,
+{
+    let socket = bound(Type::Stream, address)?;
+    socket.set(option::NoDelay, true)?; // what it accepts inherits that
+    socket.listen(BACKLOG)?;
+    let listener = TcpListener::try_from(socket)?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        pike_sched::spawn(echo(stream));
+    }
+}
+
+async fn borrowed(stream: TcpStream, buffer_len: usize) -> io::Result<()> {
+    let mut buf = vec![0; buffer_len];
+    loop {
+        match stream.read(&mut buf).await? {
+            0 => return Ok(()),
+            n => stream.write_all(&buf[..n]).await?,
+        }
+    }
+}
+
+async fn lent(stream: TcpStream) -> io::Result<()> {
+    loop {
+        match stream.recv_with(|bytes| send_back(&stream, bytes)).await?? {
+            Sent::All => {}
+            Sent::Rest(rest) => stream.write_all(&rest).await?,
+            Sent::End => return Ok(()),
+        }
+    }
+}
+
+enum Sent {
+    All,
+    Rest(Vec<u8>),
+    End,
+}
+
+fn send_back(stream: &TcpStream, bytes: &[u8]) -> io::Result<Sent> {
+    if bytes.is_empty() {
+        return Ok(Sent::End);
+    }
+    match stream.try_write(bytes) {
+        Ok(n) if n == bytes.len() => Ok(Sent::All),
+        Ok(n) => Ok(Sent::Rest(bytes[n..].to_vec())),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Sent::Rest(bytes.to_vec())),
+        Err(error) => Err(error),
+    }
+}
+
+async fn datagrams(socket: UdpSocket, buffer_len: usize) -> io::Result<()> {
+    let mut buf = vec![0; buffer_len];
+    loop {
+        let (n, from) = socket.recv_from(&mut buf).await?;
+        socket.send_to(&buf[..n], from).await?;
+    }
+}
+
+struct Config {
+    backend: Option<Backend>,
+    mode: Mode,
+    port: u16,
+    buffer_len: usize,
+}
+
+enum Mode {
+    Borrowed,
+    Lent,
+    Datagrams,
+}
+
+impl Config {
+    fn parse(mut args: impl Iterator<Item = String>) -> Result<Self, Box<dyn Error>> {
+        let (mut backend, mut lent, mut rest) = (None, false, Vec::new());
+        while let Some(arg) = args.next() {
+            match arg.as_str() {
+                "--backend" => backend = Some(args.next().ok_or("--backend needs a name")?.parse()?),
+                "--mode" => {
+                    lent = match args.next().as_deref() {
+                        Some("borrowed") => false,
+                        Some("recv_with") => true,
+                        _ => return Err("--mode is borrowed or recv_with".into()),
+                    }
+                }
+                _ if arg.starts_with('-') => return Err(format!("no option is called {arg}").into()),
+                _ => rest.push(arg),
+            }
+        }
+        let [protocol, port, buffer_len] = &rest[..] else {
+            return Err("it takes a protocol, a port and a buffer size".into());
+        };
+        let mode = match (protocol.as_str(), lent) {
+            ("tcp", false) => Mode::Borrowed,
+            ("tcp", true) => Mode::Lent,
+            ("udp", false) => Mode::Datagrams,
+            ("udp", true) => return Err("an answer needs its sender, which recv_with does not tell".into()),
+            _ => return Err(format!("the protocol is tcp or udp, not {protocol}").into()),
+        };
+        let port = port.parse().map_err(|_| format!("{port} is no port"))?;
+        let buffer_len = match buffer_len.parse() {
+            Ok(0) | Err(_) => return Err(format!("{buffer_len} is no buffer size").into()),
+            Ok(len) => len,
+        };
+        Ok(Self { backend, mode, port, buffer_len })
+    }
+}

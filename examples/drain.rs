@@ -1,0 +1,56 @@
+//! A server that stops well: on ctrl-c or SIGTERM it accepts no more, and each connection finishes what it is doing.
+//!
+//! ```text
+//! cargo run --release --example drain
+//! nc 127.0.0.1 7000                                   type, and read it again; then ctrl-c the server
+//! yes | socat - TCP:127.0.0.1:7000 > /dev/null        one that never finishes: it is cut off after 10 seconds
+//! ```
+
+use std::{io, pin::pin, sync::Arc, time::Duration};
+
+use futures_lite::future::or;
+use pike::{
+    Event,
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
+use pike_sched::{Group, Pool};
+
+#[path = "support/termination.rs"]
+mod termination;
+
+async fn serve(stream: TcpStream, stop: Arc<Event>) -> io::Result<()> {
+    let mut buf = [0; 4096];
+    // One wait for the whole connection. `or` polls it only when there is nothing to read.
+    let mut stopped = pin!(stop.wait());
+    loop {
+        match or(stream.read(&mut buf), async { stopped.as_mut().await.map(|_| 0) }).await? {
+            0 => return Ok(()),
+            n => stream.write_all(&buf[..n]).await?,
+        }
+    }
+}
+
+fn main() -> io::Result<()> {
+    Pool::new()?.run(async {
+        // A latch stays set, and lets everyone through who waits for it.
+        let (stop, group) = (termination::termination()?, Group::new());
+        let listener = TcpListener::bind("[::]:7000").await?;
+        println!("listening at {}", listener.local_addr()?);
+        let accept = async {
+            loop {
+                let (stream, _) = listener.accept().await?;
+                group.spawn(serve(stream, stop.clone()));
+            }
+        };
+        or(accept, async { stop.wait().await.map(drop) }).await?;
+
+        drop(listener);
+        println!("finishing {} connections", group.len());
+        if timeout(Duration::from_secs(10), group.wait()).await.is_err() {
+            println!("cutting off {}", group.len());
+            group.abort();
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,181 @@
+//! The examples, run as a user runs them. They are built before this by `cargo test`, in the same profile.
+
+use std::{
+    env,
+    io::{BufRead, BufReader, Read, Write},
+    net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket},
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// For what takes no time at all.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The program of that name, beside the folder of this test's own.
+fn example(name: &str) -> Command {
+    let mut path = env::current_exe().expect("a path to this test");
+    path.pop();
+    path.pop();
+    let program: PathBuf = path.join("examples").join(name);
+    assert!(program.exists(), "{} is not built: run `cargo build --examples`", program.display());
+    Command::new(program)
+}
+
+fn output(mut command: Command) -> Output {
+    command.output().expect("the program starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+/// A program that is killed with the test.
+struct Running(Child);
+
+impl Running {
+    fn start(mut command: Command) -> Self {
+        Self(command.stdout(Stdio::piped()).spawn().expect("the program starts"))
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([format!("-{name}"), self.0.id().to_string()]).status();
+        assert!(sent.expect("there is kill(1)").success());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn patiently<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        match attempt() {
+            Some(done) => return done,
+            None if start.elapsed() > PATIENCE => panic!("not in {PATIENCE:?}"),
+            None => thread::sleep(Duration::from_millis(10)),
+        }
+    }
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a listener");
+    listener.local_addr().expect("an address").port()
+}
+
+#[test]
+fn echo_ends_with_a_table() {
+    let mut command = example("echo");
+    command.args(["--seconds", "1", "--connections", "20", "--size=100"]);
+    let output = output(command);
+    let (table, progress) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{table}{progress}");
+    let row = |name: &str| {
+        let row = table.lines().find_map(|line| line.strip_prefix(name));
+        row.unwrap_or_else(|| panic!("no {name} in\n{table}")).trim().to_owned()
+    };
+    assert!(row("backend").contains("epoll"));
+    assert_eq!(row("connections"), "20");
+    assert_eq!(row("message size"), "100 bytes");
+    assert_ne!(row("messages per second"), "0");
+    for latency in ["latency p50", "latency p99", "latency p99.9"] {
+        assert!(row(latency).ends_with('s'));
+    }
+    let syscalls = row("syscalls per message");
+    assert!(syscalls.starts_with("not counted: ") || syscalls.parse::<f64>().is_ok_and(|calls| calls < 4.0));
+    assert_eq!(row("allocations per message"), "0.000");
+    assert!(progress.contains("1 s"), "{progress}");
+}
+
+#[test]
+fn echo_refuses_bad_arguments() {
+    for bad in [&["--connections", "none"][..], &["--what"], &["--listen", ":0"], &["--backend", "iocp"]] {
+        let mut command = example("echo");
+        command.args(bad);
+        let output = output(command);
+        assert_eq!(output.status.code(), Some(2), "{bad:?}");
+        assert!(output.stdout.is_empty());
+        assert!(text(&output.stderr).contains("--help"));
+    }
+    let mut help = example("echo");
+    help.arg("--help");
+    assert!(text(&output(help).stdout).contains("--connections N"));
+}
+
+#[test]
+fn echo_drains_on_a_signal() {
+    for signal in ["TERM", "INT"] {
+        let mut command = example("echo");
+        command.args(["--listen", "127.0.0.1:0"]);
+        let mut server = Running::start(command);
+        let mut lines = BufReader::new(server.0.stdout.take().expect("piped")).lines().map_while(Result::ok);
+        let listening = lines.next().expect("a line");
+        let address = listening.split_whitespace().nth(2).expect("an address");
+
+        // One connection is idle. The server is stuck in the middle of a write to the other, which does not read.
+        let idle = TcpStream::connect(address).expect("a connection");
+        let busy = TcpStream::connect(address).expect("a connection");
+        busy.set_write_timeout(Some(Duration::from_millis(200))).expect("a timeout");
+        while (&busy).write(&[7; 65_536]).is_ok() {}
+
+        server.signal(signal);
+        patiently(|| TcpStream::connect(address).err());
+        (&idle).read_to_end(&mut Vec::new()).expect("an end of file");
+        assert!(server.0.try_wait().expect("a child").is_none(), "it did not wait for the write");
+
+        // It ends in a reset if the rest of what was sent came after the server had read all there was.
+        let mut echoed = Vec::new();
+        let end = (&busy).read_to_end(&mut echoed);
+        assert!(
+            !echoed.is_empty() && echoed.iter().all(|&byte| byte == 7),
+            "{} bytes, {end:?}",
+            echoed.len()
+        );
+        let totals = lines.next().expect("totals");
+        assert!(totals.starts_with("served: connections "), "{totals}");
+        assert!(totals.ends_with(", failed 0, cut off 0"), "{totals}");
+        assert!(server.0.wait().expect("an end").success());
+    }
+}
+
+#[test]
+fn bench_server_echoes() {
+    let sent: Vec<u8> = (0..1_000_000).map(|i| (i % 251) as u8).collect();
+    for mode in ["borrowed", "recv_with"] {
+        let port = free_port();
+        let mut command = example("bench_server");
+        command.args(["--mode", mode, "tcp", &port.to_string(), "4096"]);
+        let _server = Running::start(command);
+        let mut stream = patiently(|| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok());
+        let mut writer = stream.try_clone().expect("a clone");
+        let writing = thread::spawn({
+            let sent = sent.clone();
+            move || writer.write_all(&sent)
+        });
+        let mut echoed = vec![0; sent.len()];
+        stream.read_exact(&mut echoed).expect("all of it");
+        writing.join().expect("no panic").expect("all is taken");
+        assert!(echoed == sent);
+    }
+}
+
+#[test]
+fn bench_server_echoes_datagrams() {
+    let port = free_port();
+    let mut command = example("bench_server");
+    command.args(["udp", &port.to_string(), "2048"]);
+    let _server = Running::start(command);
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+    socket.connect((Ipv4Addr::LOCALHOST, port)).expect("an address");
+    socket.set_read_timeout(Some(Duration::from_millis(100))).expect("a timeout");
+    let mut buf = [0; 100];
+    // Until the server is there, a datagram is refused or lost.
+    let n = patiently(|| socket.send(b"ping").and_then(|_| socket.recv(&mut buf)).ok());
+    assert_eq!(&buf[..n], b"ping");
+}

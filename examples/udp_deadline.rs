@@ -1,0 +1,27 @@
+//! UDP echo with a deadline on each receive: one thread, no scheduler.
+//!
+//! ```text
+//! cargo run --release --example udp_deadline
+//! nc -u 127.0.0.1 9000                                type, and read it again; "idle" after 5 seconds of nothing
+//! echo hello | socat - UDP:127.0.0.1:9000             the same
+//! ```
+
+use std::{io, time::Duration};
+
+use pike::{Notifier, net::UdpSocket, time::Deadline};
+
+fn main() -> io::Result<()> {
+    Notifier::new()?.block_on(async {
+        let (socket, mut buf) = (UdpSocket::bind("0.0.0.0:9000").await?, [0; 1500]);
+        println!("listening at {}", socket.local_addr()?);
+        loop {
+            match socket.recv_from(&mut buf).timeout(Duration::from_secs(5)).await {
+                Ok((n, from)) => {
+                    socket.send_to(&buf[..n], from).await?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => println!("idle"),
+                Err(error) => return Err(error),
+            }
+        }
+    })
+}
