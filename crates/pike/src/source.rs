@@ -50,7 +50,7 @@ pub(crate) const PRIORITY: u64 = 1 << 1;
 pub(crate) const READ_CLOSED: u64 = 1 << 3;
 /// Nothing can be written any more.
 pub(crate) const WRITE_CLOSED: u64 = 1 << 4;
-/// An error was reported. Both sides are ready once, so that a syscall finds it; kept for `Ready::is_error`.
+/// An error was reported. Both sides are ready once, so that a syscall finds it; this bit is for `Ready::is_error`.
 pub(crate) const ERROR: u64 = 1 << 5;
 /// Nothing is known yet: an operation tries its syscall, but `readable()` and `writable()` wait for a report.
 pub(crate) const TRY_READ: u64 = 1 << 6;
@@ -124,7 +124,8 @@ impl Direction {
     #[inline]
     pub(crate) const fn bits(self) -> u64 {
         match self {
-            Self::Read => READ_BITS | TRY_READ,
+            // With the error, so that it is taken back once a read has found nothing any more.
+            Self::Read => READ_BITS | TRY_READ | ERROR,
             Self::Write => WRITE_BITS | TRY_WRITE,
         }
     }

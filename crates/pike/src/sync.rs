@@ -1,7 +1,7 @@
 //! The one door to atomics, locks and cells for the pure modules: the standard library's, or loom's.
 //!
-//! Pure modules (`token`, `waiter`, `source`, `registry`, `batch`, `seat`, `word`, `posted`, `time::queue`) import
-//! synchronisation from here only, so that `--cfg loom` can replace all of it and explore every interleaving.
+//! Pure modules (ARCHITECTURE.md lists them, `ci/layout` holds them to it) import synchronisation from here only, so that
+//! `--cfg loom` can replace all of it and explore every interleaving.
 
 #[cfg(loom)]
 use loom::sync as imp;

@@ -99,7 +99,8 @@ impl Notifier {
     }
 
     /// Turns once: waits for at most `timeout` (`None`: as long as it takes), then wakes what became runnable.
-    /// Returns how many wakers that were; zero after a timeout, a [`notify`](Self::notify) or a signal.
+    /// Returns how many wakers that were; zero after a timeout, a [`notify`](Self::notify), a signal, or a report that
+    /// nobody waits for. So it may return early: a loop that must not, looks at the clock.
     ///
     /// # Errors
     ///
