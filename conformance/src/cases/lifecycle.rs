@@ -816,6 +816,13 @@ fn one_connection(notifier: &Notifier, listener: &net::TcpListener, round: usize
             assert!(future::poll_once(read_some(&server)).await.is_none());
             assert!(time::timeout(Duration::ZERO, client.readable()).await.is_err());
         }
+        let event = Event::counting().unwrap();
+        event.notify();
+        if round % 2 == 0 {
+            // The other half goes with its notification under way.
+            assert_eq!(event.wait().await.unwrap(), 1);
+        }
+        drop(event);
         client.write_all(b"ping").await.unwrap();
         assert_eq!(read_some(&server).await.unwrap(), b"ping");
         server.write_all(b"pong").await.unwrap();

@@ -805,12 +805,20 @@ pub fn lost_wake_stress(cx: &Cx) -> Outcome {
         one.notify();
     });
 
-    // Two writes a round, the second at an odd moment after the first: a reader that takes the first and clears its
-    // readiness for the second one's would sleep for ever, since nothing follows.
+    report_between_call_and_clear(cx, &one);
+
+    // Two writes a round, the second at an odd moment after the first, while another thread turns: a reader that takes the
+    // first and clears the readiness of the second would sleep for ever, since nothing follows.
     let (stream, mut peer) = cx.stream(&one);
     let rounds = cx.rounds(20_000);
-    let received = AtomicUsize::new(0);
+    let (received, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     thread::scope(|scope| {
+        let _stop = StopTurning(&stop, &one);
+        scope.spawn(|| {
+            while !stop.load(SeqCst) {
+                one.poll(None).unwrap();
+            }
+        });
         scope.spawn(|| {
             let mut rng = Rng::new();
             for round in 1..=rounds {
@@ -823,7 +831,7 @@ pub fn lost_wake_stress(cx: &Cx) -> Outcome {
                 }
             }
         });
-        one.block_on(async {
+        block_on(async {
             let mut buf = [0; 64];
             while received.load(SeqCst) < 2 * rounds {
                 let n = stream.read(&mut buf).await.unwrap();
@@ -832,6 +840,35 @@ pub fn lost_wake_stress(cx: &Cx) -> Outcome {
         });
     });
     Ok(())
+}
+
+/// The race itself, made to happen: the call says would-block, and before that is believed data comes and a turn reports it.
+/// The readiness of that report must survive.
+fn report_between_call_and_clear(cx: &Cx, notifier: &Notifier) {
+    let (handle, mut peer) = cx.handle(notifier);
+    cx.settle(notifier);
+    let mut late = |mut io: &TcpStream| {
+        let nothing = io.read(&mut [0]);
+        assert_eq!(nothing.as_ref().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        peer.write_all(b"x").unwrap();
+        cx.until_arrived([&handle]);
+        notifier.poll(Some(Duration::ZERO)).unwrap();
+        nothing
+    };
+    let take = |mut io: &TcpStream| io.read(&mut [0; 8]);
+    for round in 0..3 {
+        let nothing = handle.try_io(Interest::READABLE, &mut late);
+        assert_eq!(nothing.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        Task::new(handle.readable()).ready().unwrap();
+        assert_eq!(handle.try_io(Interest::READABLE, take).unwrap(), 1, "round {round}");
+
+        let mut first = true;
+        let mut waiter =
+            Task::new(handle.async_io(Interest::READABLE, |io| {
+                if std::mem::take(&mut first) { late(io) } else { take(io) }
+            }));
+        assert_eq!(waiter.ready().unwrap(), 1, "a report is lost between a call and its would-block");
+    }
 }
 
 async fn bounce(stream: &net::TcpStream, rounds: usize, begins: bool) {

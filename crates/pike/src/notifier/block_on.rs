@@ -112,7 +112,9 @@ impl Core {
             // Shut down, or the kernel refuses to wait: waiters were or are told, and only a waker helps from here.
             Err(_) => {
                 parker.end_turn();
-                self.close();
+                if !self.is_forked() {
+                    self.close(); // in a child of a fork, the locks may be held for ever (I14)
+                }
                 parker.park();
             }
         }
