@@ -77,3 +77,8 @@ pub use join::JoinHandle;
 pub use pool::Pool;
 pub use spawn::{spawn, spawn_local};
 pub use yield_now::{YieldNow, yield_now};
+
+/// The examples of the README, compiled by the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
