@@ -119,3 +119,84 @@ impl fmt::Debug for Batch {
         f.debug_struct("Batch").field("len", &self.len()).finish()
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::{panic, sync::Arc, task::Wake};
+
+    use super::*;
+    use crate::testing::Log;
+
+    struct Panics;
+
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("a waker that panics");
+        }
+    }
+
+    fn batch(log: &Log, names: std::ops::Range<usize>) -> Batch {
+        let mut batch = Batch::new();
+        batch.list().extend(names.map(|name| log.waker(name)));
+        batch
+    }
+
+    #[test]
+    fn hands_out_its_wakers_in_order_and_wakes_the_rest() {
+        let log = Log::default();
+        let mut batch = batch(&log, 0..5);
+        assert_eq!((batch.len(), batch.size_hint()), (5, (5, Some(5))));
+        let kept = batch.next();
+        batch.next().unwrap().wake();
+        assert_eq!(log.take(), [1]);
+        drop(batch);
+        assert_eq!(log.take(), [2, 3, 4]);
+        drop(kept);
+        assert!(log.take().is_empty());
+    }
+
+    #[test]
+    fn a_waker_that_panics_costs_no_other_its_wake() {
+        let log = Log::default();
+        let mut batch = batch(&log, 0..3);
+        batch.list().insert(1, Arc::new(Panics).into());
+        let result = panic::catch_unwind(panic::AssertUnwindSafe(|| drop(batch)));
+        assert!(result.is_err(), "the panic comes out");
+        assert_eq!(log.take(), [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_dispatcher_that_panics_costs_nobody_a_wake() {
+        let log = Log::default();
+        let result = panic::catch_unwind(panic::AssertUnwindSafe(|| {
+            let mut batch = batch(&log, 0..3);
+            batch.next().unwrap().wake();
+            panic!("a dispatcher that panics");
+        }));
+        assert!(result.is_err());
+        assert_eq!(log.take(), [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_batch_inside_a_wake_is_one_of_its_own() {
+        struct Nested(Log);
+        impl Wake for Nested {
+            fn wake(self: Arc<Self>) {
+                let inner = batch(&self.0, 10..12);
+                assert_eq!(inner.len(), 2);
+            }
+        }
+        let log = Log::default();
+        let mut outer = batch(&log, 0..2);
+        outer.list().insert(1, Arc::new(Nested(log.clone())).into());
+        drop(outer);
+        assert_eq!(log.take(), [0, 10, 11, 1]);
+    }
+
+    #[test]
+    fn the_next_batch_of_a_thread_allocates_nothing() {
+        let log = Log::default();
+        drop(batch(&log, 0..100));
+        assert!(Batch::new().list().capacity() >= 100);
+    }
+}

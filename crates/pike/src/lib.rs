@@ -50,6 +50,8 @@ cfg_if::cfg_if! {
         mod front;
         mod handle;
         mod interest;
+        #[cfg(all(test, loom))]
+        mod models;
         pub mod net;
         mod notifier;
         pub mod os;
@@ -61,6 +63,8 @@ cfg_if::cfg_if! {
         mod source;
         mod sync;
         mod sys;
+        #[cfg(all(test, not(loom)))]
+        mod testing;
         pub mod time;
         mod token;
         mod waiter;

@@ -75,3 +75,88 @@ impl Parker {
         self.state.fetch_and(!(PARKED | SEAT), Ordering::AcqRel);
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn starts_woken_and_is_woken_once() {
+        let parker = Parker::new();
+        assert!(parker.is_woken() && parker.take_woken());
+        assert!(!parker.is_woken() && !parker.take_woken());
+        parker.wake();
+        parker.wake();
+        assert!(parker.take_woken() && !parker.take_woken());
+    }
+
+    #[test]
+    fn a_turn_is_notified_by_the_first_wake_alone() {
+        let parker = Parker::new();
+        assert!(!parker.begin_turn(), "woken: it must not wait");
+        assert!(!parker.wake(), "and needs no notification");
+        parker.end_turn();
+        assert!(parker.take_woken());
+        assert!(parker.begin_turn());
+        assert!(parker.wake());
+        assert!(!parker.wake());
+        parker.end_turn();
+        assert!(parker.take_woken());
+        assert!(!parker.wake(), "it is in no turn");
+    }
+
+    #[test]
+    fn a_park_ends_for_a_wake_and_keeps_it() {
+        let parker = Parker::new();
+        parker.park();
+        parker.park();
+        assert!(parker.take_woken());
+    }
+
+    #[test]
+    fn a_park_ends_for_the_seat_and_takes_it() {
+        let parker = Parker::new();
+        parker.take_woken();
+        parker.hand_seat();
+        parker.park();
+        assert_eq!(parker.state.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_parked_thread_is_unparked() {
+        for by_wake in [true, false] {
+            let (tell, told) = std::sync::mpsc::channel();
+            let thread = std::thread::spawn(move || {
+                let parker = Arc::new(Parker::new());
+                parker.take_woken();
+                tell.send(parker.clone()).unwrap();
+                parker.park();
+                parker.take_woken()
+            });
+            let parker = told.recv().unwrap();
+            if by_wake {
+                assert!(!parker.wake());
+            } else {
+                parker.hand_seat();
+            }
+            assert_eq!(thread.join().unwrap(), by_wake);
+        }
+    }
+
+    /// A token that an earlier `unpark` left with the thread ends nothing.
+    #[test]
+    fn a_stray_unpark_does_not_end_a_park() {
+        let parker = Arc::new(Parker::new());
+        parker.take_woken();
+        std::thread::current().unpark();
+        let waker = {
+            let parker = parker.clone();
+            std::thread::spawn(move || parker.wake())
+        };
+        parker.park();
+        assert!(parker.take_woken());
+        waker.join().unwrap();
+    }
+}

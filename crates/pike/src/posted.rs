@@ -92,3 +92,87 @@ impl Drop for Posted {
         self.drain(|_| {});
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::testing::rounds;
+
+    fn slots(posted: &Posted) -> Vec<u32> {
+        let mut slots = Vec::new();
+        posted.drain(|post| slots.push(post.token.slot()));
+        slots
+    }
+
+    #[test]
+    fn an_entry_is_queued_once_until_it_is_drained() {
+        let (posted, post) = (Posted::new(), Post::new(Token::new(7, 0)));
+        assert!(slots(&posted).is_empty());
+        assert!(posted.push(&post));
+        assert!(!posted.push(&post));
+        assert_eq!(slots(&posted), [7]);
+        assert!(slots(&posted).is_empty());
+        assert!(posted.push(&post));
+        assert_eq!(slots(&posted), [7]);
+    }
+
+    #[test]
+    fn all_that_are_queued_come_out() {
+        let posted = Posted::new();
+        let posts: Vec<_> = (0..10).map(|slot| Post::new(Token::new(slot, 0))).collect();
+        assert!(posts.iter().all(|post| posted.push(post)));
+        drop(posts); // the stack has shares of its own
+        let mut slots = slots(&posted);
+        slots.sort_unstable();
+        assert!(slots.into_iter().eq(0..10));
+    }
+
+    #[test]
+    fn an_entry_pushed_while_it_is_drained_is_for_the_next_drain() {
+        let (posted, post) = (Posted::new(), Post::new(Token::new(0, 0)));
+        posted.push(&post);
+        let mut times = 0;
+        posted.drain(|_| {
+            times += 1;
+            assert!(posted.push(&post));
+        });
+        assert_eq!((times, slots(&posted).len()), (1, 1));
+    }
+
+    #[test]
+    fn what_is_never_drained_is_freed() {
+        let (posted, post) = (Posted::new(), Post::new(Token::new(0, 0)));
+        posted.push(&post);
+        assert_eq!(Arc::strong_count(&post), 2);
+        drop(posted);
+        assert_eq!(Arc::strong_count(&post), 1);
+    }
+
+    /// Threads that notify, and one that drains until it has heard all.
+    #[test]
+    fn every_count_is_heard() {
+        let (threads, times) = (3, rounds(10_000, 30) as u64);
+        let posted = Posted::new();
+        let shared = Post::new(Token::new(0, 0));
+        let mut heard = 0;
+        std::thread::scope(|scope| {
+            for slot in 0..threads {
+                let (posted, shared) = (&posted, &shared);
+                scope.spawn(move || {
+                    let own = Post::new(Token::new(slot, 0));
+                    for _ in 0..times {
+                        for post in [&own, shared] {
+                            post.count.fetch_add(1, Ordering::AcqRel);
+                            posted.push(post);
+                        }
+                    }
+                });
+            }
+            while heard < u64::from(threads) * times * 2 {
+                posted.drain(|post| heard += post.count.swap(0, Ordering::AcqRel));
+                std::thread::yield_now();
+            }
+        });
+        assert_eq!(heard, u64::from(threads) * times * 2);
+    }
+}

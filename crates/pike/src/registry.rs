@@ -10,7 +10,10 @@ use crate::{
 };
 
 /// Slots a chunk: 64 sources are about 6 KiB, little for a small program, and few chunks for a large one.
+#[cfg(not(loom))]
 const CHUNK: usize = 64;
+#[cfg(loom)]
+const CHUNK: usize = 2;
 /// The end of the free list.
 const NONE: u32 = u32::MAX;
 
@@ -175,13 +178,14 @@ mod tests {
     fn slots_are_reused_before_a_chunk_is_added() {
         let registry = Registry::new();
         let mut woken = Vec::new();
-        let tokens: Vec<_> = (0..1000).map(|_| registry.open(0).unwrap().1).collect();
-        assert_eq!(registry.used(), 1000);
+        let many = crate::testing::rounds(1000, 200);
+        let tokens: Vec<_> = (0..many).map(|_| registry.open(0).unwrap().1).collect();
+        assert_eq!(registry.used(), many);
         let chunks = registry.slots.lock().chunks.len();
         for token in tokens {
             registry.retire(token, &mut woken);
         }
-        assert!((0..1000).all(|_| registry.open(0).is_some()));
+        assert!((0..many).all(|_| registry.open(0).is_some()));
         assert_eq!(registry.slots.lock().chunks.len(), chunks);
     }
 
@@ -200,5 +204,47 @@ mod tests {
     #[test]
     fn unknown_tokens_are_nobody() {
         assert!(Registry::new().look_up(&mut View::default(), Token::internal(0)).is_none());
+    }
+
+    #[test]
+    fn a_slot_without_generations_left_is_not_used_again() {
+        let registry = Registry::new();
+        let (source, token) = registry.open(0).unwrap();
+        #[allow(unsafe_code)]
+        // SAFETY: the registry is alive.
+        unsafe { source.as_ref() }.set_generation(u32::MAX);
+        registry.retire(Token::new(token.slot(), u32::MAX), &mut Vec::new());
+        let tokens: Vec<_> = (0..2 * CHUNK).map(|_| registry.open(0).unwrap().1).collect();
+        assert!(tokens.iter().all(|other| other.slot() != token.slot()));
+        assert_eq!(registry.used(), 2 * CHUNK);
+    }
+
+    #[test]
+    fn slots_stay_where_they_are_and_a_view_finds_new_ones() {
+        let registry = Registry::new();
+        let mut view = View::default();
+        let opened: Vec<_> = (0..3 * CHUNK).map(|_| registry.open(0).unwrap()).collect();
+        for (source, token) in opened {
+            assert!(std::ptr::eq(registry.look_up(&mut view, token).unwrap(), source.as_ptr()));
+        }
+    }
+
+    #[test]
+    fn a_retire_wakes_who_waits_there_and_nobody_else() {
+        let (registry, log) = (Registry::new(), crate::testing::Log::default());
+        let mut view = View::default();
+        let tokens = [(); 2].map(|()| registry.open(0).unwrap().1);
+        for (name, token) in tokens.into_iter().enumerate() {
+            let direction = crate::source::Direction::Write;
+            let source = registry.look_up(&mut view, token).unwrap();
+            let _ = source.wait_in_slot(direction, direction.bits(), &log.waker(name));
+        }
+        for (name, token) in tokens.into_iter().enumerate() {
+            let mut woken = Vec::new();
+            registry.retire(token, &mut woken);
+            woken.into_iter().for_each(Waker::wake);
+            assert_eq!(log.take(), [name]);
+        }
+        assert_eq!(registry.used(), 0);
     }
 }

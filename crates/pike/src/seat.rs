@@ -117,3 +117,110 @@ impl<T> Drop for Taken<'_, T> {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::{sync::atomic::AtomicUsize, thread};
+
+    use super::*;
+    use crate::testing::rounds;
+
+    fn parker() -> Arc<Parker> {
+        let parker = Arc::new(Parker::new());
+        assert!(parker.take_woken());
+        parker
+    }
+
+    #[test]
+    fn there_is_one_seat() {
+        let seat = Seat::new(0);
+        let mut taken = seat.take().unwrap();
+        taken.with(|count| *count += 1);
+        // Twice: an attempt that fails leaves the seat with its holder.
+        assert!(seat.take().is_none());
+        assert!(seat.take().is_none());
+        drop(taken);
+        assert_eq!(seat.take().unwrap().with(|count| *count), 1);
+    }
+
+    #[test]
+    fn a_free_seat_has_no_queue() {
+        let seat = Seat::new(());
+        assert!(!seat.queue(&parker()));
+        assert_eq!(seat.state.load(Ordering::Relaxed), 0);
+        assert!(seat.queue.lock().is_empty());
+    }
+
+    #[test]
+    fn it_is_handed_over_in_order_to_one_at_a_time() {
+        let seat = Seat::new(());
+        let taken = seat.take().unwrap();
+        let parkers = [(); 3].map(|()| parker());
+        parkers.iter().for_each(|parker| assert!(seat.queue(parker)));
+        seat.unqueue(&parkers[1]); // woken for another reason
+        drop(taken);
+        parkers[0].park(); // would not return otherwise
+        assert_eq!(seat.state.load(Ordering::Relaxed), QUEUED);
+        // The first does not want it after all, and leaves.
+        seat.unqueue(&parkers[0]);
+        seat.pass_on();
+        parkers[2].park();
+        assert_eq!(seat.state.load(Ordering::Relaxed), 0);
+        seat.pass_on(); // to nobody
+        assert!(seat.take().is_some());
+    }
+
+    #[test]
+    fn nothing_is_passed_on_while_somebody_has_it() {
+        let seat = Seat::new(());
+        let taken = seat.take().unwrap();
+        let queued = parker();
+        assert!(seat.queue(&queued));
+        seat.pass_on();
+        assert_eq!(seat.queue.lock().len(), 1);
+        drop(taken);
+        queued.park();
+    }
+
+    #[test]
+    fn an_empty_queue_is_forgotten() {
+        let seat = Seat::new(());
+        let taken = seat.take().unwrap();
+        let queued = parker();
+        assert!(seat.queue(&queued));
+        seat.unqueue(&queued);
+        assert_eq!(seat.state.load(Ordering::Relaxed), HELD);
+        drop(taken);
+        assert_eq!(seat.state.load(Ordering::Relaxed), 0);
+    }
+
+    /// Threads that take it as `block_on` does, many times: each gets it as often as it wants to, one at a time.
+    #[test]
+    fn many_threads_take_turns() {
+        let (threads, turns) = (4, rounds(2_000, 10));
+        let seat = Seat::new(0);
+        let inside = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    let parker = parker();
+                    let mut had = 0;
+                    while had < turns {
+                        if let Some(mut taken) = seat.take() {
+                            assert_eq!(inside.fetch_add(1, Ordering::Relaxed), 0);
+                            taken.with(|count| *count += 1);
+                            thread::yield_now();
+                            inside.fetch_sub(1, Ordering::Relaxed);
+                            had += 1;
+                        } else if seat.queue(&parker) {
+                            parker.park();
+                            seat.unqueue(&parker);
+                        }
+                    }
+                    seat.pass_on();
+                });
+            }
+        });
+        assert_eq!(seat.take().unwrap().with(|count| *count), threads * turns);
+    }
+}

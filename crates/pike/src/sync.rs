@@ -54,6 +54,12 @@ impl<T> Mutex<T> {
             Err(poisoned) => poisoned.into_inner(),
         }
     }
+
+    /// For the tests of I6.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn is_locked(&self) -> bool {
+        self.0.try_lock().is_err()
+    }
 }
 
 /// `UnsafeCell` with loom's closure interface, so that loom sees each access.

@@ -24,7 +24,7 @@
 use std::{marker::PhantomPinned, mem::MaybeUninit, pin::Pin, ptr, task::Waker};
 
 use crate::{
-    source::Direction,
+    source::{Direction, PRIORITY},
     sync::{
         UnsafeCell,
         atomic::{AtomicU8, Ordering},
@@ -53,7 +53,9 @@ impl Kind {
     #[inline]
     pub(crate) const fn new(bits: u64, consumes: bool) -> Self {
         debug_assert!(bits <= u16::MAX as u64);
-        Self { bits: bits as u16, consumes }
+        // All that consume on one side wait for the same, or the one that is woken might have no use for what another
+        // waits for, and know of nothing to pass on. So who waits for priority only looks.
+        Self { bits: bits as u16, consumes: consumes && bits & PRIORITY == 0 }
     }
 
     /// That of an operation which waits for its direction and nothing else: nearly all.
@@ -197,14 +199,6 @@ impl Node {
     unsafe fn with<R>(&self, f: impl FnOnce(&mut Inner) -> R) -> R {
         // SAFETY: filled, and reached by one thread at a time.
         self.inner.with_mut(|inner| f(unsafe { (*inner).assume_init_mut() }))
-    }
-}
-
-/// So that loom takes the end of a node for the access that it is.
-#[cfg(all(test, loom))]
-impl Drop for Node {
-    fn drop(&mut self) {
-        self.inner.with_mut(|_| ());
     }
 }
 
@@ -391,4 +385,162 @@ enum Step {
     Take,
     Stop,
     TakeAndStop,
+}
+
+/// So that loom takes the end of a node for the access that it is.
+#[cfg(all(test, loom))]
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.inner.with_mut(|_| ());
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+#[allow(unsafe_code)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+    use crate::testing::{Log, Random, rounds};
+
+    const KINDS: [Kind; 4] =
+        [Kind::new(1, false), Kind::new(1, true), Kind::new(2, true), Kind::new(3, false)];
+
+    /// The obvious list: those who look in front, those who consume behind.
+    #[derive(Default)]
+    struct Model(VecDeque<usize>);
+
+    impl Model {
+        /// `first`: it was woken, and goes before all others that consume.
+        fn push(&mut self, name: usize, first: bool) {
+            let consumes = |name: usize| KINDS[name % 4].consumes;
+            let at = match (consumes(name), first) {
+                (true, true) => self.0.iter().take_while(|name| !consumes(**name)).count(),
+                (true, false) => self.0.len(),
+                (false, _) => 0,
+            };
+            self.0.insert(at, name);
+        }
+
+        fn take(&mut self, bits: u64, may_take: impl Fn(Kind) -> bool) -> Vec<usize> {
+            let mut taken = Vec::new();
+            for name in self.0.clone() {
+                let kind = KINDS[name % 4];
+                if kind.bits() & bits != 0 && may_take(kind) {
+                    taken.push(name);
+                    if kind.consumes {
+                        break;
+                    }
+                }
+            }
+            self.0.retain(|name| !taken.contains(name));
+            taken
+        }
+    }
+
+    fn wake(taken: Vec<Waker>, log: &Log) -> Vec<usize> {
+        taken.into_iter().for_each(Waker::wake);
+        log.take()
+    }
+
+    /// Random calls against the obvious list: who is taken, in which order, and what each node says afterwards.
+    #[test]
+    fn agrees_with_the_obvious_list() {
+        let mut random = Random::new(1);
+        let log = Log::default();
+        let nodes: Vec<_> = (0..12).map(|_| Box::pin(Node::new())).collect();
+        let (mut list, mut model) = (List::new(), Model::default());
+        for _ in 0..rounds(50_000, 200) {
+            let name = random.below(nodes.len());
+            let node = nodes[name].as_ref();
+            let linked = model.0.contains(&name);
+            let bits = [1, 4, 5][random.below(3)];
+            let mut taken = Vec::new();
+            match random.below(12) {
+                0..=4 if !linked => {
+                    let first = node.state() == State::Notified;
+                    // SAFETY: every node is only ever in this list, which is emptied before the nodes go.
+                    unsafe { list.push(node, KINDS[name % 4], log.waker(name)) };
+                    model.push(name, first);
+                }
+                5..=6 => {
+                    // SAFETY: as above.
+                    assert_eq!(unsafe { list.remove(node) }.is_some(), linked);
+                    model.0.retain(|other| *other != name);
+                }
+                7 => {
+                    let served = random.below(2) == 0;
+                    list.take(bits, served, &mut taken);
+                    assert_eq!(wake(taken, &log), model.take(bits, |kind| !(kind.consumes && served)));
+                }
+                8 => {
+                    list.take_next(bits, &mut taken);
+                    assert_eq!(wake(taken, &log), model.take(bits, Kind::consumes));
+                }
+                9 => {
+                    // SAFETY: as above.
+                    assert_eq!(unsafe { list.renew(node, log.waker(name)) }.is_ok(), linked);
+                }
+                10 if random.below(20) == 0 => {
+                    list.take_all(&mut taken);
+                    assert_eq!(wake(taken, &log), Vec::from(std::mem::take(&mut model.0)));
+                }
+                _ if node.state() == State::Notified => node.reset(),
+                _ => {}
+            }
+            assert_eq!(list.is_empty(), model.0.is_empty());
+            assert!(
+                nodes
+                    .iter()
+                    .enumerate()
+                    .all(|(name, node)| { model.0.contains(&name) == (node.state() == State::Linked) })
+            );
+        }
+        list.take_all(&mut Vec::new());
+    }
+
+    #[test]
+    fn a_renewed_waker_is_the_one_that_is_woken() {
+        let log = Log::default();
+        let node = Box::pin(Node::new());
+        let (old, new) = (log.waker(1), log.waker(2));
+        let mut list = List::new();
+        let mut taken = Vec::new();
+        // SAFETY: the node is only ever in this list, and taken before it is dropped.
+        unsafe {
+            assert!(!list.would_wake(node.as_ref(), &old));
+            assert!(list.renew(node.as_ref(), old.clone()).is_err());
+            list.push(node.as_ref(), KINDS[1], old.clone());
+            // Under Miri a clone may not know its original: `will_wake` is a best effort.
+            assert!(cfg!(miri) || list.would_wake(node.as_ref(), &old));
+            assert!(!list.would_wake(node.as_ref(), &new));
+            let replaced = list.renew(node.as_ref(), new.clone()).unwrap();
+            assert!(cfg!(miri) || replaced.will_wake(&old));
+        }
+        list.take(1, false, &mut taken);
+        assert_eq!(wake(taken, &log), [2]);
+        // SAFETY: as above.
+        assert!(unsafe { list.renew(node.as_ref(), old) }.is_err(), "it is not linked any more");
+    }
+
+    #[test]
+    fn a_node_taken_may_be_freed_and_its_neighbours_stay() {
+        let log = Log::default();
+        let mut nodes: VecDeque<_> = (0..5).map(|_| Box::pin(Node::new())).collect();
+        let mut list = List::new();
+        for (name, node) in nodes.iter().enumerate() {
+            // SAFETY: only in this list, and taken off it before it is dropped.
+            unsafe { list.push(node.as_ref(), KINDS[1], log.waker(name)) };
+        }
+        // SAFETY: as above.
+        unsafe { list.remove(nodes[2].as_ref()) };
+        nodes.remove(2);
+        for name in [0, 1, 3, 4] {
+            let mut taken = Vec::new();
+            list.take(1, false, &mut taken);
+            assert!(nodes.pop_front().unwrap().state() == State::Notified);
+            assert_eq!(wake(taken, &log), [name]);
+        }
+        assert!(list.is_empty());
+    }
 }

@@ -90,3 +90,65 @@ impl Word {
         self.0.swap(AWAKE, Ordering::AcqRel);
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn word(state: u8) -> Word {
+        Word(AtomicU8::new(state))
+    }
+
+    /// The drawing above, edge by edge: state, what is done, what it says, state after.
+    #[test]
+    fn does_what_the_drawing_says() {
+        type Does = fn(&Word) -> bool;
+        let notify: Does = Word::notify;
+        let if_waiting: Does = Word::notify_if_waiting;
+        let spin: Does = |word| word.begin(Waiting::Spinning);
+        let sleep: Does = |word| word.begin(Waiting::Asleep);
+        let end: Does = |word| {
+            word.end();
+            true
+        };
+        for (before, does, says, after) in [
+            (AWAKE, notify, false, NOTIFIED),
+            (NOTIFIED, notify, false, NOTIFIED),
+            (SPINNING, notify, false, NOTIFIED),
+            (SLEEPING, notify, true, NOTIFIED),
+            (AWAKE, if_waiting, false, AWAKE),
+            (NOTIFIED, if_waiting, false, NOTIFIED),
+            (SPINNING, if_waiting, false, NOTIFIED),
+            (SLEEPING, if_waiting, true, NOTIFIED),
+            (AWAKE, spin, true, SPINNING),
+            (NOTIFIED, spin, false, NOTIFIED),
+            (AWAKE, sleep, true, SLEEPING),
+            (SPINNING, sleep, true, SLEEPING),
+            (NOTIFIED, sleep, false, NOTIFIED),
+            (AWAKE, end, true, AWAKE),
+            (NOTIFIED, end, true, AWAKE),
+            (SPINNING, end, true, AWAKE),
+            (SLEEPING, end, true, AWAKE),
+        ] {
+            let word = word(before);
+            assert_eq!((does(&word), word.0.load(Ordering::Relaxed)), (says, after), "from {before}");
+            assert_eq!(word.is_notified(), after == NOTIFIED);
+        }
+    }
+
+    #[test]
+    fn only_one_of_many_notifiers_makes_the_call() {
+        let word = Word::new();
+        assert!(word.begin(Waiting::Asleep));
+        let calls = std::thread::scope(|scope| {
+            let notifiers = [(); 4].map(|()| scope.spawn(|| word.notify() || word.notify_if_waiting()));
+            notifiers
+                .into_iter()
+                .filter(|_| true)
+                .map(|notifier| notifier.join().unwrap())
+                .filter(|call| *call)
+                .count()
+        });
+        assert_eq!(calls, 1);
+    }
+}

@@ -7,7 +7,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    task::Waker,
     time::Duration,
 };
 
@@ -149,9 +148,9 @@ impl Core {
 
     /// Ends a source's use, and wakes who still waits there: they find it closed.
     pub(crate) fn retire(&self, token: Token) {
-        let mut left = Vec::new();
-        self.registry.retire(token, &mut left);
-        left.into_iter().for_each(Waker::wake);
+        let mut left = Batch::new();
+        self.registry.retire(token, left.list());
+        drop(left); // wakes all
     }
 
     pub(super) fn add_value(&self) {

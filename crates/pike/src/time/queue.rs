@@ -308,3 +308,160 @@ unsafe fn cut(timer: *const Timer) -> *const Timer {
         })
     }
 }
+
+/// So that loom takes the end of a timer for the access that it is.
+#[cfg(all(test, loom))]
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.inner.with_mut(|_| ());
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+#[allow(unsafe_code)]
+mod tests {
+    use std::{collections::BTreeSet, time::Duration};
+
+    use super::*;
+    use crate::testing::{Log, Random, rounds};
+
+    /// Walks the heap: each timer is no earlier than its parent, and each link has its counterpart.
+    fn count(queue: &Queue) -> usize {
+        fn walk(above: *const Timer, mut at: *const Timer, no_earlier: Option<Instant>) -> usize {
+            let (mut count, mut previous) = (0, above);
+            while !at.is_null() {
+                // SAFETY: queued, and nobody else has the queue.
+                let (here, back, next, child) =
+                    unsafe { with(at, |inner| (inner.at, inner.previous, inner.next, inner.child)) };
+                assert!(here >= no_earlier && ptr::eq(back, previous));
+                count += 1 + walk(at, child, here);
+                (previous, at) = (at, next);
+            }
+            count
+        }
+        walk(ptr::null(), queue.root, None)
+    }
+
+    /// Random calls against a sorted set: the earliest is the set's, what expires is what is due, in order, and every
+    /// timer says where it is.
+    #[test]
+    fn agrees_with_a_sorted_set() {
+        let start = Instant::now();
+        let moment = |n: usize| start + Duration::from_nanos(n as u64);
+        for seed in 0..rounds(20, 2) as u64 {
+            let mut random = Random::new(seed);
+            let log = Log::default();
+            let mut timers: Vec<_> = (0..40).map(|_| Box::pin(Timer::new())).collect();
+            let mut at = vec![0; timers.len()];
+            let (mut queue, mut model, mut now) = (Queue::new(), BTreeSet::new(), 0);
+            for _ in 0..rounds(5_000, 120) {
+                let name = random.below(timers.len());
+                let timer = timers[name].as_ref();
+                let queued = model.contains(&(at[name], name));
+                let mut taken = Vec::new();
+                match random.below(10) {
+                    0..=4 if !queued => {
+                        at[name] = now + random.below(50); // so that many are equal
+                        model.insert((at[name], name));
+                        let earlier = queue.earliest();
+                        // SAFETY: only in this queue, and taken out of it before it is dropped.
+                        let is_earliest = unsafe { queue.insert(timer, moment(at[name]), log.waker(name)) };
+                        assert_eq!(is_earliest, earlier.is_none_or(|earlier| moment(at[name]) < earlier));
+                    }
+                    5..=6 => {
+                        // SAFETY: as above.
+                        assert_eq!(unsafe { queue.remove(timer) }.is_some(), queued);
+                        if model.remove(&(at[name], name)) {
+                            assert_eq!(timer.state(), State::Idle);
+                            timers[name] = Box::pin(Timer::new()); // its memory goes
+                        }
+                    }
+                    7 => {
+                        // SAFETY: as above.
+                        assert_eq!(unsafe { queue.renew(timer, log.waker(name)) }.is_ok(), queued);
+                    }
+                    8 => {
+                        now += random.below(20);
+                        queue.expire(moment(now), &mut taken);
+                        taken.into_iter().for_each(Waker::wake);
+                        let expired = log.take();
+                        assert!(expired.is_sorted_by_key(|name| at[*name]));
+                        let due: BTreeSet<_> = model.iter().copied().filter(|(at, _)| *at <= now).collect();
+                        assert_eq!(
+                            expired.iter().map(|name| (at[*name], *name)).collect::<BTreeSet<_>>(),
+                            due
+                        );
+                        model.retain(|(at, _)| *at > now);
+                        for name in expired {
+                            assert_eq!(timers[name].state(), State::Fired);
+                            timers[name] = Box::pin(Timer::new());
+                        }
+                    }
+                    _ if random.below(100) == 0 => {
+                        queue.expel(&mut taken);
+                        taken.into_iter().for_each(Waker::wake);
+                        let expelled = log.take();
+                        assert_eq!(expelled.len(), model.len());
+                        assert!(expelled.iter().all(|name| timers[*name].state() == State::Expelled));
+                        model.clear();
+                    }
+                    _ => {}
+                }
+                assert_eq!(queue.earliest(), model.first().map(|(at, _)| moment(*at)));
+                assert_eq!(count(&queue), model.len());
+            }
+            queue.expel(&mut Vec::new());
+        }
+    }
+
+    #[test]
+    fn a_renewed_waker_is_the_one_that_is_woken() {
+        let (log, now) = (Log::default(), Instant::now());
+        let timer = Box::pin(Timer::new());
+        let (old, new) = (log.waker(1), log.waker(2));
+        let mut queue = Queue::new();
+        let mut taken = Vec::new();
+        // SAFETY: the timer is only ever in this queue, and expires before it is dropped.
+        unsafe {
+            assert!(!queue.would_wake(timer.as_ref(), &old));
+            assert!(queue.renew(timer.as_ref(), old.clone()).is_err());
+            queue.insert(timer.as_ref(), now, old.clone());
+            // Under Miri a clone may not know its original: `will_wake` is a best effort.
+            assert!(cfg!(miri) || queue.would_wake(timer.as_ref(), &old));
+            assert!(!queue.would_wake(timer.as_ref(), &new));
+            let replaced = queue.renew(timer.as_ref(), new.clone()).unwrap();
+            assert!(replaced.is_some_and(|replaced| cfg!(miri) || replaced.will_wake(&old)));
+        }
+        queue.expire(now, &mut taken);
+        taken.into_iter().for_each(Waker::wake);
+        assert_eq!(log.take(), [2]);
+        // SAFETY: as above.
+        assert!(unsafe { queue.renew(timer.as_ref(), old) }.is_err());
+        // SAFETY: as above.
+        assert!(unsafe { queue.remove(timer.as_ref()) }.is_none());
+    }
+
+    /// The longest row of siblings and the deepest chain: neither takes a stack.
+    #[test]
+    fn many_in_either_order() {
+        let (start, many) = (Instant::now(), rounds(100_000, 60));
+        for ascending in [true, false] {
+            let timers: Vec<_> = (0..many).map(|_| Box::pin(Timer::new())).collect();
+            let mut queue = Queue::new();
+            for (n, timer) in timers.iter().enumerate() {
+                let n = if ascending { n } else { many - n };
+                // SAFETY: only in this queue, and expired before it is dropped.
+                unsafe {
+                    queue.insert(
+                        timer.as_ref(),
+                        start + Duration::from_nanos(n as u64),
+                        Waker::noop().clone(),
+                    )
+                };
+            }
+            let mut taken = Vec::new();
+            queue.expire(start + Duration::from_nanos(many as u64), &mut taken);
+            assert_eq!(taken.len(), many);
+        }
+    }
+}
