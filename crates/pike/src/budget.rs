@@ -29,10 +29,13 @@ pub fn reset() {
     LEFT.set(INLINE_MAX);
 }
 
-/// False if the budget is used up: the task was woken, and the caller returns `Pending`.
+/// Takes one inline success out of the budget. False if it is used up: the task was woken, and the caller returns
+/// `Pending`.
 #[inline]
-pub(crate) fn check(cx: &mut Context<'_>) -> bool {
-    LEFT.get() != 0 || give_way(cx)
+pub(crate) fn take(cx: &mut Context<'_>) -> bool {
+    let (left, is_used_up) = LEFT.get().overflowing_sub(1);
+    LEFT.set(left);
+    !is_used_up || give_way(cx)
 }
 
 #[cold]
@@ -42,8 +45,8 @@ fn give_way(cx: &mut Context<'_>) -> bool {
     false
 }
 
-/// One inline success. After a `check`, so there is one left.
+/// What was taken was no success.
 #[inline]
-pub(crate) fn spend() {
-    LEFT.set(LEFT.get().wrapping_sub(1));
+pub(crate) fn give_back() {
+    LEFT.set(LEFT.get().wrapping_add(1));
 }

@@ -8,7 +8,7 @@ use std::{future::Future, io, sync::atomic::Ordering};
 
 use crate::{
     handle::{
-        op::{Attempt, Op, Side},
+        op::{Attempt, Op},
         registration::Registration,
         waiting::Special,
     },
@@ -144,10 +144,10 @@ impl Event {
             _ => self.post.count.swap(0, Ordering::AcqRel),
         };
         match (count, self.mode) {
-            (0, _) => Attempt::Again(Side::Drained),
-            (count, Mode::Latch) => Attempt::Done(Ok(count), Side::Open),
+            (0, _) => Attempt::Empty,
+            (count, Mode::Latch) => Attempt::Done(count),
             // A notification that came meanwhile is reported by the turn to come.
-            (count, _) => Attempt::Done(Ok(count), Side::Drained),
+            (count, _) => Attempt::Drained(count),
         }
     }
 }

@@ -69,13 +69,11 @@ const READ_MORE: u64 = 1 << 13;
 const WRITE_MORE: u64 = 1 << 14;
 /// A priority condition was reported at some time. Unlike PRIORITY no operation takes it back.
 pub(crate) const URGENT_SEEN: u64 = 1 << 11;
-/// Set in every open source: what an operation waits for that has nothing to wait for.
-pub(crate) const NOW: u64 = 1 << 12;
 /// The Handle was cancelled, or its Notifier is gone: no operation goes on, waiters are woken.
 pub(crate) const CLOSED: u64 = 1 << 9;
 const TICK: u64 = 1 << 16;
 /// Every flag: each is a bit of its own.
-const FLAGS: [u64; 16] = [
+const FLAGS: [u64; 15] = [
     READABLE,
     WRITABLE,
     PRIORITY,
@@ -89,7 +87,6 @@ const FLAGS: [u64; 16] = [
     READ_MORE,
     WRITE_MORE,
     URGENT_SEEN,
-    NOW,
     CLOSED,
     NO_STREAM,
 ];
@@ -177,9 +174,10 @@ impl Seen {
         self.any(CLOSED)
     }
 
+    /// Whether a new waiter of this direction may try the front. If not, it must look at what else the word says.
     #[inline]
-    pub(crate) fn is_stream(self) -> bool {
-        !self.any(NO_STREAM)
+    pub(crate) fn is_front_free(self, direction: Direction) -> bool {
+        !self.any(CLOSED | direction.more_flag())
     }
 
     /// Whether a short transfer on a TCP stream means that the side is drained.
@@ -260,7 +258,7 @@ impl Source {
     pub(crate) fn open(&self, bits: u64) {
         let tick = self.word.load(Ordering::Relaxed) & !(TICK - 1);
         // A swap like every other write, so that the word has one order that loom follows too; stale reports fail.
-        self.word.swap(tick.wrapping_add(TICK) | NOW | bits, Ordering::AcqRel);
+        self.word.swap(tick.wrapping_add(TICK) | bits, Ordering::AcqRel);
     }
 
     /// Ends this use of the slot: refuses every later report for it, wakes who still waits. False if the slot has no
@@ -296,13 +294,16 @@ impl Source {
                 Err(now) => word = now,
             }
         };
-        if waiting != 0 {
-            self.wake(waiting, bits, into);
+        match waiting {
+            0 => {}
+            // One reader, and nobody else: nearly always, and all that is worth to be inlined.
+            READ_WAIT => _ = self.wake_front(Direction::Read, into),
+            _ => self.wake(waiting, bits, into),
         }
     }
 
     /// Wakes whom a report of `bits` concerns, of those whose flags are in `waiting`.
-    #[inline(always)]
+    #[inline(never)]
     fn wake(&self, waiting: u64, bits: u64, into: &mut Vec<Waker>) {
         let read = waiting & READ_WAIT != 0 && self.wake_front(Direction::Read, into);
         let write = waiting & WRITE_WAIT != 0 && self.wake_front(Direction::Write, into);
@@ -381,7 +382,7 @@ impl Source {
 
     /// Forgets all readiness: what was reported before a connect or a listen says nothing about what comes after.
     pub(crate) fn reset(&self, bits: u64) {
-        let keep = READ_WAIT | WRITE_WAIT | READ_MORE | WRITE_MORE | CLOSED | NOW | NO_STREAM;
+        let keep = READ_WAIT | WRITE_WAIT | READ_MORE | WRITE_MORE | CLOSED | NO_STREAM;
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
             let next = ((word & !(TICK - 1)) | (word & keep) | bits).wrapping_add(TICK);
@@ -440,6 +441,25 @@ impl Source {
         let was_first = node.state() == State::Notified;
         // SAFETY: passed on to the caller.
         unsafe { self.link_at(was_first, direction, node, kind, seen, waker) }
+    }
+
+    /// As [`Source::link`], for a node that has not waited before.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Source::link`].
+    #[allow(unsafe_code)]
+    #[inline]
+    pub(crate) unsafe fn link_new(
+        &self,
+        direction: Direction,
+        node: Pin<&Node>,
+        kind: Kind,
+        seen: Seen,
+        waker: Waker,
+    ) -> Wait {
+        // SAFETY: passed on to the caller.
+        unsafe { self.link_at(false, direction, node, kind, seen, waker) }
     }
 
     /// # Safety

@@ -119,6 +119,20 @@ impl Node {
         }
     }
 
+    /// Makes one in place. Field by field, for a whole one would be copied with all that is not used yet.
+    #[allow(unsafe_code)]
+    #[inline]
+    pub(crate) fn make(place: &mut MaybeUninit<Self>) -> &Self {
+        let Self { state, inner, _pinned } = Self::new();
+        let at = place.as_mut_ptr();
+        // SAFETY: in bounds of `place`, which is borrowed exclusively.
+        unsafe { (&raw mut (*at).state).write(state) };
+        // SAFETY: as above.
+        unsafe { (&raw mut (*at).inner).write(inner) };
+        // SAFETY: all fields with a size have been written.
+        unsafe { place.assume_init_ref() }
+    }
+
     /// Acquire: pairs with the store in [`Node::notify`].
     #[inline]
     pub(crate) fn state(&self) -> State {
@@ -128,13 +142,6 @@ impl Node {
             LINKED => State::Linked,
             _ => State::Front,
         }
-    }
-
-    /// The owner gives up the wake it had.
-    #[inline]
-    pub(crate) fn reset(&self) {
-        debug_assert_eq!(self.state(), State::Notified);
-        self.state.store(IDLE, Ordering::Relaxed);
     }
 
     /// Fills an empty node for the front.

@@ -14,7 +14,7 @@ pub(crate) mod registration;
 pub(crate) mod waiting;
 
 use self::{
-    op::{Attempt, Op, Side},
+    op::{Attempt, Op, unless_would_block},
     ready::UntilReady,
     registration::Registration,
     waiting::Special,
@@ -203,20 +203,32 @@ impl<T: IoSafe> Handle<T> {
         attempt: impl FnOnce(Seen) -> Attempt<R>,
     ) -> io::Result<R> {
         let source = self.registration.source();
-        let seen = source.seen();
-        if seen.is_closed() || self.registration.core().is_forked() {
-            return Err(self.registration.why_closed());
+        let bits = direction.bits();
+        let mut seen = source.seen().with(platform::forked());
+        if seen.is_closed() {
+            seen = self.registration.look_again()?;
         }
-        if !seen.any(direction.bits()) {
+        if !seen.any(bits) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let attempt = attempt(seen);
-        if attempt.side() == Side::Drained {
-            source.clear(seen, direction.bits());
-        }
-        match attempt {
-            Attempt::Done(result, _) => result,
-            Attempt::Again(_) => Err(io::ErrorKind::WouldBlock.into()),
+        match attempt(seen) {
+            Attempt::Done(result) => Ok(result),
+            Attempt::Drained(result) => {
+                source.clear(seen, bits);
+                Ok(result)
+            }
+            Attempt::Failed(error) => Err(match unless_would_block(error) {
+                Some(error) => error,
+                None => {
+                    source.clear(seen, bits);
+                    io::ErrorKind::WouldBlock.into()
+                }
+            }),
+            Attempt::Empty => {
+                source.clear(seen, bits);
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            Attempt::Partly => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::{
     future::Future,
     io,
+    marker::PhantomData,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -15,107 +16,139 @@ use super::{
 };
 use crate::{budget, source::Seen, sys::platform};
 
-pin_project! {
-    /// Runs `attempt` until it is done. Dropped at any time it has either done nothing or returned its result.
-    #[derive(Debug)]
-    #[must_use = "futures do nothing unless polled"]
-    pub(crate) struct Op<'a, A: Aim, F> {
-        #[pin]
-        waiting: Waiting<'a, A>,
-        attempt: F,
-    }
-}
+/// What an operation does when its side is ready: most often one system call.
+pub(crate) trait Work<R> {
+    fn attempt(&mut self, seen: Seen) -> Attempt<R>;
 
-impl<'a, A: Aim, F> Op<'a, A, F> {
+    /// Whether it was asked for nothing, and so has nothing to wait for.
     #[inline]
-    pub(crate) fn new(registration: &'a Registration, aim: A, attempt: F) -> Self {
-        Self { waiting: Waiting::new(registration, aim), attempt }
+    fn is_nothing(&self) -> bool {
+        false
     }
 }
 
-/// What came of one attempt.
-pub(crate) enum Attempt<R> {
-    /// The operation is done.
-    Done(io::Result<R>, Side),
-    /// It is not: nothing was there, or only a part was done.
-    Again(Side),
+impl<R, F: FnMut(Seen) -> Attempt<R>> Work<R> for F {
+    #[inline]
+    fn attempt(&mut self, seen: Seen) -> Attempt<R> {
+        self(seen)
+    }
 }
 
-/// What an attempt found out about the side it worked on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
-    /// There may be more.
-    Open,
-    /// There was no more.
-    Drained,
+/// What came of one attempt, and what it found out about the side that it worked on.
+#[derive(Debug)]
+pub(crate) enum Attempt<R> {
+    /// The operation is done, and there may be more.
+    Done(R),
+    /// The operation is done, and there was no more.
+    Drained(R),
+    /// It is done in part, and there may be more.
+    Partly,
+    /// It is not done, or in part, and there was no more.
+    Empty,
+    /// The system call failed. `WouldBlock` is the same as `Empty`.
+    Failed(io::Error),
 }
 
 impl<R> From<io::Result<R>> for Attempt<R> {
     #[inline]
     fn from(result: io::Result<R>) -> Self {
         match result {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Self::Again(Side::Drained),
-            result => Self::Done(result, Side::Open),
+            Ok(result) => Self::Done(result),
+            Err(error) => Self::Failed(error),
         }
     }
 }
 
-impl<R> Attempt<R> {
-    #[inline]
-    pub(crate) fn side(&self) -> Side {
-        let (Self::Done(_, side) | Self::Again(side)) = self;
-        *side
-    }
+/// The error, if it is one. Out of line: the way of an operation that succeeds has no room for it.
+#[cold]
+pub(crate) fn unless_would_block(error: io::Error) -> Option<io::Error> {
+    (error.kind() != io::ErrorKind::WouldBlock).then_some(error)
+}
 
-    #[inline]
-    pub(crate) fn map<U>(self, f: impl FnOnce(R) -> U) -> Attempt<U> {
-        match self {
-            Self::Done(result, side) => Attempt::Done(result.map(f), side),
-            Self::Again(side) => Attempt::Again(side),
-        }
+pin_project! {
+    /// Runs `work` until it is done. Dropped at any time it has either done nothing or returned its result.
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub(crate) struct Op<'a, A: Aim, W, R> {
+        #[pin]
+        waiting: Waiting<'a, A>,
+        work: W,
+        _result: PhantomData<fn() -> R>,
     }
 }
 
-impl<A, F, R> Future for Op<'_, A, F>
-where
-    A: Aim,
-    F: FnMut(Seen) -> Attempt<R>,
-{
+impl<'a, A: Aim, W: Work<R>, R> Op<'a, A, W, R> {
+    #[inline]
+    pub(crate) fn new(registration: &'a Registration, aim: A, work: W) -> Self {
+        Self { waiting: Waiting::new(registration, aim), work, _result: PhantomData }
+    }
+}
+
+impl<A: Aim, W: Work<R>, R> Future for Op<'_, A, W, R> {
     type Output = io::Result<R>;
 
+    /// What is rare is out of line, and each end of an attempt has a way of its own: this is most of what an operation
+    /// costs beside its system call, and merging the ways costs more than it saves.
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
         let this = self.project();
-        let waiting = this.waiting.into_ref();
-        let source = waiting.registration().source();
-        let bits = waiting.bits();
+        let mut waiting = this.waiting;
+        let registration = waiting.registration();
+        let (source, bits) = (registration.source(), waiting.bits());
         loop {
             let mut seen = source.seen().with(platform::forked());
-            if seen.is_closed() {
-                match waiting.look_again() {
-                    Ok(word) => seen = word,
-                    Err(error) => return Poll::Ready(Err(error)),
-                }
-            }
-            if !seen.any(bits) {
-                match waiting.poll(cx, seen) {
-                    Poll::Ready(()) => continue,
+            if !seen.any(bits) && !this.work.is_nothing() {
+                match waiting.as_mut().poll(cx, seen) {
+                    Poll::Ready(Ok(())) => continue,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                     Poll::Pending => return Poll::Pending,
                 }
             }
-            if !budget::check(cx) {
+            if seen.is_closed() {
+                match registration.look_again() {
+                    // As good as a wait that ends at once: the word of a fork says nothing about the source.
+                    Ok(word) if !word.any(bits) && !this.work.is_nothing() => {
+                        match waiting.as_mut().poll_slowly(cx, word) {
+                            Poll::Ready(Ok(())) => continue,
+                            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                            Poll::Pending => return Poll::Pending,
+                        }
+                    }
+                    Ok(word) => seen = word,
+                    Err(error) => {
+                        waiting.finish();
+                        return Poll::Ready(Err(error));
+                    }
+                }
+            }
+            if !budget::take(cx) {
                 return Poll::Pending;
             }
-            let attempt = (this.attempt)(seen);
-            let nothing_left = attempt.side() == Side::Drained && source.clear(seen, bits);
-            if let Attempt::Done(result, _) = attempt {
-                budget::spend();
-                match nothing_left {
-                    true => waiting.finish_drained(),
-                    false => waiting.finish(),
+            match this.work.attempt(seen) {
+                Attempt::Done(result) => {
+                    waiting.finish();
+                    return Poll::Ready(Ok(result));
                 }
-                return Poll::Ready(result);
+                Attempt::Drained(result) => {
+                    match source.clear(seen, bits) {
+                        true => waiting.finish_drained(),
+                        false => waiting.finish(),
+                    }
+                    return Poll::Ready(Ok(result));
+                }
+                Attempt::Failed(error) => {
+                    if let Some(error) = unless_would_block(error) {
+                        waiting.finish();
+                        return Poll::Ready(Err(error));
+                    }
+                    source.clear(seen, bits);
+                }
+                Attempt::Empty => {
+                    source.clear(seen, bits);
+                }
+                Attempt::Partly => {}
             }
+            budget::give_back();
         }
     }
 }

@@ -50,7 +50,7 @@ impl Future for UntilReady<'_> {
         if this.registration.core().is_forked() {
             return Poll::Ready(Err(Closed::fork()));
         }
-        let sides = [this.read.into_ref(), this.write.into_ref()];
+        let mut sides = [this.read, this.write];
         let wanted = sides[0].bits() | sides[1].bits();
         loop {
             let seen = this.registration.source().seen();
@@ -58,14 +58,17 @@ impl Future for UntilReady<'_> {
                 return Poll::Ready(Err(this.registration.why_closed()));
             }
             if seen.any(wanted) {
-                if !budget::check(cx) {
+                if !budget::take(cx) {
                     return Poll::Pending;
                 }
-                budget::spend();
-                sides.iter().for_each(|side| side.finish());
+                sides.iter_mut().for_each(|side| side.as_mut().finish());
                 return Poll::Ready(Ok(Ready::from_bits(seen.bits())));
             }
-            if sides.iter().all(|side| side.bits() == 0 || side.poll(cx, seen).is_pending()) {
+            let mut pending = true;
+            for side in &mut sides {
+                pending = pending && (side.bits() == 0 || side.as_mut().poll(cx, seen)?.is_pending());
+            }
+            if pending {
                 return Poll::Pending;
             }
         }

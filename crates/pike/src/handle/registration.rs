@@ -11,7 +11,7 @@ use crate::{
     Closed,
     batch::Batch,
     notifier::core::Core,
-    source::{Direction, Source, Wait},
+    source::{Direction, Seen, Source, Wait},
     sys::Raw,
     token::Token,
 };
@@ -70,6 +70,17 @@ impl Registration {
     #[cold]
     pub(crate) fn why_closed(&self) -> io::Error {
         self.core.check().err().unwrap_or_else(Closed::handle)
+    }
+
+    /// For a word that says closed, or in a process with a fork behind it: the word, if an operation may go on, and
+    /// otherwise why not.
+    #[cold]
+    pub(crate) fn look_again(&self) -> io::Result<Seen> {
+        let seen = self.source().seen();
+        match seen.is_closed() || self.core.is_forked() {
+            true => Err(self.why_closed()),
+            false => Ok(seen),
+        }
     }
 
     /// Wakes all waiters, who find the source closed, as does every later operation.

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    mem::MaybeUninit,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -10,7 +11,7 @@ use pin_project_lite::pin_project;
 
 use super::registration::Registration;
 use crate::{
-    source::{Direction, NOW, Seen, Wait},
+    source::{Direction, Seen, Wait},
     waiter::{Kind, Node, State},
 };
 
@@ -33,20 +34,6 @@ pub(crate) struct Reads;
 /// Room to write.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Writes;
-
-/// The same, for an operation that has nothing to wait for if what it was given is empty.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct UnlessEmpty<A> {
-    aim: A,
-    bits: u64,
-}
-
-impl<A: Aim> UnlessEmpty<A> {
-    #[inline]
-    pub(crate) fn new(aim: A, empty: bool) -> Self {
-        Self { aim, bits: aim.bits() | if empty { NOW } else { 0 } }
-    }
-}
 
 /// Something else, said by a value.
 #[derive(Clone, Copy, Debug)]
@@ -79,23 +66,6 @@ impl Aim for Writes {
     }
 }
 
-impl<A: Aim> Aim for UnlessEmpty<A> {
-    #[inline]
-    fn direction(self) -> Direction {
-        self.aim.direction()
-    }
-
-    #[inline]
-    fn kind(self) -> Kind {
-        self.aim.kind()
-    }
-
-    #[inline]
-    fn bits(self) -> u64 {
-        self.bits
-    }
-}
-
 impl Aim for Special {
     fn direction(self) -> Direction {
         self.direction
@@ -109,17 +79,23 @@ impl Aim for Special {
 pin_project! {
     /// Suspends its task until the source is ready. Dropped while it waits, it leaves; dropped with a wake that it did
     /// not use, it passes that on.
+    //
+    // In this order, because a flag beside a node that was not made yet is stored together with it: 49 zeros for one.
     #[derive(Debug)]
+    #[repr(C)]
     pub(crate) struct Waiting<'a, A: Aim> {
+        // Whether there is a node. Most operations never wait, or end just after: one plain flag tells, which the
+        // compiler follows to the drop, and no node is made for nothing.
+        waits: bool,
         registration: &'a Registration,
         aim: A,
         #[pin]
-        node: Node,
+        node: MaybeUninit<Node>,
     }
 
     impl<A: Aim> PinnedDrop for Waiting<'_, A> {
         fn drop(this: Pin<&mut Self>) {
-            this.into_ref().finish();
+            this.finish();
         }
     }
 }
@@ -128,7 +104,7 @@ pin_project! {
 impl<'a, A: Aim> Waiting<'a, A> {
     #[inline]
     pub(crate) fn new(registration: &'a Registration, aim: A) -> Self {
-        Self { registration, aim, node: Node::new() }
+        Self { registration, aim, waits: false, node: MaybeUninit::uninit() }
     }
 
     #[inline]
@@ -141,61 +117,116 @@ impl<'a, A: Aim> Waiting<'a, A> {
         self.aim.bits()
     }
 
+    /// # Safety
+    ///
+    /// There is one: `waits` is set.
+    #[inline]
+    unsafe fn node(self: Pin<&Self>) -> Pin<&Node> {
+        debug_assert!(self.waits);
+        // SAFETY: pinned with `self`, and there, as the caller promises.
+        unsafe { self.project_ref().node.map_unchecked(|node| node.assume_init_ref()) }
+    }
+
     /// Ready if there may be something now: the caller looks again. Pending once the waiter is linked. `seen`: the word,
     /// just read, with nothing to see in it.
     #[inline(always)]
-    pub(crate) fn poll(self: Pin<&Self>, cx: &mut Context<'_>, seen: Seen) -> Poll<()> {
-        let this = self.project_ref();
-        let (source, direction, kind) = (this.registration.source(), this.aim.direction(), this.aim.kind());
-        let waited = match this.node.state() {
-            // SAFETY: this node waits on this source and direction only, and `finish` unlinks it before it is dropped.
-            State::Idle | State::Notified => unsafe {
-                source.link(direction, this.node, kind, seen, cx.waker().clone())
-            },
-            // SAFETY: as above.
-            State::Front | State::Linked => unsafe { source.relink(direction, this.node, kind, cx.waker()) },
-        };
-        match waited {
+    pub(crate) fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, seen: Seen) -> Poll<io::Result<()>> {
+        if self.waits || !seen.is_front_free(self.aim.direction()) {
+            return self.poll_slowly(cx, seen);
+        }
+        let (source, direction, kind) = (self.registration.source(), self.aim.direction(), self.aim.kind());
+        let node = self.make_node();
+        // SAFETY: this node waits on this source and direction only, and `finish` unlinks it before it is dropped.
+        match unsafe { source.link_new(direction, node, kind, seen, cx.waker().clone()) } {
             Wait::Linked => Poll::Pending,
-            Wait::Ready => Poll::Ready(()),
+            Wait::Ready => Poll::Ready(Ok(())),
         }
     }
 
-    /// For a word that says closed, or in a process with a fork behind it: the word, if the operation may go on.
-    /// Otherwise the end of the waiting, and why.
+    /// As [`Waiting::poll`], for every case. Fails if the source is closed.
     #[cold]
-    pub(crate) fn look_again(self: Pin<&Self>) -> io::Result<Seen> {
-        let seen = self.registration.source().seen();
-        if !seen.is_closed() && !self.registration.core().is_forked() {
-            return Ok(seen);
+    pub(crate) fn poll_slowly(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        seen: Seen,
+    ) -> Poll<io::Result<()>> {
+        if seen.is_closed() {
+            if let Err(error) = self.registration.look_again() {
+                self.finish();
+                return Poll::Ready(Err(error));
+            }
         }
-        self.finish();
-        Err(self.registration.why_closed())
+        let (source, direction, kind) = (self.registration.source(), self.aim.direction(), self.aim.kind());
+        if !self.waits {
+            self.as_mut().make_node();
+        }
+        // SAFETY: made above, or before.
+        let node = unsafe { self.as_ref().node() };
+        let waited = match node.state() {
+            // SAFETY: this node waits on this source and direction only, and `finish` unlinks it before it is dropped.
+            State::Idle | State::Notified => unsafe {
+                source.link(direction, node, kind, seen, cx.waker().clone())
+            },
+            // SAFETY: as above.
+            State::Front | State::Linked => unsafe { source.relink(direction, node, kind, cx.waker()) },
+        };
+        match waited {
+            Wait::Linked => Poll::Pending,
+            Wait::Ready => Poll::Ready(Ok(())),
+        }
+    }
+
+    #[inline]
+    fn make_node(self: Pin<&mut Self>) -> Pin<&Node> {
+        let this = self.project();
+        *this.waits = true;
+        // SAFETY: a node that was not made yet is not pinned yet; nothing is moved out.
+        let node = Node::make(unsafe { this.node.get_unchecked_mut() });
+        // SAFETY: pinned with `self` from here on.
+        unsafe { Pin::new_unchecked(node) }
     }
 
     /// Ends the waiting, for whatever reason: leaves, or passes on a wake that may still serve another.
     #[inline]
-    pub(crate) fn finish(self: Pin<&Self>) {
-        match self.node.state() {
-            State::Idle => {}
-            State::Notified => self.give_up_wake(),
-            State::Front | State::Linked => self.leave(),
+    pub(crate) fn finish(self: Pin<&mut Self>) {
+        if self.waits {
+            // SAFETY: there is one.
+            match unsafe { self.as_ref().node() }.state() {
+                State::Idle => {}
+                State::Notified => self.as_ref().give_up_wake(),
+                State::Front | State::Linked => self.as_ref().leave(),
+            }
         }
+        self.end();
     }
 
     /// As [`Waiting::finish`], for an operation that has just found that nothing is left for another.
     #[inline]
-    pub(crate) fn finish_drained(self: Pin<&Self>) {
-        match self.node.state() {
-            State::Idle => {}
-            State::Notified => self.node.reset(),
-            State::Front | State::Linked => self.leave(),
+    pub(crate) fn finish_drained(self: Pin<&mut Self>) {
+        if self.waits {
+            // SAFETY: there is one.
+            match unsafe { self.as_ref().node() }.state() {
+                State::Idle | State::Notified => {}
+                State::Front | State::Linked => self.as_ref().leave(),
+            }
         }
+        self.end();
+    }
+
+    /// The node, if there is one, is in no list.
+    #[inline]
+    fn end(self: Pin<&mut Self>) {
+        let this = self.project();
+        if *this.waits {
+            // SAFETY: there is one; it is not moved, and nobody looks at it again.
+            unsafe { this.node.get_unchecked_mut().assume_init_drop() };
+        }
+        // In any case: so that the drop that follows is seen to have nothing to do.
+        *this.waits = false;
     }
 
     #[inline]
     fn give_up_wake(self: Pin<&Self>) {
-        self.node.reset();
         if self.registration.source().has_more(self.aim.kind()) {
             self.pass();
         }
@@ -213,10 +244,11 @@ impl<'a, A: Aim> Waiting<'a, A> {
         if self.registration.core().is_forked() {
             return; // nobody in this process will look for it again, and the lock may be held for ever (I14)
         }
-        let this = self.project_ref();
+        // SAFETY: only a node that is there is linked.
+        let node = unsafe { self.node() };
         // SAFETY: linked by `poll` on this source and direction.
-        unsafe { this.registration.source().unlink(this.aim.direction(), this.node) };
-        if self.node.state() == State::Notified {
+        unsafe { self.registration.source().unlink(self.aim.direction(), node) };
+        if node.state() == State::Notified {
             self.give_up_wake();
         }
     }

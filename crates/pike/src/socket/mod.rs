@@ -26,7 +26,7 @@ pub use self::{
 pub(crate) use self::{descriptor::Descriptor, kind::Flavour};
 use crate::{
     Handle, Notifier, budget,
-    handle::op::{Attempt, Side},
+    handle::op::Attempt,
     notifier::{core::Core, current},
     source::{Direction, NO_STREAM, Seen, TRY_READ, TRY_WRITE},
     sys::platform,
@@ -250,19 +250,6 @@ impl Socket {
         if self.flavour == Flavour::Tcp { platform::VECTORS_MAX } else { usize::MAX }
     }
 
-    /// What a transfer of `asked` bytes in one call says about what the kernel has left: of a TCP stream a short one
-    /// drained it, unless something was seen that stops transfers early (see `source`).
-    #[inline]
-    fn judge(&self, seen: Seen, asked: usize, result: io::Result<usize>) -> Attempt<usize> {
-        match result {
-            Ok(count) => {
-                let short = count < asked && count > 0 && seen.short_means_drained();
-                Attempt::Done(Ok(count), if short { Side::Drained } else { Side::Open })
-            }
-            error => error.into(),
-        }
-    }
-
     /// One attempt of a poll trait: the reserved slot's waker waits.
     fn poll_op<R>(
         &self,
@@ -271,15 +258,12 @@ impl Socket {
         mut attempt: impl FnMut(Seen) -> Attempt<R>,
     ) -> Poll<io::Result<R>> {
         loop {
-            if !budget::check(cx) {
+            if !budget::take(cx) {
                 return Poll::Pending;
             }
             match self.handle.try_op(direction, &mut attempt) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => {
-                    budget::spend();
-                    return Poll::Ready(result);
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => budget::give_back(),
+                result => return Poll::Ready(result),
             }
             let ready = self.handle.registration().poll_ready(direction, direction.bits(), cx);
             if std::task::ready!(ready).is_err() {
@@ -287,6 +271,21 @@ impl Socket {
                 continue;
             }
         }
+    }
+}
+
+/// Whether a transfer of `count` bytes in one call, of `asked`, says that the kernel has nothing left: of a TCP stream a
+/// short one does, unless something was seen that stops transfers early (see `source`).
+#[inline]
+fn is_drained(seen: Seen, asked: usize, count: usize) -> bool {
+    count < asked && count > 0 && seen.short_means_drained()
+}
+
+#[inline]
+fn judge(seen: Seen, asked: usize, result: io::Result<usize>) -> Attempt<usize> {
+    match result {
+        Ok(count) if is_drained(seen, asked, count) => Attempt::Drained(count),
+        result => result.into(),
     }
 }
 

@@ -7,11 +7,11 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{Address, Flavour, RecvFlags, Socket, hot};
+use super::{Address, Flavour, RecvFlags, Socket, hot, is_drained, judge};
 use crate::{
     handle::{
-        op::{Attempt, Op, Side},
-        waiting::{Reads, Special, UnlessEmpty},
+        op::{Attempt, Op, Work},
+        waiting::{Reads, Special},
     },
     source::{self, Direction, Seen},
     sys::platform,
@@ -33,9 +33,7 @@ impl Socket {
     /// Nothing is lost.
     #[inline]
     pub fn read<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = io::Result<usize>> + Send + use<'a> {
-        // Of a datagram socket an empty buffer receives a datagram, and so waits for one.
-        let aim = UnlessEmpty::new(Reads, buf.is_empty() && self.flavour == Flavour::Tcp);
-        Op::new(self.handle.registration(), aim, move |seen| self.attempt_read(seen, buf))
+        Op::new(self.handle.registration(), Reads, Read { socket: self, buf })
     }
 
     /// Receives until `buf` is full, and returns its length.
@@ -43,21 +41,7 @@ impl Socket {
         &'a self,
         buf: &'a mut [u8],
     ) -> impl Future<Output = io::Result<usize>> + Send + use<'a> {
-        let mut done = 0;
-        let aim = UnlessEmpty::new(Reads, buf.is_empty());
-        Op::new(self.handle.registration(), aim, move |seen| {
-            if done == buf.len() {
-                return Ok(done).into();
-            }
-            match self.attempt_read(seen, &mut buf[done..]) {
-                Attempt::Done(Ok(0), _) => Err(io::ErrorKind::UnexpectedEof.into()).into(),
-                Attempt::Done(Ok(count), side) => {
-                    done += count;
-                    if done == buf.len() { Attempt::Done(Ok(done), side) } else { Attempt::Again(side) }
-                }
-                other => other,
-            }
-        })
+        Op::new(self.handle.registration(), Reads, ReadExact { socket: self, buf, done: 0 })
     }
 
     /// Receives into `buf` with flags. Otherwise as [`read`](Self::read).
@@ -234,7 +218,7 @@ impl Socket {
     }
 
     #[inline]
-    fn receiving<R, F>(&self, attempt: F) -> Op<'_, Reads, F>
+    fn receiving<R, F>(&self, attempt: F) -> Op<'_, Reads, F, R>
     where
         F: FnMut(Seen) -> Attempt<R>,
     {
@@ -243,10 +227,16 @@ impl Socket {
 
     #[inline]
     fn attempt_read(&self, seen: Seen, buf: &mut [u8]) -> Attempt<usize> {
-        if seen.is_stream() && buf.is_empty() {
-            return Ok(0).into();
+        if buf.is_empty() && self.has_nothing_to_fill() {
+            return Attempt::Done(0);
         }
-        self.judge(seen, buf.len(), platform::recv(self.descriptor().as_fd(), buf, RecvFlags::NONE))
+        judge(seen, buf.len(), platform::recv(self.descriptor().as_fd(), buf, RecvFlags::NONE))
+    }
+
+    /// Of an empty buffer: whether there is nothing to do. Of a datagram socket it receives a datagram.
+    #[cold]
+    fn has_nothing_to_fill(&self) -> bool {
+        self.flavour == Flavour::Tcp
     }
 
     /// With flags a short read says nothing: a peek leaves the bytes where they are.
@@ -261,7 +251,7 @@ impl Socket {
     fn attempt_urgent(&self, seen: Seen, buf: &mut [u8], flags: RecvFlags) -> Attempt<usize> {
         match platform::recv(self.descriptor().as_fd(), buf, flags) {
             Err(error) if error.kind() == io::ErrorKind::InvalidInput && !seen.any(source::READ_CLOSED) => {
-                Attempt::Again(Side::Drained)
+                Attempt::Empty
             }
             result => result.into(),
         }
@@ -271,7 +261,7 @@ impl Socket {
         let len = bufs.len().min(self.vectors_max());
         let bufs = &mut bufs[..len];
         let len = bufs.iter().map(|buf| buf.len()).sum();
-        self.judge(seen, len, platform::recv_vectored(self.descriptor().as_fd(), bufs))
+        judge(seen, len, platform::recv_vectored(self.descriptor().as_fd(), bufs))
     }
 
     #[inline]
@@ -279,10 +269,69 @@ impl Socket {
         hot::with(|buffer| {
             let len = buffer.len();
             let received = platform::recv(self.descriptor().as_fd(), buffer, RecvFlags::NONE);
-            self.judge(seen, len, received).map(|count| match f.take() {
+            let count = match received {
+                Ok(count) => count,
+                Err(error) => return Attempt::Failed(error),
+            };
+            // Before the closure, which might be long, and takes no part in this.
+            if is_drained(seen, len, count) {
+                self.handle.registration().source().clear(seen, Direction::Read.bits());
+            }
+            let result = match f.take() {
                 Some(f) => f(&buffer[..count]),
                 None => unreachable!("polled after it was done"),
-            })
+            };
+            Attempt::Done(result)
         })
+    }
+}
+
+struct Read<'a> {
+    socket: &'a Socket,
+    buf: &'a mut [u8],
+}
+
+impl Work<usize> for Read<'_> {
+    #[inline]
+    fn attempt(&mut self, seen: Seen) -> Attempt<usize> {
+        self.socket.attempt_read(seen, self.buf)
+    }
+
+    #[inline]
+    fn is_nothing(&self) -> bool {
+        self.buf.is_empty() && self.socket.has_nothing_to_fill()
+    }
+}
+
+struct ReadExact<'a> {
+    socket: &'a Socket,
+    buf: &'a mut [u8],
+    done: usize,
+}
+
+impl Work<usize> for ReadExact<'_> {
+    #[inline]
+    fn attempt(&mut self, seen: Seen) -> Attempt<usize> {
+        if self.done == self.buf.len() {
+            return Attempt::Done(self.done);
+        }
+        let (count, drained) = match self.socket.attempt_read(seen, &mut self.buf[self.done..]) {
+            Attempt::Done(0) => return Attempt::Failed(io::ErrorKind::UnexpectedEof.into()),
+            Attempt::Done(count) => (count, false),
+            Attempt::Drained(count) => (count, true),
+            other => return other,
+        };
+        self.done += count;
+        match (self.done == self.buf.len(), drained) {
+            (true, true) => Attempt::Drained(self.done),
+            (true, false) => Attempt::Done(self.done),
+            (false, true) => Attempt::Empty,
+            (false, false) => Attempt::Partly,
+        }
+    }
+
+    #[inline]
+    fn is_nothing(&self) -> bool {
+        self.buf.is_empty()
     }
 }

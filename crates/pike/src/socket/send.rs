@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{Address, SendFlags, Socket};
+use super::{Address, SendFlags, Socket, is_drained, judge};
 use crate::{
     handle::{
         op::{Attempt, Op},
@@ -41,15 +41,11 @@ impl Socket {
     ) -> impl Future<Output = io::Result<()>> + Send + use<'a> {
         self.sending(move |seen| {
             if buf.is_empty() {
-                return Ok(()).into();
+                return Attempt::Done(());
             }
-            match self.attempt_send(seen, buf, SendFlags::NONE) {
-                Attempt::Done(Ok(0), _) => Err(io::ErrorKind::WriteZero.into()).into(),
-                Attempt::Done(Ok(count), side) if count < buf.len() => {
-                    buf = &buf[count..];
-                    Attempt::Again(side)
-                }
-                other => other.map(drop),
+            match platform::send(self.descriptor().as_fd(), buf, SendFlags::NONE) {
+                Ok(count) if count == buf.len() => Attempt::Done(()),
+                result => sent_in_part(seen, &mut buf, result),
             }
         })
     }
@@ -140,7 +136,7 @@ impl Socket {
     }
 
     #[inline]
-    fn sending<R, F>(&self, attempt: F) -> Op<'_, Writes, F>
+    fn sending<R, F>(&self, attempt: F) -> Op<'_, Writes, F, R>
     where
         F: FnMut(Seen) -> Attempt<R>,
     {
@@ -149,12 +145,26 @@ impl Socket {
 
     #[inline]
     fn attempt_send(&self, seen: Seen, buf: &[u8], flags: SendFlags) -> Attempt<usize> {
-        self.judge(seen, buf.len(), platform::send(self.descriptor().as_fd(), buf, flags))
+        judge(seen, buf.len(), platform::send(self.descriptor().as_fd(), buf, flags))
     }
 
     fn attempt_write_vectored(&self, seen: Seen, bufs: &[IoSlice<'_>]) -> Attempt<usize> {
         let bufs = &bufs[..bufs.len().min(self.vectors_max())];
         let len = bufs.iter().map(|buf| buf.len()).sum();
-        self.judge(seen, len, platform::send_vectored(self.descriptor().as_fd(), bufs))
+        judge(seen, len, platform::send_vectored(self.descriptor().as_fd(), bufs))
+    }
+}
+
+/// Goes on with what a write of all of `buf` did, unless that was all.
+#[cold]
+fn sent_in_part(seen: Seen, buf: &mut &[u8], result: io::Result<usize>) -> Attempt<()> {
+    match result {
+        Ok(0) => Attempt::Failed(io::ErrorKind::WriteZero.into()),
+        Ok(count) => {
+            let drained = is_drained(seen, buf.len(), count);
+            *buf = &buf[count..];
+            if drained { Attempt::Empty } else { Attempt::Partly }
+        }
+        Err(error) => Attempt::Failed(error),
     }
 }

@@ -127,10 +127,9 @@ impl Future for Sleep {
         let timer = this.timer.as_ref();
         loop {
             if timer.state() == State::Fired || Instant::now() >= *this.at {
-                if !budget::check(cx) {
+                if !budget::take(cx) {
                     return Poll::Pending;
                 }
-                budget::spend();
                 return Poll::Ready(());
             }
             let core = match this.core {

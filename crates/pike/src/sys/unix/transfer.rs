@@ -68,7 +68,7 @@ fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
 #[inline]
 pub(crate) fn recv(fd: BorrowedFd<'_>, buf: &mut [u8], flags: RecvFlags) -> io::Result<usize> {
     let flags = rustix::net::RecvFlags::from_bits_retain(recv_flags(flags) as u32);
-    retry(|| rustix::net::recv(fd, &mut *buf, flags).map(|(count, _)| count))
+    retry(|| rustix::net::recv(fd, &mut *buf, flags).map(|(_, count)| count))
 }
 
 #[inline]
