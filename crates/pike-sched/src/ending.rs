@@ -95,7 +95,7 @@ impl Worker {
             while let Some(runnable) = self.queue().pop() {
                 match Arc::ptr_eq(&runnable.metadata().home, home) {
                     true => task::cancel(runnable),
-                    false => others.push(runnable),
+                    false => _ = others.push(runnable),
                 }
             }
             if home.is_empty() {

@@ -51,14 +51,16 @@ impl Queue {
         self.head.get().is_null()
     }
 
+    /// True if the queue was empty.
     #[inline]
-    pub(crate) fn push(&self, runnable: Runnable) {
+    pub(crate) fn push(&self, runnable: Runnable) -> bool {
         let link = &runnable.metadata().next;
         link.store(ptr::null_mut(), Relaxed);
         let tail: *const Link = link;
-        self.link_behind(runnable.into_raw().as_ptr());
+        let was_empty = self.link_behind(runnable.into_raw().as_ptr());
         self.tail.set(tail);
         self.len.set(self.len.get() + 1);
+        was_empty
     }
 
     #[inline]
@@ -90,10 +92,11 @@ impl Queue {
         taken
     }
 
-    /// Makes `raw` what follows the last task. The caller sets the new tail.
+    /// Makes `raw` what follows the last task. The caller sets the new tail. True if there was none.
     #[inline]
-    fn link_behind(&self, raw: *mut ()) {
-        if self.is_empty() {
+    fn link_behind(&self, raw: *mut ()) -> bool {
+        let is_first = self.is_empty();
+        if is_first {
             self.head.set(raw);
         } else {
             // SAFETY: the queue is not empty, so `tail` is the link in its last task, which cannot end before
@@ -101,5 +104,6 @@ impl Queue {
             let tail = unsafe { &*self.tail.get() };
             tail.store(raw, Relaxed);
         }
+        is_first
     }
 }

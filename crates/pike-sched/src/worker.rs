@@ -110,8 +110,11 @@ impl Worker {
 
     #[inline]
     pub(crate) fn push(&self, runnable: Runnable) {
-        self.queue.push(runnable);
-        self.wake_rounds();
+        // While the rounds sleep the queue is empty: who finds something in it need not look.
+        if self.queue.push(runnable) {
+            self.wake_rounds();
+        }
+        debug_assert!(self.is_awake.get());
     }
 
     /// Sees to it that the rounds go on before the thread sleeps.
