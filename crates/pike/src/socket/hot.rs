@@ -9,6 +9,7 @@
 
 use std::{
     cell::Cell,
+    ops::{Deref, DerefMut},
     ptr::{self, NonNull},
 };
 
@@ -44,28 +45,44 @@ fn free(buffer: *mut Buffer) {
     }
 }
 
-/// A buffer out of the cell.
-struct Lent(NonNull<Buffer>);
+/// The thread's hot buffer, out of its cell until it is dropped. Its content is whatever was in it last.
+pub(super) struct Lent(NonNull<Buffer>);
 
-impl Lent {
-    #[inline]
-    fn take() -> Self {
-        let kept = BUFFER.get();
-        match NonNull::new(kept) {
-            Some(buffer) if kept != GONE => {
-                BUFFER.set(ptr::null_mut());
-                Self(buffer)
-            }
-            _ => Self::make(),
+#[inline]
+pub(super) fn take() -> Lent {
+    let kept = BUFFER.get();
+    match NonNull::new(kept) {
+        Some(buffer) if kept != GONE => {
+            BUFFER.set(ptr::null_mut());
+            Lent(buffer)
         }
+        _ => make(),
     }
+}
 
-    #[cold]
-    fn make() -> Self {
-        // Makes it run at the thread's end. Where that is over, the cell says GONE.
-        let _ = KEEPER.try_with(|_| ());
-        let buffer: Box<[u8]> = vec![0; LEN].into_boxed_slice();
-        Self(NonNull::from(Box::leak(buffer)).cast())
+#[cold]
+fn make() -> Lent {
+    // Makes it run at the thread's end. Where that is over, the cell says GONE.
+    let _ = KEEPER.try_with(|_| ());
+    let buffer: Box<[u8]> = vec![0; LEN].into_boxed_slice();
+    Lent(NonNull::from(Box::leak(buffer)).cast())
+}
+
+impl Deref for Lent {
+    type Target = Buffer;
+
+    #[inline]
+    fn deref(&self) -> &Buffer {
+        // SAFETY: from a box, and out of the cell: nobody else has it.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl DerefMut for Lent {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Buffer {
+        // SAFETY: as above.
+        unsafe { self.0.as_mut() }
     }
 }
 
@@ -79,32 +96,44 @@ impl Drop for Lent {
     }
 }
 
-/// Lends the thread's hot buffer, whose content is whatever was in it last.
-#[inline]
-pub(super) fn with<R>(f: impl FnOnce(&mut [u8]) -> R) -> R {
-    let mut lent = Lent::take();
-    // SAFETY: from a box, and out of the cell: nobody else has it.
-    f(unsafe { lent.0.as_mut() })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_call_inside_the_call_gets_another_buffer() {
-        with(|outer| {
-            outer[0] = 1;
-            with(|inner| inner[0] = 2);
-            assert_eq!(outer[0], 1);
-        });
+        let mut outer = take();
+        outer[0] = 1;
+        take()[0] = 2;
+        assert_eq!(outer[0], 1);
     }
 
     #[test]
     fn a_panic_puts_the_buffer_back() {
-        let at = with(|buffer| buffer.as_ptr() as usize);
-        let caught = std::panic::catch_unwind(|| with(|_| panic!("in the closure")));
+        let at = take().as_ptr() as usize;
+        let caught = std::panic::catch_unwind(|| {
+            let _lent = take();
+            panic!("in the closure")
+        });
         assert!(caught.is_err());
-        assert_eq!(with(|buffer| buffer.as_ptr() as usize), at);
+        assert_eq!(take().as_ptr() as usize, at);
+    }
+
+    #[test]
+    fn a_thread_that_is_going_away_keeps_none() {
+        struct Late;
+        impl Drop for Late {
+            fn drop(&mut self) {
+                take()[0] = 1;
+                assert!(matches!(BUFFER.get(), GONE) || !BUFFER.get().is_null());
+            }
+        }
+        thread_local!(static LATE: Late = const { Late });
+        std::thread::spawn(|| {
+            LATE.with(|_| ()); // its destructor runs after the keeper's, or before it
+            drop(take());
+        })
+        .join()
+        .unwrap();
     }
 }

@@ -266,24 +266,28 @@ impl Socket {
 
     #[inline]
     fn attempt_lent<R>(&self, seen: Seen, f: &mut Option<impl FnOnce(&[u8]) -> R>) -> Attempt<R> {
-        hot::with(|buffer| {
-            let len = buffer.len();
-            let received = platform::recv(self.descriptor().as_fd(), buffer, RecvFlags::NONE);
-            let count = match received {
-                Ok(count) => count,
-                Err(error) => return Attempt::Failed(error),
-            };
-            // Before the closure, which might be long, and takes no part in this.
-            if is_drained(seen, len, count) {
-                self.handle.registration().source().clear(seen, Direction::Read.bits());
-            }
-            let result = match f.take() {
-                Some(f) => f(&buffer[..count]),
-                None => unreachable!("polled after it was done"),
-            };
-            Attempt::Done(result)
+        let mut buffer = hot::take();
+        let received = platform::recv(self.descriptor().as_fd(), &mut buffer[..], RecvFlags::NONE);
+        let count = match received {
+            Ok(count) => count,
+            Err(error) => return failed_to_lend(buffer, error),
+        };
+        // Before the closure, which might be long, and takes no part in this.
+        if is_drained(seen, buffer.len(), count) {
+            self.handle.registration().source().clear(seen, Direction::Read.bits());
+        }
+        Attempt::Done(match f.take() {
+            Some(f) => f(&buffer[..count]),
+            None => unreachable!("polled after it was done"),
         })
     }
+}
+
+/// Puts the buffer back. Out of line, so that it is not one with what comes after the closure.
+#[cold]
+fn failed_to_lend<R>(buffer: hot::Lent, error: io::Error) -> Attempt<R> {
+    drop(buffer);
+    Attempt::Failed(error)
 }
 
 struct Read<'a> {
