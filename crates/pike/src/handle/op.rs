@@ -5,7 +5,7 @@ use std::{
     io,
     marker::PhantomData,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use pin_project_lite::pin_project;
@@ -14,7 +14,7 @@ use super::{
     registration::Registration,
     waiting::{Aim, Waiting},
 };
-use crate::{budget, source::Seen, sys::platform};
+use crate::{budget, source::Seen};
 
 /// What an operation does when its side is ready: most often one system call.
 pub(crate) trait Work<R> {
@@ -93,34 +93,9 @@ impl<A: Aim, W: Work<R>, R> Future for Op<'_, A, W, R> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
         let this = self.project();
         let mut waiting = this.waiting;
-        let registration = waiting.registration();
-        let (source, bits) = (registration.source(), waiting.bits());
+        let (source, bits) = (waiting.registration().source(), waiting.bits());
         loop {
-            let mut seen = source.seen().with(platform::forked());
-            if !seen.any(bits) && !this.work.is_nothing() {
-                match waiting.as_mut().poll(cx, seen) {
-                    Poll::Ready(Ok(())) => continue,
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                    Poll::Pending => return Poll::Pending,
-                }
-            }
-            if seen.is_closed() {
-                match registration.look_again() {
-                    // As good as a wait that ends at once: the word of a fork says nothing about the source.
-                    Ok(word) if !word.any(bits) && !this.work.is_nothing() => {
-                        match waiting.as_mut().poll_slowly(cx, word) {
-                            Poll::Ready(Ok(())) => continue,
-                            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                            Poll::Pending => return Poll::Pending,
-                        }
-                    }
-                    Ok(word) => seen = word,
-                    Err(error) => {
-                        waiting.finish();
-                        return Poll::Ready(Err(error));
-                    }
-                }
-            }
+            let seen = ready!(waiting.as_mut().poll_ready(cx, || this.work.is_nothing())?);
             if !budget::take(cx) {
                 return Poll::Pending;
             }

@@ -4,7 +4,7 @@ use std::{
     io,
     mem::MaybeUninit,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use pin_project_lite::pin_project;
@@ -12,6 +12,7 @@ use pin_project_lite::pin_project;
 use super::registration::Registration;
 use crate::{
     source::{Direction, Seen, Wait},
+    sys::platform,
     waiter::{Kind, Node, State},
 };
 
@@ -127,29 +128,52 @@ impl<'a, A: Aim> Waiting<'a, A> {
         unsafe { self.project_ref().node.map_unchecked(|node| node.assume_init_ref()) }
     }
 
-    /// Ready if there may be something now: the caller looks again. Pending once the waiter is linked. `seen`: the word,
-    /// just read, with nothing to see in it.
+    /// The word, once an operation may try: its side is ready, or `is_nothing` says that it needs nothing to be.
     #[inline(always)]
-    pub(crate) fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, seen: Seen) -> Poll<io::Result<()>> {
-        if self.waits || !seen.is_front_free(self.aim.direction()) {
-            return self.poll_slowly(cx, seen);
-        }
-        let (source, direction, kind) = (self.registration.source(), self.aim.direction(), self.aim.kind());
-        let node = self.make_node();
-        // SAFETY: this node waits on this source and direction only, and `finish` unlinks it before it is dropped.
-        match unsafe { source.link_new(direction, node, kind, seen, cx.waker().clone()) } {
-            Wait::Linked => Poll::Pending,
-            Wait::Ready => Poll::Ready(Ok(())),
+    pub(crate) fn poll_ready(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        is_nothing: impl Fn() -> bool,
+    ) -> Poll<io::Result<Seen>> {
+        let (registration, direction, kind) = (self.registration, self.aim.direction(), self.aim.kind());
+        let (source, bits) = (registration.source(), self.bits());
+        loop {
+            let mut seen = source.seen().with(platform::forked());
+            if !seen.any(bits) && !is_nothing() {
+                if self.waits || !seen.is_front_free(direction) {
+                    ready!(self.as_mut().poll(cx, seen)?);
+                    continue;
+                }
+                let node = self.as_mut().make_node();
+                // SAFETY: this node waits on this source and direction only, and `finish` unlinks it before it is
+                // dropped.
+                match unsafe { source.link_new(direction, node, kind, seen, cx.waker().clone()) } {
+                    Wait::Linked => return Poll::Pending,
+                    Wait::Ready => continue,
+                }
+            }
+            if seen.is_closed() {
+                // The word of a process with a fork behind it says nothing about the source.
+                match registration.look_again() {
+                    Ok(word) => seen = word,
+                    Err(error) => {
+                        self.finish();
+                        return Poll::Ready(Err(error));
+                    }
+                }
+                if !seen.any(bits) && !is_nothing() {
+                    ready!(self.as_mut().poll(cx, seen)?);
+                    continue;
+                }
+            }
+            return Poll::Ready(Ok(seen));
         }
     }
 
-    /// As [`Waiting::poll`], for every case. Fails if the source is closed.
+    /// Ready if there may be something now: the caller looks again. Pending once the waiter is linked. Fails if the
+    /// source is closed. `seen`: the word, just read, with nothing to see in it.
     #[cold]
-    pub(crate) fn poll_slowly(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        seen: Seen,
-    ) -> Poll<io::Result<()>> {
+    pub(crate) fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, seen: Seen) -> Poll<io::Result<()>> {
         if seen.is_closed() {
             if let Err(error) = self.registration.look_again() {
                 self.finish();
@@ -163,7 +187,7 @@ impl<'a, A: Aim> Waiting<'a, A> {
         // SAFETY: made above, or before.
         let node = unsafe { self.as_ref().node() };
         let waited = match node.state() {
-            // SAFETY: this node waits on this source and direction only, and `finish` unlinks it before it is dropped.
+            // SAFETY: as in `poll_ready`.
             State::Idle | State::Notified => unsafe {
                 source.link(direction, node, kind, seen, cx.waker().clone())
             },
@@ -196,8 +220,9 @@ impl<'a, A: Aim> Waiting<'a, A> {
                 State::Notified => self.as_ref().give_up_wake(),
                 State::Front | State::Linked => self.as_ref().leave(),
             }
+            // SAFETY: there is one, and it is in no list.
+            unsafe { self.end() };
         }
-        self.end();
     }
 
     /// As [`Waiting::finish`], for an operation that has just found that nothing is left for another.
@@ -209,20 +234,20 @@ impl<'a, A: Aim> Waiting<'a, A> {
                 State::Idle | State::Notified => {}
                 State::Front | State::Linked => self.as_ref().leave(),
             }
+            // SAFETY: there is one, and it is in no list.
+            unsafe { self.end() };
         }
-        self.end();
     }
 
-    /// The node, if there is one, is in no list.
+    /// # Safety
+    ///
+    /// There is a node, in no list.
     #[inline]
-    fn end(self: Pin<&mut Self>) {
+    unsafe fn end(self: Pin<&mut Self>) {
         let this = self.project();
-        if *this.waits {
-            // SAFETY: there is one; it is not moved, and nobody looks at it again.
-            unsafe { this.node.get_unchecked_mut().assume_init_drop() };
-        }
-        // In any case: so that the drop that follows is seen to have nothing to do.
         *this.waits = false;
+        // SAFETY: there is one; it is not moved, and nobody looks at it again.
+        unsafe { this.node.get_unchecked_mut().assume_init_drop() };
     }
 
     #[inline]

@@ -145,7 +145,10 @@ impl Socket {
 
     #[inline]
     fn attempt_send(&self, seen: Seen, buf: &[u8], flags: SendFlags) -> Attempt<usize> {
-        judge(seen, buf.len(), platform::send(self.descriptor().as_fd(), buf, flags))
+        match platform::send(self.descriptor().as_fd(), buf, flags) {
+            Ok(count) if count == buf.len() => Attempt::Done(count),
+            result => sent_less(seen, buf.len(), result),
+        }
     }
 
     fn attempt_write_vectored(&self, seen: Seen, bufs: &[IoSlice<'_>]) -> Attempt<usize> {
@@ -167,4 +170,10 @@ fn sent_in_part(seen: Seen, buf: &mut &[u8], result: io::Result<usize>) -> Attem
         }
         Err(error) => Attempt::Failed(error),
     }
+}
+
+/// What a call means that did not send all of its `asked` bytes.
+#[cold]
+fn sent_less(seen: Seen, asked: usize, result: io::Result<usize>) -> Attempt<usize> {
+    judge(seen, asked, result)
 }
