@@ -110,7 +110,7 @@ unsafe impl Send for Node {}
 unsafe impl Sync for Node {}
 
 impl Node {
-    #[inline]
+    #[cfg(test)]
     pub(crate) fn new() -> Self {
         Self {
             state: AtomicU8::new(IDLE),
@@ -123,12 +123,11 @@ impl Node {
     #[allow(unsafe_code)]
     #[inline]
     pub(crate) fn make(place: &mut MaybeUninit<Self>) -> &Self {
-        let Self { state, inner, _pinned } = Self::new();
         let at = place.as_mut_ptr();
         // SAFETY: in bounds of `place`, which is borrowed exclusively.
-        unsafe { (&raw mut (*at).state).write(state) };
+        unsafe { (&raw mut (*at).state).write(AtomicU8::new(IDLE)) };
         // SAFETY: as above.
-        unsafe { (&raw mut (*at).inner).write(inner) };
+        unsafe { (&raw mut (*at).inner).write(UnsafeCell::new(MaybeUninit::uninit())) };
         // SAFETY: all fields with a size have been written.
         unsafe { place.assume_init_ref() }
     }

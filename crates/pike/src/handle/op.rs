@@ -18,7 +18,13 @@ use crate::{budget, source::Seen};
 
 /// What an operation does when its side is ready: most often one system call.
 pub(crate) trait Work<R> {
-    fn attempt(&mut self, seen: Seen) -> Attempt<R>;
+    /// What an attempt that succeeds brings.
+    type Brings;
+
+    fn attempt(&mut self, seen: Seen) -> Attempt<Self::Brings>;
+
+    /// Makes the result of it, once the operation waits no more.
+    fn complete(&mut self, brought: Self::Brings) -> R;
 
     /// Whether it was asked for nothing, and so has nothing to wait for.
     #[inline]
@@ -28,9 +34,16 @@ pub(crate) trait Work<R> {
 }
 
 impl<R, F: FnMut(Seen) -> Attempt<R>> Work<R> for F {
+    type Brings = R;
+
     #[inline]
     fn attempt(&mut self, seen: Seen) -> Attempt<R> {
         self(seen)
+    }
+
+    #[inline]
+    fn complete(&mut self, brought: R) -> R {
+        brought
     }
 }
 
@@ -99,17 +112,17 @@ impl<A: Aim, W: Work<R>, R> Future for Op<'_, A, W, R> {
             if !budget::take(cx) {
                 return Poll::Pending;
             }
-            match this.work.attempt(seen) {
-                Attempt::Done(result) => {
+            let brought = match this.work.attempt(seen) {
+                Attempt::Done(brought) => {
                     waiting.finish();
-                    return Poll::Ready(Ok(result));
+                    brought
                 }
-                Attempt::Drained(result) => {
+                Attempt::Drained(brought) => {
                     match source.clear(seen, bits) {
                         true => waiting.finish_drained(),
                         false => waiting.finish(),
                     }
-                    return Poll::Ready(Ok(result));
+                    brought
                 }
                 Attempt::Failed(error) => {
                     if let Some(error) = unless_would_block(error) {
@@ -117,13 +130,20 @@ impl<A: Aim, W: Work<R>, R> Future for Op<'_, A, W, R> {
                         return Poll::Ready(Err(error));
                     }
                     source.clear(seen, bits);
+                    budget::give_back();
+                    continue;
                 }
                 Attempt::Empty => {
                     source.clear(seen, bits);
+                    budget::give_back();
+                    continue;
                 }
-                Attempt::Partly => {}
-            }
-            budget::give_back();
+                Attempt::Partly => {
+                    budget::give_back();
+                    continue;
+                }
+            };
+            return Poll::Ready(Ok(this.work.complete(brought)));
         }
     }
 }

@@ -216,9 +216,8 @@ impl<'a, A: Aim> Waiting<'a, A> {
         if self.waits {
             // SAFETY: there is one.
             match unsafe { self.as_ref().node() }.state() {
-                State::Idle => {}
                 State::Notified => self.as_ref().give_up_wake(),
-                State::Front | State::Linked => self.as_ref().leave(),
+                _ => self.as_ref().leave(),
             }
             // SAFETY: there is one, and it is in no list.
             unsafe { self.end() };
@@ -264,13 +263,17 @@ impl<'a, A: Aim> Waiting<'a, A> {
         }
     }
 
+    /// For a node that is idle, or in a list.
     #[cold]
     fn leave(self: Pin<&Self>) {
         if self.registration.core().is_forked() {
             return; // nobody in this process will look for it again, and the lock may be held for ever (I14)
         }
-        // SAFETY: only a node that is there is linked.
+        // SAFETY: only who has one leaves.
         let node = unsafe { self.node() };
+        if node.state() == State::Idle {
+            return;
+        }
         // SAFETY: linked by `poll` on this source and direction.
         unsafe { self.registration.source().unlink(self.aim.direction(), node) };
         if node.state() == State::Notified {

@@ -109,8 +109,7 @@ impl Socket {
     where
         F: FnOnce(&[u8]) -> R,
     {
-        let mut f = Some(f);
-        self.receiving(move |seen| self.attempt_lent(seen, &mut f))
+        Op::new(self.handle.registration(), Reads, Lend { socket: self, f: Some(f) })
     }
 
     /// Receives into `buf`, and says who sent it. Otherwise as [`read`](Self::read).
@@ -176,8 +175,9 @@ impl Socket {
     ///
     /// As [`try_read`](Self::try_read); `f` has not run then.
     pub fn try_recv_with<R>(&self, f: impl FnOnce(&[u8]) -> R) -> io::Result<R> {
-        let mut f = Some(f);
-        self.handle.try_op(Direction::Read, |seen| self.attempt_lent(seen, &mut f))
+        let mut lend = Lend { socket: self, f: Some(f) };
+        let brought = self.handle.try_op(Direction::Read, |seen| lend.attempt(seen))?;
+        Ok(lend.complete(brought))
     }
 
     /// As [`recv_from`](Self::recv_from), if that does not have to wait.
@@ -263,29 +263,39 @@ impl Socket {
         let len = bufs.iter().map(|buf| buf.len()).sum();
         judge(seen, len, platform::recv_vectored(self.descriptor().as_fd(), bufs))
     }
+}
+
+/// Receives into the thread's hot buffer, and lends that to `f`.
+struct Lend<'a, F> {
+    socket: &'a Socket,
+    f: Option<F>,
+}
+
+impl<R, F: FnOnce(&[u8]) -> R> Work<R> for Lend<'_, F> {
+    type Brings = (hot::Lent, usize);
 
     #[inline]
-    fn attempt_lent<R>(&self, seen: Seen, f: &mut Option<impl FnOnce(&[u8]) -> R>) -> Attempt<R> {
+    fn attempt(&mut self, seen: Seen) -> Attempt<Self::Brings> {
         let mut buffer = hot::take();
-        let received = platform::recv(self.descriptor().as_fd(), &mut buffer[..], RecvFlags::NONE);
-        let count = match received {
-            Ok(count) => count,
-            Err(error) => return failed_to_lend(buffer, error),
-        };
-        // Before the closure, which might be long, and takes no part in this.
-        if is_drained(seen, buffer.len(), count) {
-            self.handle.registration().source().clear(seen, Direction::Read.bits());
+        match platform::recv(self.socket.descriptor().as_fd(), &mut buffer[..], RecvFlags::NONE) {
+            Ok(count) if is_drained(seen, buffer.len(), count) => Attempt::Drained((buffer, count)),
+            Ok(count) => Attempt::Done((buffer, count)),
+            Err(error) => failed_to_lend(buffer, error),
         }
-        Attempt::Done(match f.take() {
+    }
+
+    #[inline]
+    fn complete(&mut self, (buffer, count): Self::Brings) -> R {
+        match self.f.take() {
             Some(f) => f(&buffer[..count]),
             None => unreachable!("polled after it was done"),
-        })
+        }
     }
 }
 
-/// Puts the buffer back. Out of line, so that it is not one with what comes after the closure.
+/// Puts the buffer back. Out of line, so that it is not merged with what follows the closure.
 #[cold]
-fn failed_to_lend<R>(buffer: hot::Lent, error: io::Error) -> Attempt<R> {
+fn failed_to_lend<T>(buffer: hot::Lent, error: io::Error) -> Attempt<T> {
     drop(buffer);
     Attempt::Failed(error)
 }
@@ -296,9 +306,16 @@ struct Read<'a> {
 }
 
 impl Work<usize> for Read<'_> {
+    type Brings = usize;
+
     #[inline]
     fn attempt(&mut self, seen: Seen) -> Attempt<usize> {
         self.socket.attempt_read(seen, self.buf)
+    }
+
+    #[inline]
+    fn complete(&mut self, count: usize) -> usize {
+        count
     }
 
     #[inline]
@@ -314,6 +331,8 @@ struct ReadExact<'a> {
 }
 
 impl Work<usize> for ReadExact<'_> {
+    type Brings = usize;
+
     #[inline]
     fn attempt(&mut self, seen: Seen) -> Attempt<usize> {
         if self.done == self.buf.len() {
@@ -332,6 +351,11 @@ impl Work<usize> for ReadExact<'_> {
             (false, true) => Attempt::Empty,
             (false, false) => Attempt::Partly,
         }
+    }
+
+    #[inline]
+    fn complete(&mut self, count: usize) -> usize {
+        count
     }
 
     #[inline]
