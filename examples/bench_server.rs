@@ -91,31 +91,28 @@ async fn borrowed(stream: TcpStream, buffer_len: usize) -> io::Result<()> {
 }
 
 async fn lent(stream: TcpStream) -> io::Result<()> {
-    loop {
-        match stream.recv_with(|bytes| send_back(&stream, bytes)).await?? {
-            Sent::All => {}
-            Sent::Rest(rest) => stream.write_all(&rest).await?,
-            Sent::End => return Ok(()),
+    let mut rest = Vec::new(); // what did not fit
+    while stream.recv_with(|bytes| send_back(&stream, bytes, &mut rest)).await?? {
+        if !rest.is_empty() {
+            stream.write_all(&rest).await?;
+            rest = Vec::new();
         }
     }
+    Ok(())
 }
 
-enum Sent {
-    All,
-    Rest(Vec<u8>),
-    End,
-}
-
-fn send_back(stream: &TcpStream, bytes: &[u8]) -> io::Result<Sent> {
+/// False at the end of file.
+fn send_back(stream: &TcpStream, bytes: &[u8], rest: &mut Vec<u8>) -> io::Result<bool> {
     if bytes.is_empty() {
-        return Ok(Sent::End);
+        return Ok(false);
     }
     match stream.try_write(bytes) {
-        Ok(n) if n == bytes.len() => Ok(Sent::All),
-        Ok(n) => Ok(Sent::Rest(bytes[n..].to_vec())),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Sent::Rest(bytes.to_vec())),
-        Err(error) => Err(error),
+        Ok(n) if n == bytes.len() => {}
+        Ok(n) => rest.extend_from_slice(&bytes[n..]),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => rest.extend_from_slice(bytes),
+        Err(error) => return Err(error),
     }
+    Ok(true)
 }
 
 async fn datagrams(socket: UdpSocket, buffer_len: usize) -> io::Result<()> {
