@@ -143,6 +143,13 @@ impl Node {
         }
     }
 
+    /// The owner gives up the wake it had, and keeps the node.
+    #[cfg(test)]
+    pub(crate) fn reset(&self) {
+        debug_assert_eq!(self.state(), State::Notified);
+        self.state.store(IDLE, Ordering::Relaxed);
+    }
+
     /// Fills an empty node for the front.
     ///
     /// # Safety
