@@ -1,6 +1,13 @@
 //! What a turn hands to a scheduler: everything that became runnable, at once.
 
-use std::{cell::Cell, fmt, task::Waker};
+use std::{
+    cell::Cell,
+    fmt, mem,
+    panic::{self, AssertUnwindSafe},
+    task::Waker,
+};
+
+use crate::sync::thread;
 
 /// The wakers of one turn, first reported first.
 ///
@@ -90,25 +97,45 @@ impl ExactSizeIterator for Batch {}
 impl Drop for Batch {
     #[inline]
     fn drop(&mut self) {
-        let _rest = Rest(self);
-        _rest.0.for_each(Waker::wake);
+        if self.taken < self.wakers.len() {
+            self.wake_rest();
+        } else {
+            self.keep_memory();
+        }
     }
 }
 
-/// Ends a batch when it is dropped, if need be while a waker's panic unwinds: wakes what is left, and keeps the memory.
-struct Rest<'a>(&'a mut Batch);
+impl Batch {
+    /// Wakes what a dispatcher left, or what a waker's panic kept from being woken. A panic of one waker does not keep
+    /// the others from it, and goes on when all are done.
+    #[cold]
+    fn wake_rest(&mut self) {
+        let mut first = None;
+        for waker in self.by_ref() {
+            if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+                match first {
+                    None => first = Some(payload),
+                    Some(_) => mem::forget(payload), // which might panic when dropped
+                }
+            }
+        }
+        self.keep_memory();
+        match first {
+            Some(payload) if !thread::panicking() => panic::resume_unwind(payload),
+            payload => mem::forget(payload),
+        }
+    }
 
-impl Drop for Rest<'_> {
+    /// For the thread's next batch, once all have been taken.
     #[inline]
-    fn drop(&mut self) {
-        self.0.for_each(Waker::wake);
-        let mut spare = std::mem::take(&mut self.0.wakers);
+    fn keep_memory(&mut self) {
+        let mut spare = mem::take(&mut self.wakers);
         // SAFETY: zero is within the capacity, and all that was in it has been taken.
         #[allow(unsafe_code)]
         unsafe {
             spare.set_len(0)
         };
-        self.0.taken = 0;
+        self.taken = 0;
         // A thread that is going away keeps nothing.
         let _ = SPARE.try_with(|cell| cell.set(spare));
     }

@@ -12,6 +12,8 @@ const INLINE_MAX: u32 = 32;
 
 thread_local! {
     static LEFT: Cell<u32> = const { Cell::new(INLINE_MAX) };
+    /// How often an operation gave way on this thread.
+    static GAVE_WAY: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Gives the calling thread a full budget: for executors, before each poll of a task.
@@ -41,8 +43,16 @@ pub(crate) fn take(cx: &mut Context<'_>) -> bool {
 #[cold]
 fn give_way(cx: &mut Context<'_>) -> bool {
     reset();
+    GAVE_WAY.set(GAVE_WAY.get() + 1);
     cx.waker().wake_by_ref();
     false
+}
+
+/// Whether an operation inside of `poll` gave way, and so said nothing about whether it is ready.
+pub(crate) fn gave_way<R>(poll: impl FnOnce() -> R) -> (R, bool) {
+    let before = GAVE_WAY.get();
+    let result = poll();
+    (result, GAVE_WAY.get() != before)
 }
 
 /// What was taken was no success.

@@ -14,7 +14,7 @@ use crate::{
     },
     notifier::current,
     posted::Post,
-    source::{Direction, READ_BITS, Seen},
+    source::{Direction, READ_BITS, Seen, WRITE_BITS},
     sync::Arc,
     waiter::Kind,
 };
@@ -121,16 +121,30 @@ impl Event {
         Op::new(&self.registration, aim, |_: Seen| self.take())
     }
 
-    /// Waits until a turn of the Notifier has come by: notifies itself, and waits for that.
+    /// Waits until a turn of the Notifier has come by, which it asks for. It notifies nobody, and takes no notification.
     ///
     /// A task that has much to do gives way to the Notifier so.
     ///
     /// # Errors
     ///
     /// [`Closed`](crate::Closed).
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
     pub async fn post(&self) -> io::Result<()> {
-        self.notify();
-        self.wait().await.map(drop)
+        let turns = self.post.turns.load(Ordering::Acquire);
+        let core = self.registration.core();
+        if !core.is_forked() {
+            core.post(&self.post);
+        }
+        // The writing side of an Event is ready once after each turn that had it; all who look are woken.
+        let aim = Special { direction: Direction::Write, kind: Kind::new(WRITE_BITS, false) };
+        Op::new(&self.registration, aim, |_: Seen| match self.post.turns.load(Ordering::Acquire) {
+            now if now == turns => Attempt::Empty,
+            _ => Attempt::Done(()),
+        })
+        .await
     }
 
     /// Forgets what was notified and not waited for.

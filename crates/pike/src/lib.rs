@@ -41,7 +41,7 @@
 //! None so far.
 
 cfg_if::cfg_if! {
-    if #[cfg(any(target_os = "linux", target_os = "android"))] {
+    if #[cfg(target_os = "linux")] {
         mod batch;
         mod blocking;
         pub mod budget;
@@ -77,6 +77,6 @@ cfg_if::cfg_if! {
         pub use interest::{Interest, Ready};
         pub use notifier::{Backend, Builder, ChosenBy, Enter, Notifier, Probe};
     } else {
-        compile_error!("pike has no backend for this target: it supports Linux and Android (epoll)");
+        compile_error!("pike has no backend for this target: it supports Linux (epoll)");
     }
 }

@@ -20,6 +20,8 @@ use crate::{
 pub(crate) struct Post {
     /// Notifications that no wait has taken yet.
     pub(crate) count: AtomicU64,
+    /// How often a turn has taken it out of the stack.
+    pub(crate) turns: AtomicU64,
     /// The source whose waiters a turn wakes for it.
     pub(crate) token: Token,
     queued: AtomicBool,
@@ -30,6 +32,7 @@ impl Post {
     pub(crate) fn new(token: Token) -> Arc<Self> {
         Arc::new(Self {
             count: AtomicU64::new(0),
+            turns: AtomicU64::new(0),
             token,
             queued: AtomicBool::new(false),
             next: AtomicPtr::new(ptr::null_mut()),
@@ -81,6 +84,7 @@ impl Posted {
             let post = unsafe { Arc::from_raw(at) };
             // Read before the flag is cleared: from then on a push may write it.
             at = post.next.load(Ordering::Relaxed);
+            post.turns.fetch_add(1, Ordering::Relaxed); // published by the swap below, and by the source's report
             post.queued.swap(false, Ordering::AcqRel);
             each(&post);
         }

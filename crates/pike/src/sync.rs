@@ -30,6 +30,8 @@ pub(crate) mod hint {
 }
 
 pub(crate) mod thread {
+    pub(crate) use std::thread::panicking;
+
     #[cfg(loom)]
     pub(crate) use loom::thread::{Thread, current, park, yield_now};
     #[cfg(not(loom))]

@@ -37,7 +37,8 @@ use crate::{
 ///
 /// The descriptor must not be swapped or closed while it is attached, so a Handle gives out `&T` only. A duplicate of
 /// the descriptor (`dup`, `try_clone`) shares its queue and its blocking mode, and keeps it open after the Handle is
-/// gone; pike cannot see it.
+/// gone; pike cannot see it. Dropping a Handle closes the descriptor as dropping `T` does: of a socket of std that was
+/// made to linger, that may wait. [`Handle::close`] does not, nor do pike's own sockets.
 ///
 /// # Examples
 ///
@@ -176,11 +177,7 @@ impl<T: IoSafe> Handle<T> {
     where
         F: FnMut(&T) -> io::Result<R>,
     {
-        let direction = direction(interest);
-        let kind = match interest.is_priority() && !interest.is_readable() {
-            true => Kind::new(source::PRIORITY | source::TRY_READ, true),
-            false => Kind::plain(direction),
-        };
+        let (direction, kind) = aim(interest);
         Op::new(&self.registration, Special { direction, kind }, move |_: Seen| {
             Attempt::from(attempt(&self.io))
         })
@@ -193,7 +190,8 @@ impl<T: IoSafe> Handle<T> {
     /// Those of `attempt`; [`io::ErrorKind::WouldBlock`], without calling it, if nothing was reported since an
     /// operation last found the descriptor unready; [`Closed`](crate::Closed).
     pub fn try_io<R>(&self, interest: Interest, attempt: impl FnOnce(&T) -> io::Result<R>) -> io::Result<R> {
-        self.try_op(direction(interest), |_| Attempt::from(attempt(&self.io)))
+        let (_, kind) = aim(interest);
+        self.try_bits(kind.bits(), |_| Attempt::from(attempt(&self.io)))
     }
 
     #[inline]
@@ -202,8 +200,12 @@ impl<T: IoSafe> Handle<T> {
         direction: Direction,
         attempt: impl FnOnce(Seen) -> Attempt<R>,
     ) -> io::Result<R> {
+        self.try_bits(direction.bits(), attempt)
+    }
+
+    #[inline]
+    fn try_bits<R>(&self, bits: u64, attempt: impl FnOnce(Seen) -> Attempt<R>) -> io::Result<R> {
         let source = self.registration.source();
-        let bits = direction.bits();
         let mut seen = source.seen().with(platform::forked());
         if seen.is_closed() {
             seen = self.registration.look_again()?;
@@ -268,8 +270,15 @@ impl<T: IoSafe> Handle<T> {
     }
 }
 
-fn direction(interest: Interest) -> Direction {
-    if interest.is_readable() || interest.is_priority() { Direction::Read } else { Direction::Write }
+/// The side that an operation of this interest works on, and what it waits for there.
+fn aim(interest: Interest) -> (Direction, Kind) {
+    match interest {
+        _ if interest.is_readable() => (Direction::Read, Kind::plain(Direction::Read)),
+        _ if interest.is_priority() => {
+            (Direction::Read, Kind::new(source::PRIORITY | source::TRY_READ, true))
+        }
+        _ => (Direction::Write, Kind::plain(Direction::Write)),
+    }
 }
 
 impl<T: IoSafe> Handle<T>

@@ -1,6 +1,6 @@
 //! TCP and UDP under the names of std and tokio.
 //!
-//! Replacing `tokio::net` by `pike::net` compiles for ordinary code. Each type is a [`Socket`](crate::socket::Socket)
+//! Where they have a name for the same thing, it has that name, argument order and result here. Each type is a [`Socket`](crate::socket::Socket)
 //! of a known kind: `socket()` gives it out, for options and for calls that the type does not have.
 
 mod addrs;
@@ -59,6 +59,33 @@ macro_rules! of_socket {
             interest: crate::Interest,
         ) -> impl std::future::Future<Output = std::io::Result<crate::Ready>> + Send + '_ {
             self.socket.handle().ready(interest)
+        }
+
+        /// Does `attempt` once if the socket was not found unready. Otherwise as
+        /// [`Handle::try_io`](crate::Handle::try_io).
+        ///
+        /// # Errors
+        ///
+        /// As there.
+        pub fn try_io<R>(
+            &self,
+            interest: crate::Interest,
+            attempt: impl FnOnce() -> std::io::Result<R>,
+        ) -> std::io::Result<R> {
+            self.socket.handle().try_io(interest, |_| attempt())
+        }
+
+        /// Does `attempt` as soon as it succeeds. Otherwise as [`Handle::async_io`](crate::Handle::async_io).
+        ///
+        /// # Errors
+        ///
+        /// As there.
+        pub async fn async_io<R>(
+            &self,
+            interest: crate::Interest,
+            mut attempt: impl FnMut() -> std::io::Result<R>,
+        ) -> std::io::Result<R> {
+            self.socket.handle().async_io(interest, |_| attempt()).await
         }
 
         /// Its own address.

@@ -124,10 +124,10 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// As [`Handle::new`](crate::Handle::new).
+    /// As [`Handle::new`](crate::Handle::new); [`io::ErrorKind::InvalidInput`] if what it wraps is no such socket.
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
         let core = current::current_or_background()?;
-        Ok(Self { socket: Socket::from_owned(core, listener.into())? })
+        Self::try_from(Socket::from_owned(core, listener.into())?)
     }
 
     /// Detaches it, for std. It stays non-blocking.

@@ -89,10 +89,10 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// As [`Handle::new`](crate::Handle::new).
+    /// As [`Handle::new`](crate::Handle::new); [`io::ErrorKind::InvalidInput`] if what it wraps is no such socket.
     pub fn from_std(stream: std::net::TcpStream) -> io::Result<Self> {
         let core = current::current_or_background()?;
-        Ok(Self { socket: Socket::from_owned(core, stream.into())? })
+        Self::try_from(Socket::from_owned(core, stream.into())?)
     }
 
     /// Detaches it, for std. It stays non-blocking.

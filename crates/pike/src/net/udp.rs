@@ -72,10 +72,10 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// As [`Handle::new`](crate::Handle::new).
+    /// As [`Handle::new`](crate::Handle::new); [`io::ErrorKind::InvalidInput`] if what it wraps is no such socket.
     pub fn from_std(socket: std::net::UdpSocket) -> io::Result<Self> {
         let core = current::current_or_background()?;
-        Ok(Self { socket: Socket::from_owned(core, socket.into())? })
+        Self::try_from(Socket::from_owned(core, socket.into())?)
     }
 
     /// Detaches it, for std. It stays non-blocking.

@@ -1,7 +1,9 @@
 //! The Notifier that is there when no other is: one a process, turned by a thread of its own.
 
 use std::{
-    io, ptr,
+    io, mem,
+    panic::{self, AssertUnwindSafe},
+    ptr,
     sync::atomic::{AtomicPtr, Ordering},
     thread,
 };
@@ -20,7 +22,10 @@ pub(super) fn background() -> io::Result<&'static Notifier> {
         let at = BACKGROUND.load(Ordering::Acquire);
         // SAFETY: null, or leaked by `start` and never freed.
         match unsafe { at.as_ref() } {
-            Some(notifier) if !notifier.core.is_forked() => return Ok(notifier),
+            Some(notifier) if !notifier.core.is_forked() && !notifier.core.is_closed() => {
+                return Ok(notifier);
+            }
+            // None yet, a parent's, or one that somebody has shut down.
             _ => start(at)?,
         }
     }
@@ -29,7 +34,7 @@ pub(super) fn background() -> io::Result<&'static Notifier> {
 /// Puts a new one in the place of `old`, unless another thread was faster.
 #[allow(unsafe_code)]
 fn start(old: *mut Notifier) -> io::Result<()> {
-    let notifier = Notifier::builder().backend(super::Backend::BUILT[0]).build()?;
+    let notifier = Notifier::builder().build_default()?;
     let turned = notifier.clone();
     let new = Box::into_raw(Box::new(notifier));
     match BACKGROUND.compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed) {
@@ -51,8 +56,14 @@ fn start(old: *mut Notifier) -> io::Result<()> {
     Ok(())
 }
 
-/// Others may turn it too, between two of its own turns: `block_on` knows how to share.
+/// Others may turn it too, between two of its own turns: `block_on` knows how to share. A waker that panics, of whatever
+/// task, must not end the turns of all others: the panic hook has reported it.
 fn turn_for_ever(notifier: &Notifier) {
     platform::block_signals();
-    notifier.block_on(std::future::pending::<()>());
+    while !notifier.core.is_closed() {
+        let turning = AssertUnwindSafe(|| notifier.block_on(std::future::pending::<()>()));
+        if let Err(payload) = panic::catch_unwind(turning) {
+            mem::forget(payload); // which might panic when dropped
+        }
+    }
 }

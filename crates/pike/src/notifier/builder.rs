@@ -80,12 +80,17 @@ impl Builder {
                 "spinning on a machine with one CPU keeps the one that would be waited for from running";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
-        let plan = Plan {
-            probe: choose(self.backend)?,
-            dispatch: self.dispatch,
-            spin: self.spin,
-            bound: self.bound,
-        };
+        let probe = choose(self.backend)?;
+        self.build_as(probe)
+    }
+
+    /// With the best backend there is, whatever the environment says.
+    pub(super) fn build_default(self) -> io::Result<Notifier> {
+        self.build_as(Probe { backend: Backend::BUILT[0], chosen_by: ChosenBy::Default })
+    }
+
+    fn build_as(self, probe: Probe) -> io::Result<Notifier> {
+        let plan = Plan { probe, dispatch: self.dispatch, spin: self.spin, bound: self.bound };
         Core::new(plan).map(|core| Notifier { core })
     }
 }

@@ -79,7 +79,8 @@ impl Notifier {
         Ok(Self { core })
     }
 
-    /// The shared one in the background, which has a thread of its own. It starts with the first call.
+    /// The shared one in the background, which has a thread of its own. It starts with the first call, and again with
+    /// the first after a [`shutdown`](Self::shutdown). Its backend is the best for this: `PIKE_BACKEND` does not count.
     ///
     /// # Errors
     ///

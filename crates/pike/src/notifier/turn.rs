@@ -18,7 +18,14 @@ use super::{
     core::{Core, OnSeat},
     current::Enter,
 };
-use crate::{batch::Batch, budget, parker::Parker, source::READABLE, sys::Report, word::Waiting};
+use crate::{
+    batch::Batch,
+    budget,
+    parker::Parker,
+    source::{READABLE, WRITABLE},
+    sys::Report,
+    word::Waiting,
+};
 
 thread_local! {
     /// Set while this thread dispatches, when a waker might ask for a turn inside the turn.
@@ -94,10 +101,10 @@ impl Core {
             parker.end_turn();
         }
         self.posted.drain(|post| {
-            if post.count.load(std::sync::atomic::Ordering::Acquire) > 0 {
-                if let Some(source) = self.registry.look_up(&mut on_seat.view, post.token) {
-                    source.report(post.token.generation(), READABLE, batch.list());
-                }
+            let notified = post.count.load(std::sync::atomic::Ordering::Acquire) > 0;
+            let bits = if notified { READABLE | WRITABLE } else { WRITABLE };
+            if let Some(source) = self.registry.look_up(&mut on_seat.view, post.token) {
+                source.report(post.token.generation(), bits, batch.list());
             }
         });
         self.timers.expire(batch.list());

@@ -59,7 +59,7 @@ pub enum Protocol {
 pub(crate) enum Flavour {
     /// A TCP socket, whose short transfers mean that the system's side is drained.
     Tcp,
-    /// Datagrams, with no connection to make or lose.
+    /// Datagrams of an internet domain, with no connection to make or lose.
     Datagram,
     Other,
 }
@@ -68,7 +68,7 @@ impl Flavour {
     pub(crate) fn of(domain: Domain, kind: Type, protocol: Option<Protocol>) -> Self {
         match (domain, kind, protocol) {
             (Domain::V4 | Domain::V6, Type::Stream, None | Some(Protocol::Tcp)) => Self::Tcp,
-            (_, Type::Datagram, _) => Self::Datagram,
+            (Domain::V4 | Domain::V6, Type::Datagram, _) => Self::Datagram,
             _ => Self::Other,
         }
     }

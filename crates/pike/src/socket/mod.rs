@@ -225,8 +225,7 @@ impl Socket {
     /// nothing about what comes after (I5), of which `bits` are assumed; but if the call fails, nothing has changed.
     fn changing<T>(&self, bits: u64, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         let registration = self.handle.registration();
-        let before = registration.source().seen();
-        registration.source().reset(bits);
+        let before = registration.source().reset(bits);
         // After the reset: whatever the system reports from here on is of the new kind.
         let result = call();
         if result.is_err() {

@@ -116,12 +116,13 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// As [`read`](Self::read).
+    /// As [`read`](Self::read); [`io::ErrorKind::Unsupported`], before anything is received, if its messages have no
+    /// internet address: on a stream, [`peer_addr`](Self::peer_addr) says who sends.
     pub fn recv_from<'a>(
         &'a self,
         buf: &'a mut [u8],
     ) -> impl Future<Output = io::Result<(usize, Address)>> + Send + use<'a> {
-        self.receiving(move |_| platform::recv_from(self.descriptor().as_fd(), buf, RecvFlags::NONE).into())
+        self.receiving(move |_| self.attempt_recv_from(buf, RecvFlags::NONE))
     }
 
     /// Receives into `buf` and leaves the datagram in the queue. Otherwise as [`recv_from`](Self::recv_from).
@@ -133,7 +134,7 @@ impl Socket {
         &'a self,
         buf: &'a mut [u8],
     ) -> impl Future<Output = io::Result<(usize, Address)>> + Send + use<'a> {
-        self.receiving(move |_| platform::recv_from(self.descriptor().as_fd(), buf, RecvFlags::PEEK).into())
+        self.receiving(move |_| self.attempt_recv_from(buf, RecvFlags::PEEK))
     }
 
     /// Waits for a datagram, and says who sent it; it stays in the queue.
@@ -194,8 +195,7 @@ impl Socket {
         buf: &mut [u8],
         flags: RecvFlags,
     ) -> io::Result<(usize, Address)> {
-        self.handle
-            .try_op(Direction::Read, |_| platform::recv_from(self.descriptor().as_fd(), buf, flags).into())
+        self.handle.try_op(Direction::Read, |_| self.attempt_recv_from(buf, flags))
     }
 
     pub(crate) fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
@@ -212,9 +212,7 @@ impl Socket {
         buf: &mut [u8],
         flags: RecvFlags,
     ) -> Poll<io::Result<(usize, Address)>> {
-        self.poll_op(Direction::Read, cx, |_| {
-            platform::recv_from(self.descriptor().as_fd(), buf, flags).into()
-        })
+        self.poll_op(Direction::Read, cx, |_| self.attempt_recv_from(buf, flags))
     }
 
     #[inline]
@@ -255,6 +253,14 @@ impl Socket {
             }
             result => result.into(),
         }
+    }
+
+    fn attempt_recv_from(&self, buf: &mut [u8], flags: RecvFlags) -> Attempt<(usize, Address)> {
+        if self.flavour != Flavour::Datagram {
+            let message = "what it receives comes with no internet address";
+            return Attempt::Failed(io::Error::new(io::ErrorKind::Unsupported, message));
+        }
+        platform::recv_from(self.descriptor().as_fd(), buf, flags).into()
     }
 
     fn attempt_read_vectored(&self, seen: Seen, bufs: &mut [IoSliceMut<'_>]) -> Attempt<usize> {

@@ -75,7 +75,7 @@ impl Driver {
             }
             other => Err(io::Error::new(
                 io::ErrorKind::Unsupported,
-                format!("this build of pike has no {other} backend"),
+                format!("this build of pike has no {other}, only {}", Backend::BUILT[0]),
             )),
         }
     }

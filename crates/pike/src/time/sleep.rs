@@ -164,8 +164,8 @@ impl Future for Sleep {
 
 /// The Notifier of a timer that has none, or whose own is gone.
 fn next_core(state: State) -> Arc<Core> {
-    let core =
-        if state == State::Expelled { current::background() } else { current::current_or_background() };
+    let entered = current::current().filter(|core| state != State::Expelled && !core.is_forked());
+    let core = entered.map_or_else(current::background, Ok);
     core.unwrap_or_else(|error| panic!("no Notifier for a timer: {error}"))
 }
 

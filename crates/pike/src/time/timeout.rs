@@ -12,6 +12,8 @@ use std::{
 
 use pin_project_lite::pin_project;
 
+use crate::budget;
+
 use super::sleep::{Sleep, after, sleep_until};
 
 /// What a [`timeout`] gives when the time was up first; also the cause of the [`io::Error`]s of
@@ -102,8 +104,11 @@ impl<F: Future> Future for Timeout<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        if let Poll::Ready(output) = this.future.poll(cx) {
-            return Poll::Ready(Ok(output));
+        match budget::gave_way(|| this.future.poll(cx)) {
+            (Poll::Ready(output), _) => return Poll::Ready(Ok(output)),
+            // It has not been tried, so it is not late.
+            (Poll::Pending, true) => return Poll::Pending,
+            (Poll::Pending, false) => {}
         }
         this.sleep.poll(cx).map(|()| Err(Elapsed))
     }

@@ -54,7 +54,7 @@ fn number_of_protocol(protocol: Protocol) -> i32 {
 pub(crate) fn flavour(fd: &impl AsFd) -> io::Result<Flavour> {
     Ok(match (SockRef::from(fd).r#type()?, protocol(fd)?) {
         (socket2::Type::STREAM, libc::IPPROTO_TCP) => Flavour::Tcp,
-        (socket2::Type::DGRAM, _) => Flavour::Datagram,
+        (socket2::Type::DGRAM, libc::IPPROTO_UDP) => Flavour::Datagram,
         _ => Flavour::Other,
     })
 }
@@ -115,9 +115,22 @@ pub(crate) fn connected(fd: &impl AsFd) -> io::Result<()> {
     // No error is no proof: a hang-up reported before the connect began looks the same.
     match socket.peer_addr() {
         Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotConnected => Err(io::ErrorKind::WouldBlock.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => Err(match hung_up(fd) {
+            // It failed, and another operation took the error.
+            Ok(true) => io::ErrorKind::ConnectionAborted.into(),
+            Ok(false) => io::ErrorKind::WouldBlock.into(),
+            Err(error) => error,
+        }),
         Err(error) => Err(error),
     }
+}
+
+/// Whether a socket that was connecting is no more: one that still is reports nothing.
+fn hung_up(fd: &impl AsFd) -> io::Result<bool> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut fds = [PollFd::new(fd, PollFlags::OUT)];
+    poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+    Ok(fds[0].revents().contains(PollFlags::HUP))
 }
 
 /// Takes one connection off the queue: non-blocking, close-on-exec.
