@@ -1,0 +1,232 @@
+//! Defects that reviews found; each test was seen to fail before its fix.
+#![allow(unsafe_code)] // urgent data is sent by a system call of its own
+
+use std::{
+    future::Future,
+    io::{ErrorKind, Read, Write},
+    net,
+    os::fd::AsRawFd,
+    panic::{self, AssertUnwindSafe},
+    pin::{Pin, pin},
+    process::Command,
+    sync::{Arc, mpsc},
+    task::{Context, Wake, Waker},
+    thread,
+    time::{Duration, Instant},
+};
+
+use futures_lite::future::{block_on, poll_once, zip};
+use pike::{
+    Event, Handle, Interest, Notifier,
+    socket::{Domain, Socket, Type},
+    time::{Deadline, Elapsed, sleep},
+};
+
+const LONG: Duration = Duration::from_secs(5);
+
+fn std_pair() -> (net::TcpStream, net::TcpStream) {
+    let listener = net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let one = net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    (one, listener.accept().unwrap().0)
+}
+
+fn send_urgent(stream: &net::TcpStream, bytes: &[u8]) {
+    // SAFETY: reads `bytes`.
+    let sent = unsafe { libc::send(stream.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_OOB) };
+    assert_eq!(sent, bytes.len() as isize);
+}
+
+struct Panics;
+
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        panic!("a waker that panics");
+    }
+}
+
+/// Polls once with a waker that panics.
+fn poll_with_panicking_waker<F: Future>(future: Pin<&mut F>) {
+    assert!(future.poll(&mut Context::from_waker(&Waker::from(Arc::new(Panics)))).is_pending());
+}
+
+/// Runs a test in a process of its own, since it breaks what others share. True inside of it.
+fn alone(test: &str) -> bool {
+    const CHILD: &str = "PIKE_TEST_CHILD";
+    if std::env::var_os(CHILD).is_some() {
+        return true;
+    }
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    let output = child.args([test, "--exact", "--nocapture"]).env(CHILD, "1").output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}\n{out}\n{err}", output.status);
+    false
+}
+
+#[test]
+fn try_io_of_priority_leaves_reading_ready() {
+    let notifier = Notifier::new().unwrap();
+    let (mut peer, stream) = std_pair();
+    let handle = Handle::new_on(&notifier, stream).unwrap();
+    peer.write_all(b"abc").unwrap();
+    notifier.block_on(async {
+        handle.readable().await.unwrap();
+        let nothing = handle.try_io(Interest::PRIORITY, |_| Err::<(), _>(ErrorKind::WouldBlock.into()));
+        assert_eq!(nothing.unwrap_err().kind(), ErrorKind::WouldBlock);
+        let mut buf = [0; 3];
+        let read = handle.async_io(Interest::READABLE, |mut io| io.read(&mut buf));
+        assert_eq!(read.timeout(LONG).await.unwrap(), 3);
+    });
+}
+
+#[test]
+fn try_io_of_priority_runs_when_priority_was_reported() {
+    let notifier = Notifier::new().unwrap();
+    let (peer, stream) = std_pair();
+    let handle = Handle::new_on(&notifier, stream).unwrap();
+    notifier.block_on(async {
+        let mut buf = [0; 3];
+        let reading = poll_once(handle.async_io(Interest::READABLE, |mut io| io.read(&mut buf))).await;
+        assert!(reading.is_none());
+        send_urgent(&peer, b"x");
+        assert!(handle.ready(Interest::PRIORITY).timeout(LONG).await.unwrap().is_priority());
+        handle.try_io(Interest::PRIORITY, |_| Ok(())).unwrap();
+    });
+}
+
+#[test]
+fn a_background_notifier_that_was_shut_down_is_replaced() {
+    if !alone("a_background_notifier_that_was_shut_down_is_replaced") {
+        return;
+    }
+    let before = Notifier::background().unwrap();
+    let mut sleeping = pin!(sleep(Duration::from_millis(300)));
+    assert!(block_on(poll_once(sleeping.as_mut())).is_none());
+    before.shutdown(Duration::ZERO);
+    let start = Instant::now();
+    assert!(block_on(poll_once(sleeping.as_mut())).is_none());
+    assert!(start.elapsed() < Duration::from_millis(250), "the poll of a sleep slept");
+    block_on(sleeping);
+}
+
+#[test]
+fn a_panicking_waker_does_not_end_the_background_notifier() {
+    if !alone("a_panicking_waker_does_not_end_the_background_notifier") {
+        return;
+    }
+    let event = Event::new().unwrap();
+    let mut waiting = Box::pin(event.wait());
+    poll_with_panicking_waker(waiting.as_mut());
+    event.notify();
+    // Notified until it was woken, and so has panicked.
+    while block_on(poll_once(event.wait())).is_some() {
+        thread::yield_now();
+    }
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        block_on(sleep(Duration::from_millis(50)));
+        sender.send(()).unwrap();
+    });
+    receiver.recv_timeout(LONG).expect("a sleep after the panic");
+}
+
+#[test]
+fn two_panicking_wakers_in_one_batch() {
+    if !alone("two_panicking_wakers_in_one_batch") {
+        return;
+    }
+    let notifier = Notifier::new().unwrap();
+    let _here = notifier.enter();
+    let events = [(); 3].map(|()| Event::new().unwrap());
+    let mut waiting: Vec<_> = events.iter().map(|event| Box::pin(event.wait())).collect();
+    waiting[..2].iter_mut().for_each(|wait| poll_with_panicking_waker(wait.as_mut()));
+    events[..2].iter().for_each(Event::notify);
+    let turned = panic::catch_unwind(AssertUnwindSafe(|| notifier.poll(Some(Duration::ZERO))));
+    assert!(turned.is_err());
+    events[2].notify();
+    assert_eq!(notifier.block_on(waiting.pop().unwrap().timeout(LONG)).unwrap(), 1);
+}
+
+#[test]
+fn a_connect_ends_whose_error_a_read_has_taken() {
+    let notifier = Notifier::new().unwrap();
+    let closed = net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let socket = Socket::new_on(&notifier, Domain::V4, Type::Stream, None).unwrap();
+    notifier.block_on(async {
+        let mut connecting = pin!(socket.connect(closed));
+        if poll_once(connecting.as_mut()).await.is_some() {
+            return; // this system refuses at once
+        }
+        assert!(socket.read(&mut [0]).timeout(LONG).await.is_err_and(|error| !Elapsed::is(&error)));
+        let error = connecting.timeout(LONG).await.unwrap_err();
+        assert!(!Elapsed::is(&error), "the connect hangs");
+    });
+}
+
+#[test]
+fn recv_from_of_a_stream_receives_nothing() {
+    let notifier = Notifier::new().unwrap();
+    let listener = net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let socket = Socket::new_on(&notifier, Domain::V4, Type::Stream, None).unwrap();
+    notifier.block_on(async {
+        socket.connect(listener.local_addr().unwrap()).await.unwrap();
+        listener.accept().unwrap().0.write_all(b"abcdef").unwrap();
+        let mut buf = [0; 6];
+        let error = socket.recv_from(&mut buf[..3]).timeout(LONG).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert_eq!(socket.read(&mut buf).timeout(LONG).await.unwrap(), 6);
+    });
+}
+
+#[test]
+fn a_timeout_of_nothing_takes_what_is_there() {
+    let notifier = Notifier::new().unwrap();
+    let (mut peer, stream) = std_pair();
+    let handle = Handle::new_on(&notifier, stream).unwrap();
+    peer.write_all(&[7; 1000]).unwrap();
+    notifier.block_on(async {
+        handle.readable().await.unwrap();
+        for at in 0..200 {
+            let mut buf = [0; 1];
+            let read = handle.async_io(Interest::READABLE, |mut io| io.read(&mut buf));
+            assert_eq!(read.timeout(Duration::ZERO).await.unwrap(), 1, "read {at}");
+        }
+    });
+}
+
+#[test]
+fn a_post_takes_no_notification() {
+    for make in [Event::new, Event::counting, Event::latch] {
+        let notifier = Notifier::new().unwrap();
+        let _here = notifier.enter();
+        let event = make().unwrap();
+        notifier.block_on(async {
+            for _ in 0..3 {
+                event.post().timeout(LONG).await.unwrap();
+            }
+            assert!(poll_once(event.wait()).await.is_none(), "a post notified");
+            event.notify();
+            let (waited, posted) = zip(event.wait().timeout(LONG), event.post().timeout(LONG)).await;
+            assert_eq!((waited.unwrap(), posted.unwrap()), (1, ()));
+        });
+    }
+}
+
+#[test]
+fn a_sleep_fires_in_a_child_that_was_forked_inside_enter() {
+    let notifier = Notifier::new().unwrap();
+    let _here = notifier.enter();
+    // SAFETY: the child uses no lock of another thread of this process, and ends with `_exit`.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0);
+    if child == 0 {
+        // SAFETY: takes no pointer. It ends a child that hangs.
+        unsafe { libc::alarm(5) };
+        let slept = panic::catch_unwind(|| block_on(sleep(Duration::from_millis(10))));
+        // SAFETY: takes no pointer.
+        unsafe { libc::_exit(slept.is_err().into()) };
+    }
+    let mut status = 0;
+    // SAFETY: writes the status it is given.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    assert_eq!(status, 0, "the child's sleep");
+}
