@@ -207,6 +207,8 @@ impl Pool {
     /// the caller gives way. A future that is in [`block_on`](Self::block_on) goes on, and so do the tasks of
     /// [`spawn_local`](crate::spawn_local), until that returns.
     ///
+    /// It waits for the thread that drives the pool, so two pools whose tasks shut each other down wait for ever.
+    ///
     /// # Examples
     ///
     /// ```
