@@ -1,0 +1,105 @@
+//! Bad input costs nothing that stays: each refusal, 50 times, leaves the descriptors and the live heap as they were.
+//!
+//! What each refusal says is the business of the cases; a use after a fork and a shortage of descriptors are there too.
+#![cfg(target_os = "linux")]
+
+use std::{
+    fs::File,
+    io,
+    net::{SocketAddr, TcpListener, TcpStream},
+    os::{fd::AsFd, unix::net::UnixStream},
+    panic::{self, AssertUnwindSafe},
+};
+
+use pike::{
+    Closed, Event, Handle, Notifier, net,
+    socket::{Domain, Socket, Type},
+};
+use pike_conformance::{harness::alone, heap, unix};
+
+#[global_allocator]
+static HEAP: heap::Counting = heap::Counting;
+
+/// A refusal: done on a Notifier of its own, which is gone after it.
+type Refusal = fn(&Notifier) -> io::Error;
+
+const REFUSALS: &[(&str, Refusal)] = &[
+    ("a regular file", |notifier| {
+        Handle::new_on(notifier, File::open("/proc/self/exe").unwrap()).unwrap_err()
+    }),
+    ("a descriptor registered twice", |notifier| {
+        let (stream, _peer) = UnixStream::pair().unwrap();
+        let handle = Handle::new_on(notifier, stream).unwrap();
+        unix::register_again(notifier, &handle).expect("refused")
+    }),
+    ("a foreign descriptor as TCP", |notifier| {
+        let _here = notifier.enter();
+        let (stream, _peer) = UnixStream::pair().unwrap();
+        net::TcpStream::from_std(stream.as_fd().try_clone_to_owned().unwrap().into()).unwrap_err()
+    }),
+    ("an address of the wrong family", |notifier| {
+        let socket = Socket::new_on(notifier, Domain::V4, Type::Stream, None).unwrap();
+        notifier.block_on(socket.connect("[::1]:9".parse::<SocketAddr>().unwrap())).unwrap_err()
+    }),
+    ("a refused connect", |notifier| {
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        notifier.block_on(net::TcpStream::connect(closed)).unwrap_err()
+    }),
+    ("an address in use", |notifier| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        notifier.block_on(net::TcpListener::bind(listener.local_addr().unwrap())).unwrap_err()
+    }),
+    ("no address at all", |notifier| notifier.block_on(net::TcpStream::connect("no port")).unwrap_err()),
+    ("a nested block_on", |notifier| {
+        let nested = AssertUnwindSafe(|| notifier.block_on(async { notifier.block_on(async {}) }));
+        panic::catch_unwind(nested).unwrap_err();
+        io::ErrorKind::Deadlock.into()
+    }),
+    ("a panic in a recv_with closure", |notifier| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let _here = notifier.enter();
+        let stream = net::TcpStream::from_std(listener.accept().unwrap().0).unwrap();
+        io::Write::write_all(&mut &peer, b"x").unwrap();
+        let lent = AssertUnwindSafe(|| notifier.block_on(stream.recv_with(|_| panic!("in the closure"))));
+        panic::catch_unwind(lent).unwrap_err();
+        io::ErrorKind::Other.into()
+    }),
+    ("a Notifier dropped before its sockets and events", |notifier| {
+        let own = Notifier::builder().backend(notifier.backend()).build().unwrap();
+        let here = own.enter();
+        let event = Event::new().unwrap();
+        let (stream, _peer) = UnixStream::pair().unwrap();
+        let handle = Handle::new_on(&own, stream).unwrap();
+        drop(here);
+        drop(own);
+        let error = futures_lite::future::block_on(handle.readable()).unwrap_err();
+        assert!(Closed::is(&error));
+        futures_lite::future::block_on(event.wait()).unwrap_err()
+    }),
+];
+
+#[test]
+fn a_refusal_leaves_nothing_behind() {
+    alone(|| {
+        panic::set_hook(Box::new(|_| {})); // the two that panic do so 50 times
+        let mut leaks = Vec::new();
+        for (what, refusal) in REFUSALS {
+            let once = || {
+                let notifier = Notifier::new().unwrap();
+                let error = refusal(&notifier);
+                assert!(!error.to_string().is_empty(), "{what}");
+            };
+            // Buffers that a thread keeps are there after the first few.
+            (0..5).for_each(|_| once());
+            let before = (unix::descriptors(), heap::live().expect("it counts"));
+            (0..50).for_each(|_| once());
+            let after = (unix::descriptors(), heap::live().expect("it counts"));
+            if before != after {
+                leaks.push(format!("{what}: {before:?} descriptors and bytes before, {after:?} after"));
+            }
+        }
+        let _ = panic::take_hook();
+        assert!(leaks.is_empty(), "{leaks:#?}");
+    });
+}
