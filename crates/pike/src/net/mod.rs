@@ -157,4 +157,45 @@ macro_rules! poll_ready {
     };
 }
 
-use {of_socket, poll_ready};
+/// What each type is made from, and how it shows itself.
+macro_rules! conversions {
+    ($type:ident, $std:ty, $expect:ident) => {
+        impl TryFrom<crate::socket::Socket> for $type {
+            type Error = std::io::Error;
+
+            /// Takes over a socket, whatever its state.
+            ///
+            /// # Errors
+            ///
+            /// [`InvalidInput`](std::io::ErrorKind::InvalidInput) if it is of another protocol.
+            fn try_from(socket: crate::socket::Socket) -> std::io::Result<Self> {
+                socket.$expect()?;
+                Ok(Self { socket })
+            }
+        }
+
+        impl TryFrom<$std> for $type {
+            type Error = std::io::Error;
+
+            /// As `from_std`.
+            fn try_from(socket: $std) -> std::io::Result<Self> {
+                Self::from_std(socket)
+            }
+        }
+
+        impl std::fmt::Debug for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                let mut debug = f.debug_struct(stringify!($type));
+                if let Ok(address) = self.socket.local_addr() {
+                    debug.field("local", &format_args!("{address}"));
+                }
+                if let Ok(address) = self.socket.peer_addr() {
+                    debug.field("peer", &format_args!("{address}"));
+                }
+                debug.finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+use {conversions, of_socket, poll_ready};

@@ -1,7 +1,6 @@
 //! Listening for TCP connections.
 
 use std::{
-    fmt,
     future::Future,
     io,
     net::SocketAddr,
@@ -9,7 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{TcpStream, ToSocketAddrs, of_socket, resolve};
+use super::{TcpStream, ToSocketAddrs, conversions, of_socket, resolve};
 use crate::{
     notifier::{core::Core, current},
     socket::{Domain, Socket, Type, option},
@@ -142,35 +141,4 @@ impl TcpListener {
     of_socket!();
 }
 
-impl TryFrom<Socket> for TcpListener {
-    type Error = io::Error;
-
-    /// Takes over a socket that listens, or will.
-    ///
-    /// # Errors
-    ///
-    /// [`io::ErrorKind::InvalidInput`] if it is not a TCP socket.
-    fn try_from(socket: Socket) -> io::Result<Self> {
-        socket.expect_tcp()?;
-        Ok(Self { socket })
-    }
-}
-
-impl TryFrom<std::net::TcpListener> for TcpListener {
-    type Error = io::Error;
-
-    /// As [`TcpListener::from_std`].
-    fn try_from(listener: std::net::TcpListener) -> io::Result<Self> {
-        Self::from_std(listener)
-    }
-}
-
-impl fmt::Debug for TcpListener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut debug = f.debug_struct("TcpListener");
-        if let Ok(address) = self.local_addr() {
-            debug.field("local", &address);
-        }
-        debug.finish_non_exhaustive()
-    }
-}
+conversions!(TcpListener, std::net::TcpListener, expect_tcp);

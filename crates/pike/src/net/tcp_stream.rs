@@ -1,7 +1,6 @@
 //! A TCP connection.
 
 use std::{
-    fmt,
     future::Future,
     io::{self, IoSlice, IoSliceMut},
     net::{Shutdown, SocketAddr},
@@ -11,7 +10,8 @@ use std::{
 };
 
 use super::{
-    OwnedReadHalf, OwnedWriteHalf, ReadHalf, ToSocketAddrs, WriteHalf, of_socket, poll_ready, resolve, split,
+    OwnedReadHalf, OwnedWriteHalf, ReadHalf, ToSocketAddrs, WriteHalf, conversions, of_socket, poll_ready,
+    resolve, split,
 };
 use crate::{
     notifier::{core::Core, current},
@@ -350,38 +350,4 @@ impl TcpStream {
     poll_ready!();
 }
 
-impl TryFrom<Socket> for TcpStream {
-    type Error = io::Error;
-
-    /// Takes over a socket that is connected, or will be.
-    ///
-    /// # Errors
-    ///
-    /// [`io::ErrorKind::InvalidInput`] if it is not a TCP socket.
-    fn try_from(socket: Socket) -> io::Result<Self> {
-        socket.expect_tcp()?;
-        Ok(Self { socket })
-    }
-}
-
-impl TryFrom<std::net::TcpStream> for TcpStream {
-    type Error = io::Error;
-
-    /// As [`TcpStream::from_std`].
-    fn try_from(stream: std::net::TcpStream) -> io::Result<Self> {
-        Self::from_std(stream)
-    }
-}
-
-impl fmt::Debug for TcpStream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut debug = f.debug_struct("TcpStream");
-        if let Ok(address) = self.local_addr() {
-            debug.field("local", &address);
-        }
-        if let Ok(address) = self.peer_addr() {
-            debug.field("peer", &address);
-        }
-        debug.finish_non_exhaustive()
-    }
-}
+conversions!(TcpStream, std::net::TcpStream, expect_tcp);

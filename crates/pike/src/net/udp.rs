@@ -1,7 +1,6 @@
 //! UDP.
 
 use std::{
-    fmt,
     future::Future,
     io,
     net::SocketAddr,
@@ -9,7 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{ToSocketAddrs, of_socket, poll_ready, resolve};
+use super::{ToSocketAddrs, conversions, of_socket, poll_ready, resolve};
 use crate::{
     notifier::{core::Core, current},
     socket::{Address, Domain, RecvFlags, Socket, Type},
@@ -327,38 +326,4 @@ impl UdpSocket {
     poll_ready!();
 }
 
-impl TryFrom<Socket> for UdpSocket {
-    type Error = io::Error;
-
-    /// Takes over a socket.
-    ///
-    /// # Errors
-    ///
-    /// [`io::ErrorKind::InvalidInput`] if it is not a UDP socket.
-    fn try_from(socket: Socket) -> io::Result<Self> {
-        socket.expect_udp()?;
-        Ok(Self { socket })
-    }
-}
-
-impl TryFrom<std::net::UdpSocket> for UdpSocket {
-    type Error = io::Error;
-
-    /// As [`UdpSocket::from_std`].
-    fn try_from(socket: std::net::UdpSocket) -> io::Result<Self> {
-        Self::from_std(socket)
-    }
-}
-
-impl fmt::Debug for UdpSocket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut debug = f.debug_struct("UdpSocket");
-        if let Ok(address) = self.local_addr() {
-            debug.field("local", &address);
-        }
-        if let Ok(address) = self.peer_addr() {
-            debug.field("peer", &address);
-        }
-        debug.finish_non_exhaustive()
-    }
-}
+conversions!(UdpSocket, std::net::UdpSocket, expect_udp);
