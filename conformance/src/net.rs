@@ -106,6 +106,36 @@ pub(crate) fn nobody(notifier: &Notifier, at: SocketAddr) -> (Socket, SocketAddr
     (socket, address)
 }
 
+/// A listener whose queue is full, and what keeps it full.
+pub(crate) struct Full {
+    pub(crate) listener: Socket,
+    pub(crate) address: SocketAddr,
+    _queue: Vec<TcpStream>,
+}
+
+/// None if this system answers however many there are.
+pub(crate) fn full_listener(cx: &Cx, notifier: &Notifier) -> Option<Full> {
+    let listener = bare(notifier, v4(), Type::Stream);
+    listener.bind(v4()).unwrap();
+    listener.listen(0).unwrap();
+    let address = internet(listener.local_addr());
+    let mut queue = Vec::new();
+    for _ in 0..16 {
+        let mut connecting = {
+            let _here = notifier.enter();
+            Task::new(TcpStream::connect(address))
+        };
+        if connecting.poll().is_pending() {
+            cx.settle(notifier);
+            if !connecting.is_woken() {
+                return Some(Full { listener, address, _queue: queue });
+            }
+        }
+        queue.push(connecting.ready().unwrap());
+    }
+    None
+}
+
 /// A UDP address that refuses everybody as long as the socket talks only to itself. It may be connected elsewhere later.
 #[track_caller]
 pub(crate) fn nobody_udp(notifier: &Notifier, at: SocketAddr) -> (UdpSocket, SocketAddr) {

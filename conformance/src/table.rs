@@ -154,6 +154,12 @@ macro_rules! for_each_case {
                 connected_stream_is_quiet,
                 connect_from_bound_and_std,
             }
+            names {
+                names_are_looked_up_at_once,
+                names_that_fail: alone,
+                staggered_passes_a_silent_address: alone,
+                staggered_goes_on_after_a_failure: alone,
+            }
             udp {
                 udp_unconnected_v4,
                 udp_unconnected_v6,

@@ -5,6 +5,7 @@ pub mod errors;
 pub mod event;
 pub mod handle;
 pub mod lifecycle;
+pub mod names;
 pub mod notifier;
 pub mod readiness;
 pub mod tcp_connect;

@@ -11,7 +11,6 @@ use std::{
 
 use futures_lite::future;
 use pike::{
-    Notifier,
     net::{TcpListener, TcpStream, UdpSocket},
     socket::{Domain, Protocol, Socket, Type},
     time::{Deadline, Elapsed},
@@ -180,40 +179,10 @@ pub fn connect_refused(cx: &Cx) -> Outcome {
     Ok(())
 }
 
-/// A listener whose queue is full, and what keeps it full.
-struct Full {
-    listener: Socket,
-    address: SocketAddr,
-    _queue: Vec<TcpStream>,
-}
-
-/// None if this system answers however many there are.
-fn full_listener(cx: &Cx, notifier: &Notifier) -> Option<Full> {
-    let listener = net::bare(notifier, v4(), Type::Stream);
-    listener.bind(v4()).unwrap();
-    listener.listen(0).unwrap();
-    let address = net::internet(listener.local_addr());
-    let mut queue = Vec::new();
-    for _ in 0..16 {
-        let mut connecting = {
-            let _here = notifier.enter();
-            Task::new(TcpStream::connect(address))
-        };
-        if connecting.poll().is_pending() {
-            cx.settle(notifier);
-            if !connecting.is_woken() {
-                return Some(Full { listener, address, _queue: queue });
-            }
-        }
-        queue.push(connecting.ready().unwrap());
-    }
-    None
-}
-
 /// A connect that nobody answers ends at its deadline, not before, and leaves nothing behind.
 pub fn connect_times_out(cx: &Cx) -> Outcome {
     let notifier = cx.notifier();
-    let Some(full) = full_listener(cx, &notifier) else {
+    let Some(full) = net::full_listener(cx, &notifier) else {
         skip!("this system answers connects to a listener with a full queue");
     };
     let before = unix::descriptors();
@@ -387,7 +356,7 @@ pub fn connect_misuse(cx: &Cx) -> Outcome {
 pub fn drop_while_connecting(cx: &Cx) -> Outcome {
     let notifier = cx.notifier();
     let mut rng = Rng::new();
-    let full = full_listener(cx, &notifier);
+    let full = net::full_listener(cx, &notifier);
     let listener = net::listener(&notifier, v4());
     let here = listener.local_addr().unwrap();
     let take_all = || {

@@ -4,6 +4,7 @@
 //! of a known kind: `socket()` gives it out, for options and for calls that the type does not have.
 
 mod addrs;
+mod connect;
 mod resolve;
 mod split;
 mod tcp_listener;

@@ -66,12 +66,18 @@ pub(super) fn no_address() -> io::Error {
 }
 
 async fn lookup(request: Request) -> io::Result<Addrs> {
+    lookup_by(request, |host, port| (host, port).to_socket_addrs()).await
+}
+
+/// With the system's resolver, or a test's.
+async fn lookup_by(
+    request: Request,
+    resolver: impl FnOnce(&str, u16) -> io::Result<vec::IntoIter<SocketAddr>> + Send + 'static,
+) -> io::Result<Addrs> {
     match request {
         Request::One(addr) => Ok(Addrs::One(Some(addr).into_iter())),
         Request::Many(addrs) => Ok(Addrs::Many(addrs.into_iter())),
-        Request::Name(host, port) => {
-            blocking::run(move || (&*host, port).to_socket_addrs()).await?.map(Addrs::Many)
-        }
+        Request::Name(host, port) => blocking::run(move || resolver(&host, port)).await?.map(Addrs::Many),
         Request::Invalid(error) => Err(error),
     }
 }
@@ -117,12 +123,15 @@ impl ExactSizeIterator for Addrs {}
 
 #[cfg(test)]
 mod tests {
-    use std::{net::Ipv4Addr, pin::pin, time::Duration};
+    use std::{net::Ipv4Addr, pin::pin, sync::mpsc, time::Duration};
 
     use futures_lite::future::{block_on, poll_once};
 
     use super::*;
-    use crate::{Notifier, time::Deadline};
+    use crate::{
+        Notifier,
+        time::{Deadline, Elapsed},
+    };
 
     fn looked_up(addrs: impl ToSocketAddrs) -> Vec<SocketAddr> {
         block_on(resolve(addrs)).unwrap().collect()
@@ -187,6 +196,25 @@ mod tests {
             assert_eq!(found.kind(), expected.kind());
             assert_eq!(found.raw_os_error(), expected.raw_os_error());
         }
+    }
+
+    /// Goal: a resolver that hangs past the caller's deadline holds up neither the caller nor other look-ups, and what it
+    /// says afterwards is dropped.
+    #[test]
+    fn a_resolver_that_hangs() {
+        let (release, hangs) = mpsc::channel::<()>();
+        let (said, heard) = mpsc::channel();
+        let hung = lookup_by(request(&"host:1"), move |_, port| {
+            hangs.recv().unwrap_err(); // until it is released
+            said.send(()).unwrap();
+            Ok(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))].into_iter())
+        });
+        let late = block_on(hung.timeout(Duration::from_millis(20))).unwrap_err();
+        assert!(Elapsed::is(&late));
+        assert!(!looked_up("localhost:7000").is_empty());
+        assert!(heard.try_recv().is_err());
+        drop(release);
+        heard.recv_timeout(Duration::from_secs(20)).expect("the helper ends its work");
     }
 
     #[test]

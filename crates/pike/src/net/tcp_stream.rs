@@ -4,18 +4,17 @@ use std::{
     future::Future,
     io::{self, IoSlice, IoSliceMut},
     net::{Shutdown, SocketAddr},
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use super::{
-    OwnedReadHalf, OwnedWriteHalf, ReadHalf, ToSocketAddrs, WriteHalf, conversions, of_socket, poll_ready,
-    resolve, split,
+    OwnedReadHalf, OwnedWriteHalf, ReadHalf, ToSocketAddrs, WriteHalf, connect, conversions, of_socket,
+    poll_ready, resolve, split,
 };
 use crate::{
-    notifier::{core::Core, current},
-    socket::{Domain, Socket, Type, option},
+    notifier::current,
+    socket::{Socket, option},
 };
 
 /// A TCP connection.
@@ -64,21 +63,57 @@ impl TcpStream {
         let addresses = resolve::resolve(address);
         async move {
             let core = core.map_or_else(current::current_or_background, Ok)?;
-            let mut last = None;
-            for address in addresses.await? {
-                match Self::connect_one(core.clone(), address).await {
-                    Ok(stream) => return Ok(stream),
-                    Err(error) => last = Some(error),
-                }
-            }
-            Err(last.unwrap_or_else(resolve::no_address))
+            Ok(Self { socket: connect::in_order(core, addresses.await?).await? })
         }
     }
 
-    async fn connect_one(core: Arc<Core>, address: SocketAddr) -> io::Result<Self> {
-        let socket = Socket::new_in(core, Domain::of(address.into()), Type::Stream, None)?;
-        socket.connect(address).await?;
-        Ok(Self { socket })
+    /// Connects to the first of the addresses that answers, without waiting for one to fail before the next is tried
+    /// ("happy eyeballs", RFC 8305).
+    ///
+    /// Each is tried as soon as one before it has failed, or `delay` after the start of the one before. IPv4 and IPv6
+    /// take turns. The first connection wins and the others are closed. RFC 8305 asks for a `delay` of 250 ms, and of
+    /// 100 ms to 2 s where the network is known; less than 10 ms counts as 10 ms.
+    ///
+    /// # Errors
+    ///
+    /// That of the attempt that failed last, when all have; otherwise as [`connect`](Self::connect).
+    ///
+    /// # Cancel safety
+    ///
+    /// The connections that were under way are closed.
+    ///
+    /// # Source
+    ///
+    /// [RFC 8305](https://www.rfc-editor.org/rfc/rfc8305), sections 4 and 5.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use pike::{Notifier, net::{TcpListener, TcpStream}};
+    /// use std::{net::SocketAddr, time::Duration};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// Notifier::new()?.block_on(async {
+    ///     let listener = TcpListener::bind("127.0.0.1:0").await?;
+    ///     let nobody_there: SocketAddr = ([0, 0, 0, 0, 0, 0, 0, 1], 1).into();
+    ///     let addresses = [nobody_there, listener.local_addr()?];
+    ///     let stream = TcpStream::connect_staggered(&addresses[..], Duration::from_millis(250)).await?;
+    ///     assert_eq!(stream.peer_addr()?, listener.local_addr()?);
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    #[doc(alias = "happy_eyeballs")]
+    pub fn connect_staggered<A: ToSocketAddrs>(
+        address: A,
+        delay: Duration,
+    ) -> impl Future<Output = io::Result<Self>> + Send {
+        let core = current::current();
+        let addresses = resolve::resolve(address);
+        async move {
+            let core = core.map_or_else(current::current_or_background, Ok)?;
+            Ok(Self { socket: connect::staggered(core, addresses.await?, delay).await? })
+        }
     }
 
     pub(super) fn from_socket(socket: Socket) -> Self {
