@@ -177,6 +177,10 @@ macro_rules! for_each_case {
                 udp_dual_stack,
                 udp_bind_errors: alone,
             }
+            unix_socket {
+                unix_socket_types,
+                unix_socket_bad_addresses: alone,
+            }
             errors {
                 bad_descriptors_are_refused: alone,
                 double_registration_is_refused,

@@ -7,7 +7,10 @@ use std::{
     io::{self, Read, Write},
     os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
     panic::{self, AssertUnwindSafe},
-    ptr, thread,
+    path::PathBuf,
+    ptr,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -276,6 +279,34 @@ impl Target {
         // SAFETY: the thread is alive, by the caller's account.
         let code = unsafe { libc::pthread_kill(self.0, signal) };
         assert_eq!(code, 0, "pthread_kill");
+    }
+}
+
+/// A folder of a case's own, gone with all that is in it when dropped. Its path is short, so that the addresses of Unix
+/// sockets have room for names in it.
+#[derive(Debug)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// Empty.
+    #[expect(clippy::new_without_default, reason = "makes a folder")]
+    pub fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("pike-{}-{}", std::process::id(), COUNT.fetch_add(1, Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).expect("a folder");
+        Self(path)
+    }
+
+    /// Where a file of this name is in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

@@ -72,31 +72,25 @@ fn sources_blocking(handle: &Handle<File>) -> impl Read {
 }
 
 /// A FIFO in a folder of its own, removed at the end.
-struct Fifo(PathBuf);
+struct Fifo {
+    path: PathBuf,
+    _folder: unix::Folder,
+}
 
 impl Fifo {
     fn new() -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("pike-fifo-{}-{}", std::process::id(), COUNT.fetch_add(1, SeqCst));
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir(&folder).unwrap();
-        let path = folder.join("fifo");
+        let folder = unix::Folder::new();
+        let path = folder.path("fifo");
         unix::make_fifo(&CString::new(path.as_os_str().as_bytes()).unwrap()).unwrap();
-        Self(path)
+        Self { path, _folder: folder }
     }
 
     fn reader(&self) -> File {
-        OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&self.0).unwrap()
+        OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&self.path).unwrap()
     }
 
     fn writer(&self) -> File {
-        OpenOptions::new().write(true).open(&self.0).unwrap()
-    }
-}
-
-impl Drop for Fifo {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(self.0.parent().expect("its folder"));
+        OpenOptions::new().write(true).open(&self.path).unwrap()
     }
 }
 

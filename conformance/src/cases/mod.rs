@@ -13,3 +13,4 @@ pub mod tcp_listener;
 pub mod tcp_stream;
 pub mod time;
 pub mod udp;
+pub mod unix_socket;

@@ -1,12 +1,18 @@
 //! What Unix has: descriptors.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::{
+    io,
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
+        unix::net,
+    },
+};
 
 pub use crate::sys::platform::IoSafe;
 use crate::{
     Handle,
     net::{TcpListener, TcpStream, UdpSocket},
-    socket::Socket,
+    socket::{Address, Socket, UnixAddress},
 };
 
 impl<T: IoSafe> AsFd for Handle<T> {
@@ -50,3 +56,76 @@ macro_rules! of_socket {
 }
 
 of_socket!(TcpListener, TcpStream, UdpSocket);
+
+impl From<net::SocketAddr> for UnixAddress {
+    fn from(address: net::SocketAddr) -> Self {
+        if let Some(path) = address.as_pathname() {
+            return Self::from_bytes(path.as_os_str().as_encoded_bytes());
+        }
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if let Some(Ok(address)) = abstract_namespace::name(&address).map(Self::from_abstract_name) {
+            return address;
+        }
+        Self::UNNAMED
+    }
+}
+
+impl From<net::SocketAddr> for Address {
+    fn from(address: net::SocketAddr) -> Self {
+        Self::Unix(address.into())
+    }
+}
+
+impl TryFrom<UnixAddress> for net::SocketAddr {
+    type Error = io::Error;
+
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::InvalidInput`] for a path that fills the system's structure to the last byte: std cannot make
+    /// such an address.
+    fn try_from(address: UnixAddress) -> io::Result<Self> {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if let Some(name) = address.as_abstract_name() {
+            return abstract_namespace::address(name);
+        }
+        // Of std, an empty path is no name.
+        Self::from_pathname(address.as_pathname().unwrap_or("".as_ref()))
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod abstract_namespace {
+    #[cfg(target_os = "android")]
+    use std::os::android::net::SocketAddrExt;
+    #[cfg(target_os = "linux")]
+    use std::os::linux::net::SocketAddrExt;
+    use std::{io, os::unix::net::SocketAddr};
+
+    pub(super) fn name(address: &SocketAddr) -> Option<&[u8]> {
+        address.as_abstract_name()
+    }
+
+    pub(super) fn address(name: &[u8]) -> io::Result<SocketAddr> {
+        SocketAddr::from_abstract_name(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_std_and_back() {
+        let named = ["/a/b", "x"].map(|path| UnixAddress::from_pathname(path).unwrap());
+        let mut all = Vec::from(named);
+        all.push(UnixAddress::UNNAMED);
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        all.extend([&b""[..], b"a\0b"].map(|name| UnixAddress::from_abstract_name(name).unwrap()));
+        for address in all {
+            let std = net::SocketAddr::try_from(address).unwrap();
+            assert_eq!(std.is_unnamed(), address.is_unnamed());
+            assert_eq!(std.as_pathname(), address.as_pathname());
+            assert_eq!(UnixAddress::from(std), address);
+        }
+    }
+}

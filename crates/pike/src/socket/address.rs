@@ -3,7 +3,10 @@
 use std::{
     fmt, io,
     net::{SocketAddr, SocketAddrV4, SocketAddrV6},
+    path::Path,
 };
+
+use super::UnixAddress;
 
 /// The address of a socket of any domain.
 ///
@@ -24,6 +27,8 @@ pub enum Address {
     V4(SocketAddrV4),
     /// IPv6: address, port, flow label and scope.
     V6(SocketAddrV6),
+    /// A Unix socket's: a path, an abstract name, or none.
+    Unix(UnixAddress),
 }
 
 impl From<SocketAddr> for Address {
@@ -47,6 +52,35 @@ impl From<SocketAddrV6> for Address {
     }
 }
 
+impl From<UnixAddress> for Address {
+    fn from(address: UnixAddress) -> Self {
+        Self::Unix(address)
+    }
+}
+
+impl TryFrom<&Path> for Address {
+    type Error = io::Error;
+
+    /// As [`UnixAddress::from_pathname`].
+    fn try_from(path: &Path) -> io::Result<Self> {
+        UnixAddress::from_pathname(path).map(Self::Unix)
+    }
+}
+
+impl TryFrom<Address> for UnixAddress {
+    type Error = io::Error;
+
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::InvalidInput`] if it is not a Unix socket's.
+    fn try_from(address: Address) -> io::Result<Self> {
+        match address {
+            Address::Unix(address) => Ok(address),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "not the address of a Unix socket")),
+        }
+    }
+}
+
 impl TryFrom<Address> for SocketAddr {
     type Error = io::Error;
 
@@ -57,6 +91,7 @@ impl TryFrom<Address> for SocketAddr {
         match address {
             Address::V4(address) => Ok(address.into()),
             Address::V6(address) => Ok(address.into()),
+            Address::Unix(_) => Err(io::Error::new(io::ErrorKind::InvalidInput, "not an internet address")),
         }
     }
 }
@@ -66,6 +101,7 @@ impl fmt::Display for Address {
         match self {
             Self::V4(address) => address.fmt(f),
             Self::V6(address) => address.fmt(f),
+            Self::Unix(address) => address.fmt(f),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Address, Flavour, Socket};
+use super::{Address, Socket};
 use crate::{
     handle::{
         op::{Attempt, Op},
@@ -30,7 +30,7 @@ impl Socket {
         let connect = || platform::connect(self.descriptor(), address);
         // A datagram socket stays what it is.
         let connecting =
-            if self.flavour == Flavour::Datagram { connect()? } else { self.changing(TRY_READ, connect)? };
+            if self.flavour.is_connectionless() { connect()? } else { self.changing(TRY_READ, connect)? };
         if connecting == Connecting::Done {
             // Whether the system reports that, too, differs.
             self.handle.registration().report(WRITABLE);

@@ -24,6 +24,7 @@ impl Domain {
         match address {
             Address::V4(_) => Self::V4,
             Address::V6(_) => Self::V6,
+            Address::Unix(_) => Self::Unix,
         }
     }
 }
@@ -61,6 +62,9 @@ pub(crate) enum Flavour {
     Tcp,
     /// Datagrams of an internet domain, with no connection to make or lose.
     Datagram,
+    UnixStream,
+    UnixDatagram,
+    UnixSeqPacket,
     Other,
 }
 
@@ -69,8 +73,27 @@ impl Flavour {
         match (domain, kind, protocol) {
             (Domain::V4 | Domain::V6, Type::Stream, None | Some(Protocol::Tcp)) => Self::Tcp,
             (Domain::V4 | Domain::V6, Type::Datagram, _) => Self::Datagram,
+            (Domain::Unix, Type::Stream, _) => Self::UnixStream,
+            (Domain::Unix, Type::Datagram, _) => Self::UnixDatagram,
+            (Domain::Unix, Type::SeqPacket, _) => Self::UnixSeqPacket,
             _ => Self::Other,
         }
+    }
+
+    /// Whether it carries bytes without boundaries.
+    #[inline]
+    pub(crate) fn is_stream(self) -> bool {
+        matches!(self, Self::Tcp | Self::UnixStream)
+    }
+
+    /// Whether connecting only notes whom it talks to.
+    pub(crate) fn is_connectionless(self) -> bool {
+        matches!(self, Self::Datagram | Self::UnixDatagram)
+    }
+
+    /// Whether each message comes with the address of its sender.
+    pub(crate) fn has_senders(self) -> bool {
+        matches!(self, Self::Datagram | Self::UnixDatagram | Self::UnixSeqPacket)
     }
 }
 

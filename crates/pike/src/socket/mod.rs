@@ -11,6 +11,7 @@ mod kind;
 pub mod option;
 mod receive;
 mod send;
+mod unix_address;
 
 use std::{
     fmt, io,
@@ -22,6 +23,7 @@ use std::{
 pub use self::{
     address::Address,
     kind::{Domain, Protocol, RecvFlags, SendFlags, Type},
+    unix_address::UnixAddress,
 };
 pub(crate) use self::{descriptor::Descriptor, kind::Flavour};
 use crate::{
@@ -89,6 +91,58 @@ impl Socket {
     ) -> io::Result<Self> {
         let owned = platform::socket(domain, kind, protocol)?;
         Self::attach(core, Descriptor::new(owned, false), Flavour::of(domain, kind, protocol))
+    }
+
+    /// Makes two sockets that are connected with each other, on the current Notifier. Otherwise as [`Socket::new`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::new`]; `EOPNOTSUPP` in a domain that has no pairs: they are a thing of [`Domain::Unix`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use pike::{Notifier, socket::{Domain, Socket, Type}};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// Notifier::new()?.block_on(async {
+    ///     let (one, other) = Socket::pair(Domain::Unix, Type::SeqPacket, None)?;
+    ///     one.write(b"a message").await?;
+    ///     one.write(b"another").await?;
+    ///     let mut buf = [0; 16];
+    ///     assert_eq!(other.read(&mut buf).await?, 9); // in order, and each by itself
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    pub fn pair(domain: Domain, kind: Type, protocol: Option<Protocol>) -> io::Result<(Self, Self)> {
+        Self::pair_in(current::current_or_background()?, domain, kind, protocol)
+    }
+
+    /// Makes a pair on `notifier`. Otherwise as [`Socket::pair`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::pair`].
+    pub fn pair_on(
+        notifier: &Notifier,
+        domain: Domain,
+        kind: Type,
+        protocol: Option<Protocol>,
+    ) -> io::Result<(Self, Self)> {
+        Self::pair_in(notifier.core.clone(), domain, kind, protocol)
+    }
+
+    fn pair_in(
+        core: Arc<Core>,
+        domain: Domain,
+        kind: Type,
+        protocol: Option<Protocol>,
+    ) -> io::Result<(Self, Self)> {
+        let (one, other) = platform::pair(domain, kind, protocol)?;
+        let flavour = Flavour::of(domain, kind, protocol);
+        let one = Self::attach(core.clone(), Descriptor::new(one, false), flavour)?;
+        Ok((one, Self::attach(core, Descriptor::new(other, false), flavour)?))
     }
 
     /// Attaches a socket of unknown origin.
@@ -246,7 +300,7 @@ impl Socket {
     /// How many vectors a call is given. A stream may do less than it was asked; a message is not cut in silence, but
     /// refused by the system.
     fn vectors_max(&self) -> usize {
-        if self.flavour == Flavour::Tcp { platform::VECTORS_MAX } else { usize::MAX }
+        if self.flavour.is_stream() { platform::VECTORS_MAX } else { usize::MAX }
     }
 
     /// One attempt of a poll trait: the reserved slot's waker waits.

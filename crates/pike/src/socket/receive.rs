@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{Address, Flavour, RecvFlags, Socket, hot, is_drained, judge};
+use super::{Address, RecvFlags, Socket, hot, is_drained, judge};
 use crate::{
     handle::{
         op::{Attempt, Op, Work},
@@ -116,8 +116,8 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// As [`read`](Self::read); [`io::ErrorKind::Unsupported`], before anything is received, if its messages have no
-    /// internet address: on a stream, [`peer_addr`](Self::peer_addr) says who sends.
+    /// As [`read`](Self::read); [`io::ErrorKind::Unsupported`], before anything is received, if what it
+    /// receives comes with no address: on a stream, [`peer_addr`](Self::peer_addr) says who sends.
     pub fn recv_from<'a>(
         &'a self,
         buf: &'a mut [u8],
@@ -234,7 +234,7 @@ impl Socket {
     /// Of an empty buffer: whether there is nothing to do. Of a datagram socket it receives a datagram.
     #[cold]
     fn has_nothing_to_fill(&self) -> bool {
-        self.flavour == Flavour::Tcp
+        self.flavour.is_stream()
     }
 
     /// With flags a short read says nothing: a peek leaves the bytes where they are.
@@ -256,8 +256,8 @@ impl Socket {
     }
 
     fn attempt_recv_from(&self, buf: &mut [u8], flags: RecvFlags) -> Attempt<(usize, Address)> {
-        if self.flavour != Flavour::Datagram {
-            let message = "what it receives comes with no internet address";
+        if !self.flavour.has_senders() {
+            let message = "what it receives comes with no address";
             return Attempt::Failed(io::Error::new(io::ErrorKind::Unsupported, message));
         }
         platform::recv_from(self.descriptor().as_fd(), buf, flags).into()

@@ -2,6 +2,7 @@
 
 use std::io;
 
+mod address;
 mod descriptor;
 mod fork;
 mod io_safe;
@@ -10,13 +11,14 @@ mod signals;
 mod socket;
 mod transfer;
 
+pub(crate) use address::{HAS_ABSTRACT_NAMES, UNIX_NAME_LEN, bytes_of_path, path_of_bytes};
 pub(crate) use descriptor::{Owned, close, raw, set_nonblocking};
 pub(crate) use fork::{forked, forks, watch_forks};
 pub use io_safe::IoSafe;
 pub(crate) use signals::block_signals;
 pub(crate) use socket::{
     Connecting, accept, bind, connect, connected, flavour, is_of_one_connection, is_out_of_resources, is_udp,
-    lingers, listen, local_address, peer_address, shutdown, socket,
+    lingers, listen, local_address, pair, peer_address, shutdown, socket,
 };
 pub(crate) use transfer::{
     VECTORS_MAX, peek_sender, recv, recv_from, recv_vectored, send, send_to, send_vectored,

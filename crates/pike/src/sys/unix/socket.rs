@@ -8,7 +8,11 @@ use std::{
 
 use socket2::{SockAddr, SockRef};
 
-use super::{Owned, cvt};
+use super::{
+    Owned,
+    address::{from_raw_address, raw_address},
+    cvt,
+};
 use crate::socket::{Address, Domain, Flavour, Protocol, Type};
 
 /// Whether closing a lingering socket blocks is the kernel's affair; that it lingers is asked here.
@@ -22,6 +26,15 @@ pub(crate) fn socket(domain: Domain, kind: Type, protocol: Option<Protocol>) -> 
     let domain = socket2::Domain::from(number_of_domain(domain));
     let kind = socket2::Type::from(number_of_type(kind)).nonblocking();
     Ok(socket2::Socket::new(domain, kind, protocol)?.into())
+}
+
+/// Two non-blocking, close-on-exec sockets that are connected with each other.
+pub(crate) fn pair(domain: Domain, kind: Type, protocol: Option<Protocol>) -> io::Result<(Owned, Owned)> {
+    let protocol = protocol.map(|protocol| socket2::Protocol::from(number_of_protocol(protocol)));
+    let domain = socket2::Domain::from(number_of_domain(domain));
+    let kind = socket2::Type::from(number_of_type(kind)).nonblocking();
+    let (one, other) = socket2::Socket::pair(domain, kind, protocol)?;
+    Ok((one.into(), other.into()))
 }
 
 fn number_of_domain(domain: Domain) -> i32 {
@@ -52,9 +65,14 @@ fn number_of_protocol(protocol: Protocol) -> i32 {
 
 /// Of a socket of unknown origin: whether it is TCP, and not, say, MPTCP or SCTP.
 pub(crate) fn flavour(fd: &impl AsFd) -> io::Result<Flavour> {
-    Ok(match (SockRef::from(fd).r#type()?, protocol(fd)?) {
+    let kind = SockRef::from(fd).r#type()?;
+    Ok(match (kind, protocol(fd)?) {
         (socket2::Type::STREAM, libc::IPPROTO_TCP) => Flavour::Tcp,
         (socket2::Type::DGRAM, libc::IPPROTO_UDP) => Flavour::Datagram,
+        _ if !SockRef::from(fd).local_addr()?.is_unix() => Flavour::Other,
+        (socket2::Type::STREAM, _) => Flavour::UnixStream,
+        (socket2::Type::DGRAM, _) => Flavour::UnixDatagram,
+        (socket2::Type::SEQPACKET, _) => Flavour::UnixSeqPacket,
         _ => Flavour::Other,
     })
 }
@@ -176,17 +194,4 @@ pub(crate) fn peer_address(fd: &impl AsFd) -> io::Result<Address> {
 
 pub(crate) fn shutdown(fd: &impl AsFd, how: std::net::Shutdown) -> io::Result<()> {
     SockRef::from(fd).shutdown(how)
-}
-
-pub(super) fn raw_address(address: Address) -> SockAddr {
-    match address {
-        Address::V4(address) => address.into(),
-        Address::V6(address) => address.into(),
-    }
-}
-
-pub(super) fn from_raw_address(address: &SockAddr) -> io::Result<Address> {
-    address.as_socket().map(Address::from).ok_or_else(|| {
-        io::Error::new(io::ErrorKind::Unsupported, "the socket's address is neither IPv4 nor IPv6")
-    })
 }

@@ -10,7 +10,7 @@ use std::{
 use libc::c_int;
 use socket2::SockAddr;
 
-use super::socket::{from_raw_address, raw_address};
+use super::address::{from_raw_address, raw_address};
 use crate::socket::{Address, RecvFlags, SendFlags};
 
 /// Vectors that one call takes: the limit of Linux and of every BSD. More are an error.

@@ -1,0 +1,204 @@
+//! Unix sockets as bare sockets: addresses, pairs, messages in order, what a listener's queue and a receiver's do when
+//! they are full.
+
+use std::io::{self, ErrorKind};
+
+use pike::{
+    Notifier,
+    socket::{Address, Domain, Socket, Type, UnixAddress},
+};
+
+use crate::{
+    Cx, Outcome, Task,
+    net::{self, assert_kind, soon},
+    unix::{self, Folder},
+};
+
+/// A bare Unix socket.
+#[track_caller]
+fn bare(notifier: &Notifier, kind: Type) -> Socket {
+    Socket::new_on(notifier, Domain::Unix, kind, None).expect("a Unix socket")
+}
+
+/// Two kinds of names a listener or receiver can have here, by a word.
+fn names(folder: &Folder, word: &str) -> Vec<UnixAddress> {
+    let mut names = vec![UnixAddress::from_pathname(folder.path(word)).unwrap()];
+    let hidden = format!("pike conformance {} {word}", std::process::id());
+    match UnixAddress::from_abstract_name(hidden) {
+        Ok(name) => names.push(name),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Unsupported),
+    }
+    names
+}
+
+fn unnamed(address: io::Result<Address>) -> bool {
+    matches!(address, Ok(Address::Unix(address)) if address.is_unnamed())
+}
+
+/// Bind, listen, accept and connect of streams and of messages in order, and datagrams with the address of their sender:
+/// at a path and at an abstract name, which are given back to the byte.
+pub fn unix_socket_types(cx: &Cx) -> Outcome {
+    let notifier = cx.notifier();
+    let folder = Folder::new();
+    for kind in [Type::Stream, Type::SeqPacket] {
+        for name in names(&folder, &format!("{kind:?}")) {
+            let listener = bare(&notifier, kind);
+            assert!(unnamed(listener.local_addr()));
+            listener.bind(name).unwrap();
+            listener.listen(8).unwrap();
+            assert_eq!(listener.local_addr().unwrap(), name.into());
+            let mut accepting = Task::pending(listener.accept());
+
+            let client = bare(&notifier, kind);
+            assert!(unix::is_nonblocking(&client) && unix::is_close_on_exec(&client));
+            soon(&notifier, "a connection", client.connect(name)).unwrap();
+            let (server, from) = net::finish(cx, &notifier, "a connection", &mut accepting).unwrap();
+            assert_eq!(from, UnixAddress::UNNAMED.into());
+            assert_eq!(client.peer_addr().unwrap(), name.into());
+            assert_eq!(server.local_addr().unwrap(), name.into());
+            assert!(unnamed(client.local_addr()) && unnamed(server.peer_addr()));
+            assert!(unix::is_nonblocking(&server) && unix::is_close_on_exec(&server));
+            talk(cx, &notifier, kind, &client, &server);
+        }
+        let (one, other) = Socket::pair_on(&notifier, Domain::Unix, kind, None).unwrap();
+        assert!(unnamed(one.local_addr()) && unnamed(one.peer_addr()));
+        talk(cx, &notifier, kind, &one, &other);
+    }
+
+    for name in names(&folder, "datagrams") {
+        let (receiver, nameless) = (bare(&notifier, Type::Datagram), bare(&notifier, Type::Datagram));
+        receiver.bind(name).unwrap();
+        let mut buf = [0; 16];
+        let mut receiving = Task::pending(receiver.recv_from(&mut buf));
+        assert_eq!(soon(&notifier, "a send", nameless.send_to(b"who am I", name)).unwrap(), 8);
+        let got = net::finish(cx, &notifier, "a datagram", &mut receiving).unwrap();
+        assert_eq!(got, (8, UnixAddress::UNNAMED.into()));
+        drop(receiving);
+        assert_eq!(&buf[..8], b"who am I");
+        // To itself, under its name.
+        assert_eq!(soon(&notifier, "a send", receiver.send_to(b"me", name)).unwrap(), 2);
+        assert_eq!(soon(&notifier, "a datagram", receiver.recv_from(&mut buf)).unwrap(), (2, name.into()));
+    }
+    Ok(())
+}
+
+/// There and back; then the end.
+fn talk(cx: &Cx, notifier: &Notifier, kind: Type, one: &Socket, other: &Socket) {
+    let mut buf = [0; 32];
+    for (from, to) in [(one, other), (other, one)] {
+        let mut reading = Task::pending(to.read(&mut buf));
+        assert_eq!(soon(notifier, "a write", from.write(b"first")).unwrap(), 5);
+        assert_eq!(net::finish(cx, notifier, "a read", &mut reading).unwrap(), 5);
+        drop(reading);
+        for message in [&b"second"[..], b"the third"] {
+            assert_eq!(soon(notifier, "a write", from.write(message)).unwrap(), message.len());
+        }
+        // A stream has no boundaries; the messages of the others stay apart, and are cut by a short buffer.
+        let at_once = if kind == Type::Stream { 15 } else { 6 };
+        assert_eq!(soon(notifier, "a peek", to.peek(&mut buf)).unwrap(), at_once);
+        if kind == Type::Stream {
+            assert_eq!(soon(notifier, "a read", to.read(&mut buf)).unwrap(), 15);
+            assert_eq!(&buf[..15], b"secondthe third");
+            let refused = soon(notifier, "a refusal", to.recv_from(&mut buf)).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Unsupported);
+        } else {
+            let sender = to.peer_addr().unwrap();
+            assert_eq!(soon(notifier, "a read", to.recv_from(&mut buf)).unwrap(), (6, sender));
+            assert_eq!(&buf[..6], b"second");
+            assert_eq!(soon(notifier, "a read", to.read(&mut buf[..3])).unwrap(), 3);
+            assert_eq!(&buf[..3], b"the");
+        }
+        assert_eq!(to.try_read(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
+    }
+    one.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(soon(notifier, "the end", other.read(&mut buf)).unwrap(), 0);
+    if kind == Type::SeqPacket {
+        let (end, _) = soon(notifier, "the end", other.recv_from(&mut buf)).unwrap();
+        assert_eq!(end, 0);
+    }
+    soon(notifier, "a write after the other side's end", other.write(b"still")).unwrap();
+    assert_eq!(soon(notifier, "a read", one.read(&mut buf)).unwrap(), 5);
+}
+
+/// An address that is bad, taken, missing or of another kind is refused with the system's code, or before the system is
+/// asked; each refusal leaves nothing behind, and the socket is good for another address.
+pub fn unix_socket_bad_addresses(cx: &Cx) -> Outcome {
+    let notifier = cx.notifier();
+    let folder = Folder::new();
+    let path = |name: &str| UnixAddress::from_pathname(folder.path(name)).unwrap();
+    std::fs::write(folder.path("file"), b"no socket").unwrap();
+    let before = unix::descriptors();
+
+    // What no address can be made of.
+    let too_long = "x".repeat(200);
+    for bad in [
+        UnixAddress::from_pathname(&too_long),
+        UnixAddress::from_pathname(""),
+        UnixAddress::from_pathname("/a\0b"),
+        UnixAddress::from_abstract_name(&too_long),
+    ] {
+        let error = bad.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported), "{error:?}");
+        assert!(error.raw_os_error().is_none() && !error.to_string().is_empty());
+    }
+
+    for kind in [Type::Stream, Type::SeqPacket, Type::Datagram] {
+        let holder = bare(&notifier, kind);
+        let taken = names(&folder, &format!("taken {kind:?}"));
+        holder.bind(taken[0]).unwrap();
+        let others: Vec<_> = taken[1..].iter().map(|&name| (bare(&notifier, kind), name)).collect();
+        others.iter().for_each(|(socket, name)| socket.bind(*name).unwrap());
+        let socket = bare(&notifier, kind);
+        for name in taken.iter().copied().chain([path("file"), folder_of(&folder)]) {
+            assert_kind(&socket.bind(name).unwrap_err(), &[ErrorKind::AddrInUse]);
+        }
+        assert_kind(&socket.bind(path("no such folder/name")).unwrap_err(), &[ErrorKind::NotFound]);
+        assert_kind(&socket.bind(path("file/name")).unwrap_err(), &[ErrorKind::NotADirectory]);
+        assert!(socket.bind(net::v4()).unwrap_err().raw_os_error().is_some());
+        if kind != Type::Datagram {
+            assert_kind(&socket.listen(1).unwrap_err(), &[ErrorKind::InvalidInput]);
+        }
+        // It is as good as new.
+        socket.bind(path(&format!("free {kind:?}"))).unwrap();
+        assert_kind(&socket.bind(path("second name")).unwrap_err(), &[ErrorKind::InvalidInput]);
+    }
+
+    for kind in [Type::Stream, Type::SeqPacket, Type::Datagram] {
+        let connect = |name: UnixAddress| {
+            let socket = bare(&notifier, kind);
+            soon(&notifier, "a refusal", socket.connect(name)).unwrap_err()
+        };
+        assert_kind(&connect(path("nothing here")), &[ErrorKind::NotFound]);
+        assert_kind(&connect(path("file")), &[ErrorKind::ConnectionRefused]);
+        // Its socket is gone, and its file stayed.
+        assert_kind(&connect(path(&format!("free {kind:?}"))), &[ErrorKind::ConnectionRefused]);
+        let other = if kind == Type::Stream { Type::Datagram } else { Type::Stream };
+        let listener = bare(&notifier, other);
+        let name = path(&format!("for another than {kind:?}"));
+        listener.bind(name).unwrap();
+        let _ = listener.listen(1);
+        let error = connect(name);
+        assert!(matches!(error.raw_os_error(), Some(libc::EPROTOTYPE | libc::ECONNREFUSED)), "{error:?}");
+        let socket = bare(&notifier, kind);
+        assert!(
+            soon(&notifier, "a refusal", socket.connect(net::v4())).unwrap_err().raw_os_error().is_some()
+        );
+        if kind == Type::Datagram {
+            assert_kind(&socket.try_send_to(b"x", path("nothing here")).unwrap_err(), &[ErrorKind::NotFound]);
+            assert_kind(&socket.try_write(b"x").unwrap_err(), &[ErrorKind::NotConnected]);
+        } else {
+            assert_kind(&socket.peer_addr().unwrap_err(), &[ErrorKind::NotConnected]);
+            assert_kind(&socket.try_accept().unwrap_err(), &[ErrorKind::InvalidInput]);
+        }
+    }
+    assert!(Socket::pair_on(&notifier, Domain::V4, Type::Stream, None).unwrap_err().raw_os_error().is_some());
+    let tcp = Socket::new_on(&notifier, Domain::V4, Type::Stream, None).unwrap();
+    assert!(tcp.bind(path("tcp")).unwrap_err().raw_os_error().is_some());
+    drop(tcp);
+    assert_eq!(unix::descriptors(), before, "descriptors");
+    Ok(())
+}
+
+fn folder_of(folder: &Folder) -> UnixAddress {
+    UnixAddress::from_pathname(folder.path("")).unwrap()
+}
