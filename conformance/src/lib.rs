@@ -12,6 +12,7 @@ mod cx;
 pub mod harness;
 pub mod heap;
 mod net;
+pub mod relay;
 mod rng;
 pub mod table;
 mod task;

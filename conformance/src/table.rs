@@ -154,6 +154,13 @@ macro_rules! for_each_case {
                 connected_stream_is_quiet,
                 connect_from_bound_and_std,
             }
+            traits {
+                tokio_traits_relay,
+                futures_traits_relay,
+                futures_trait_forms,
+                tokio_trait_forms,
+                traits_wake_the_last,
+            }
             names {
                 names_are_looked_up_at_once,
                 names_that_fail: alone,

@@ -12,5 +12,6 @@ pub mod tcp_connect;
 pub mod tcp_listener;
 pub mod tcp_stream;
 pub mod time;
+pub mod traits;
 pub mod udp;
 pub mod unix_socket;

@@ -38,7 +38,7 @@
 //!
 //! # Features
 //!
-//! None so far.
+//! - `futures-io` (default), `tokio`: their `AsyncRead` and `AsyncWrite` on the streams of [`net`] and their halves.
 
 cfg_if::cfg_if! {
     if #[cfg(target_os = "linux")] {

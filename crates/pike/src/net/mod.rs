@@ -9,6 +9,7 @@ mod resolve;
 mod split;
 mod tcp_listener;
 mod tcp_stream;
+mod traits;
 mod udp;
 
 pub use self::{

@@ -10,6 +10,7 @@ use std::{
 };
 
 use super::TcpStream;
+use crate::socket::Socket;
 
 /// The reading half of a stream that is borrowed. Made by [`TcpStream::split`].
 #[derive(Debug)]
@@ -43,6 +44,11 @@ pub(super) fn owned(stream: TcpStream) -> (OwnedReadHalf, OwnedWriteHalf) {
 
 macro_rules! addresses {
     () => {
+        /// As [`TcpStream::socket`].
+        pub fn socket(&self) -> &Socket {
+            self.stream().socket()
+        }
+
         /// As [`TcpStream::local_addr`].
         ///
         /// # Errors

@@ -24,6 +24,10 @@ use crate::{
 ///
 /// Dropping it closes the connection without blocking: what was written is still sent.
 ///
+/// It has the poll traits of futures-io (feature `futures-io`, on by default) and of tokio (feature `tokio`), which take
+/// `&mut self`: one task at a time polls each direction. Where a trait and the type have a method of one name, `read`
+/// for example, the type's is meant.
+///
 /// # Examples
 ///
 /// ```

@@ -202,6 +202,30 @@ impl Socket {
         self.poll_op(Direction::Read, cx, |seen| self.attempt_read(seen, buf))
     }
 
+    /// As `poll_read`, into memory that nobody has written yet: the count is how much of it now is.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn poll_read_uninit(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut [std::mem::MaybeUninit<u8>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_op(Direction::Read, cx, |seen| {
+            if buf.is_empty() && self.has_nothing_to_fill() {
+                return Attempt::Done(0);
+            }
+            judge(seen, buf.len(), platform::recv_uninit(self.descriptor().as_fd(), buf))
+        })
+    }
+
+    #[cfg(feature = "futures-io")]
+    pub(crate) fn poll_read_vectored(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_op(Direction::Read, cx, |seen| self.attempt_read_vectored(seen, bufs))
+    }
+
     pub(crate) fn poll_peek(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         self.poll_op(Direction::Read, cx, |seen| self.attempt_recv(seen, buf, RecvFlags::PEEK))
     }

@@ -124,6 +124,25 @@ impl Socket {
         self.poll_op(Direction::Write, cx, |seen| self.attempt_send(seen, buf, SendFlags::NONE))
     }
 
+    #[cfg(any(feature = "futures-io", feature = "tokio"))]
+    pub(crate) fn poll_write_vectored(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_op(Direction::Write, cx, |seen| self.attempt_write_vectored(seen, bufs))
+    }
+
+    /// As [`shutdown`](Self::shutdown) of writing, for poll traits: that the connection is gone is no error, since then
+    /// the peer knows.
+    #[cfg(any(feature = "futures-io", feature = "tokio"))]
+    pub(crate) fn end_writing(&self) -> io::Result<()> {
+        match self.shutdown(std::net::Shutdown::Write) {
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+            result => result,
+        }
+    }
+
     pub(crate) fn poll_send_to(
         &self,
         cx: &mut Context<'_>,

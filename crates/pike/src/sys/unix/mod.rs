@@ -20,6 +20,8 @@ pub(crate) use socket::{
     Connecting, accept, bind, connect, connected, flavour, is_of_one_connection, is_out_of_resources, is_udp,
     lingers, listen, local_address, pair, peer_address, shutdown, socket,
 };
+#[cfg(feature = "tokio")]
+pub(crate) use transfer::recv_uninit;
 pub(crate) use transfer::{
     VECTORS_MAX, peek_sender, recv, recv_from, recv_vectored, send, send_to, send_vectored,
 };

@@ -71,6 +71,14 @@ pub(crate) fn recv(fd: BorrowedFd<'_>, buf: &mut [u8], flags: RecvFlags) -> io::
     retry(|| rustix::net::recv(fd, &mut *buf, flags).map(|(_, count)| count))
 }
 
+/// As [`recv`] without flags, into memory that nobody has written yet: the count is how much of it now is.
+#[cfg(feature = "tokio")]
+pub(crate) fn recv_uninit(fd: BorrowedFd<'_>, buf: &mut [mem::MaybeUninit<u8>]) -> io::Result<usize> {
+    retry(|| {
+        rustix::net::recv(fd, &mut *buf, rustix::net::RecvFlags::empty()).map(|((init, _), _)| init.len())
+    })
+}
+
 #[inline]
 pub(crate) fn send(fd: BorrowedFd<'_>, buf: &[u8], flags: SendFlags) -> io::Result<usize> {
     let flags = rustix::net::SendFlags::from_bits_retain(send_flags(flags) as u32);
