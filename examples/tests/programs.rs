@@ -3,7 +3,7 @@
 use std::{
     env,
     io::{BufRead, BufReader, Read, Write},
-    net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket},
+    net::{Ipv4Addr, Shutdown, TcpListener, TcpStream, UdpSocket},
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
     thread,
@@ -178,4 +178,44 @@ fn bench_server_echoes_datagrams() {
     // Until the server is there, a datagram is refused or lost.
     let n = patiently(|| socket.send(b"ping").and_then(|_| socket.recv(&mut buf)).ok());
     assert_eq!(&buf[..n], b"ping");
+}
+
+/// All bytes both ways, the end of each way by itself, and a server that is not there.
+#[test]
+fn proxy_relays() {
+    let upstream = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a listener");
+    let mut command = example("proxy");
+    command
+        .args(["127.0.0.1:0", &format!("localhost:{}", upstream.local_addr().expect("an address").port())]);
+    let mut proxy = Running::start(command);
+    let mut lines = BufReader::new(proxy.0.stdout.take().expect("piped")).lines().map_while(Result::ok);
+    let listening = lines.next().expect("a line");
+    let address = listening.split_whitespace().nth(2).expect("an address");
+
+    let mut client = TcpStream::connect(address).expect("a connection");
+    let (mut server, _) = upstream.accept().expect("a connection");
+    let sent: Vec<u8> = (0..1_000_000).map(|i| (i % 251) as u8).collect();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            client.write_all(&sent).expect("all is taken");
+            client.shutdown(Shutdown::Write).expect("an end");
+        });
+        let mut received = Vec::new();
+        server.read_to_end(&mut received).expect("an end of file");
+        assert!(received == sent);
+    });
+    server.write_all(b"still here").expect("taken");
+    drop(server);
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("an end of file");
+    assert_eq!(answer, "still here");
+    let totals = lines.next().expect("totals");
+    assert!(totals.ends_with("1000000 bytes there, 10 back"), "{totals}");
+
+    drop(upstream);
+    let mut client = TcpStream::connect(address).expect("a connection");
+    assert_eq!(client.read(&mut [0]).expect("an end of file"), 0);
+    let refused = lines.next().expect("an error");
+    assert!(refused.contains("refused"), "{refused}");
+    assert!(proxy.0.try_wait().expect("a child").is_none(), "it goes on");
 }
