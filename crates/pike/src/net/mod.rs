@@ -11,6 +11,7 @@ mod tcp_listener;
 mod tcp_stream;
 mod traits;
 mod udp;
+mod udp_options;
 
 pub use self::{
     addrs::ToSocketAddrs,

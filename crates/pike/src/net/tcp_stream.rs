@@ -375,6 +375,16 @@ impl TcpStream {
         self.socket.set(option::Linger, linger)
     }
 
+    /// Makes closing reset the connection and throw away what was not yet sent: a linger of
+    /// [`Duration::ZERO`], for which nothing waits.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn set_zero_linger(&self) -> io::Result<()> {
+        self.set_linger(Some(Duration::ZERO))
+    }
+
     /// Splits it in two that borrow it.
     pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
         split::borrowed(self)

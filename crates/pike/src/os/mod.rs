@@ -1,3 +1,5 @@
 //! What only some systems have.
 
+#[cfg(target_os = "linux")]
+pub mod linux;
 pub mod unix;

@@ -1,4 +1,7 @@
-//! What Unix has: descriptors.
+//! What Unix has: descriptors, and who a peer is.
+
+mod credentials;
+pub mod option;
 
 use std::{
     io,
@@ -8,6 +11,7 @@ use std::{
     },
 };
 
+pub use self::credentials::UCred;
 pub use crate::sys::platform::IoSafe;
 use crate::{
     Handle,

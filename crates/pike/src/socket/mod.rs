@@ -212,20 +212,22 @@ impl Socket {
         platform::peer_address(self.descriptor())
     }
 
-    /// Reads an option.
+    /// Reads an [`option`].
     ///
     /// # Errors
     ///
-    /// The system's: `ENOPROTOOPT` or `EOPNOTSUPP` if the socket does not have it.
+    /// The system's: `ENOPROTOOPT`, `EOPNOTSUPP` or `EINVAL` if the socket cannot have it;
+    /// [`Unsupported`](io::ErrorKind::Unsupported) if the system does not.
     pub fn get<O: option::Get>(&self, option: O) -> io::Result<O::Value> {
         option.get(self)
     }
 
-    /// Sets an option.
+    /// Sets an [`option`].
     ///
     /// # Errors
     ///
-    /// As [`get`](Self::get), and `EINVAL` or `EDOM` for a value out of range; nothing has changed then.
+    /// As [`get`](Self::get), `EINVAL` or `EDOM` for a value out of range, `EPERM` or `EACCES` for one that asks for a
+    /// privilege. Nothing has changed then.
     pub fn set<O: option::Set>(&self, option: O, value: O::Value) -> io::Result<()> {
         option.set(self, value)
     }

@@ -1,0 +1,6 @@
+//! What Linux has.
+
+mod device;
+pub mod option;
+
+pub use device::DeviceName;

@@ -1,0 +1,153 @@
+//! Groups and interfaces of multicast, as the kernel has them.
+
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr},
+};
+
+use super::form::{Decode, Encode, Form, Plain, plain};
+use crate::socket::option::{MembershipV4, MembershipV6, SourceV4};
+
+/// One source of a group. libc does not have it for every system; its order differs.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct Source {
+    group: libc::in_addr,
+    #[cfg(target_os = "linux")]
+    interface: libc::in_addr,
+    source: libc::in_addr,
+    #[cfg(not(target_os = "linux"))]
+    interface: libc::in_addr,
+}
+
+plain!(libc::in_addr, libc::ip_mreq, libc::ipv6_mreq, Source);
+
+/// Addresses are in network order, whatever the machine's.
+fn v4(address: Ipv4Addr) -> libc::in_addr {
+    libc::in_addr { s_addr: u32::from_ne_bytes(address.octets()) }
+}
+
+fn v6(address: Ipv6Addr) -> libc::in6_addr {
+    libc::in6_addr { s6_addr: address.octets() }
+}
+
+/// A group of IPv4.
+pub(super) struct Join4;
+
+impl Form for Join4 {
+    type Value = MembershipV4;
+    type Raw = libc::ip_mreq;
+}
+
+impl Encode for Join4 {
+    fn encode(value: MembershipV4) -> io::Result<libc::ip_mreq> {
+        Ok(libc::ip_mreq { imr_multiaddr: v4(value.group), imr_interface: v4(value.interface) })
+    }
+}
+
+/// One source of a group of IPv4.
+pub(super) struct JoinSource;
+
+impl Form for JoinSource {
+    type Value = SourceV4;
+    type Raw = Source;
+}
+
+impl Encode for JoinSource {
+    fn encode(value: SourceV4) -> io::Result<Source> {
+        Ok(Source { group: v4(value.group), source: v4(value.source), interface: v4(value.interface) })
+    }
+}
+
+/// A group of IPv6.
+pub(super) struct Join6;
+
+impl Form for Join6 {
+    type Value = MembershipV6;
+    type Raw = libc::ipv6_mreq;
+}
+
+impl Encode for Join6 {
+    fn encode(value: MembershipV6) -> io::Result<libc::ipv6_mreq> {
+        Ok(libc::ipv6_mreq { ipv6mr_multiaddr: v6(value.group), ipv6mr_interface: value.interface })
+    }
+}
+
+/// An interface by its address.
+pub(super) struct Interface;
+
+impl Form for Interface {
+    type Value = Ipv4Addr;
+    type Raw = libc::in_addr;
+}
+
+impl Encode for Interface {
+    fn encode(value: Ipv4Addr) -> io::Result<libc::in_addr> {
+        Ok(v4(value))
+    }
+}
+
+impl Decode for Interface {
+    fn decode(raw: libc::in_addr) -> Ipv4Addr {
+        raw.s_addr.to_ne_bytes().into()
+    }
+}
+
+/// An interface by its index.
+pub(super) struct Index;
+
+impl Form for Index {
+    type Value = u32;
+    type Raw = libc::c_int;
+}
+
+impl Encode for Index {
+    /// An index that no interface can have is the system's to refuse.
+    fn encode(value: u32) -> io::Result<libc::c_int> {
+        Ok(value as libc::c_int)
+    }
+}
+
+impl Decode for Index {
+    fn decode(raw: libc::c_int) -> u32 {
+        raw as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem::offset_of;
+
+    use super::*;
+
+    /// What we and the kernel share has the layout of its header: <netinet/in.h>, <sys/socket.h>, RFC 3493.
+    #[test]
+    fn layouts() {
+        assert_eq!((size_of::<libc::in_addr>(), align_of::<libc::in_addr>()), (4, 4));
+
+        assert_eq!(size_of::<libc::ip_mreq>(), 8);
+        assert_eq!(offset_of!(libc::ip_mreq, imr_multiaddr), 0);
+        assert_eq!(offset_of!(libc::ip_mreq, imr_interface), 4);
+
+        assert_eq!(size_of::<libc::ipv6_mreq>(), 20);
+        assert_eq!(offset_of!(libc::ipv6_mreq, ipv6mr_multiaddr), 0);
+        assert_eq!(offset_of!(libc::ipv6_mreq, ipv6mr_interface), 16);
+
+        assert_eq!((size_of::<Source>(), align_of::<Source>()), (12, 4));
+        assert_eq!(offset_of!(Source, group), 0);
+        let (interface, source) = if cfg!(target_os = "linux") { (4, 8) } else { (8, 4) };
+        assert_eq!(offset_of!(Source, interface), interface);
+        assert_eq!(offset_of!(Source, source), source);
+    }
+
+    /// Ours is libc's where libc has it.
+    #[cfg(not(any(target_os = "openbsd", target_os = "netbsd")))]
+    #[test]
+    fn source_is_libcs() {
+        use libc::ip_mreq_source;
+        assert_eq!(size_of::<Source>(), size_of::<ip_mreq_source>());
+        assert_eq!(offset_of!(Source, group), offset_of!(ip_mreq_source, imr_multiaddr));
+        assert_eq!(offset_of!(Source, interface), offset_of!(ip_mreq_source, imr_interface));
+        assert_eq!(offset_of!(Source, source), offset_of!(ip_mreq_source, imr_sourceaddr));
+    }
+}
