@@ -169,6 +169,7 @@ impl Started {
     }
 
     /// Ends it.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(crate) fn kill(&self) {
         // SAFETY: our child, which was not waited for yet.
         unsafe { libc::kill(self.pid, libc::SIGKILL) };
@@ -382,6 +383,57 @@ impl AsRawFd for Epoll {
 impl From<Epoll> for OwnedFd {
     fn from(epoll: Epoll) -> Self {
         epoll.0
+    }
+}
+
+/// A kqueue of a case's own.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[derive(Debug)]
+pub struct Queue(OwnedFd);
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+impl Queue {
+    /// Empty.
+    #[expect(clippy::new_without_default, reason = "makes a descriptor")]
+    pub fn new() -> Self {
+        // SAFETY: takes no pointer.
+        Self(owned(unsafe { libc::kqueue() }).expect("a queue"))
+    }
+
+    /// Adds a descriptor, to be reported as long as something can be read.
+    pub fn add(&self, fd: &impl AsRawFd) {
+        // SAFETY: numbers and a pointer, for which all zeroes are valid.
+        let mut change: libc::kevent = unsafe { std::mem::zeroed() };
+        change.ident = fd.as_raw_fd() as _;
+        change.filter = libc::EVFILT_READ;
+        change.flags = libc::EV_ADD;
+        // SAFETY: reads one change, and has no room for events.
+        cvt(unsafe { libc::kevent(self.0.as_raw_fd(), &change, 1, ptr::null_mut(), 0, ptr::null()) })
+            .expect("an addition");
+    }
+
+    /// How many descriptors in the queue `raw` are ready; does not wait.
+    pub fn ready(raw: RawFd) -> usize {
+        // SAFETY: numbers and pointers, for which all zeroes are valid.
+        let mut events: [libc::kevent; 8] = unsafe { std::mem::zeroed() };
+        let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: room for eight events.
+        cvt(unsafe { libc::kevent(raw, ptr::null(), 0, events.as_mut_ptr(), 8, &now) })
+            .expect("a look at the queue") as usize
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+impl AsRawFd for Queue {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+impl From<Queue> for OwnedFd {
+    fn from(queue: Queue) -> Self {
+        queue.0
     }
 }
 

@@ -9,12 +9,18 @@ static HEAP: heap::Counting = heap::Counting;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pike_conformance::suite!(epoll, Backend::Epoll);
 
+#[cfg(any(not(any(target_os = "linux", target_os = "android")), pike_kqueue_double))]
+pike_conformance::suite!(kqueue, Backend::Kqueue);
+
 /// The backends above are those of the build: none is forgotten.
 #[test]
 fn every_backend_has_a_suite() {
     let mut suites: Vec<Backend> = Vec::new();
     if cfg!(any(target_os = "linux", target_os = "android")) {
         suites.push(Backend::Epoll);
+    }
+    if cfg!(any(not(any(target_os = "linux", target_os = "android")), pike_kqueue_double)) {
+        suites.push(Backend::Kqueue);
     }
     for backend in Backend::BUILT {
         assert!(suites.contains(backend), "tests/suite.rs has no suite! for {backend}");

@@ -6,6 +6,9 @@ use std::{
     fs::{self, File},
     io::{self, Read},
     mem,
+};
+#[cfg(target_os = "linux")]
+use std::{
     os::fd::{FromRawFd, OwnedFd},
     ptr,
 };
@@ -14,6 +17,7 @@ use std::{
 const ID: &str = "/sys/kernel/tracing/events/raw_syscalls/sys_enter/id";
 const ID_IN_DEBUGFS: &str = "/sys/kernel/debug/tracing/events/raw_syscalls/sys_enter/id";
 const PERF_TYPE_TRACEPOINT: u32 = 2;
+#[cfg(target_os = "linux")]
 const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8;
 
 /// `perf_event_attr` as the first kernels had it, which all take.
@@ -64,7 +68,14 @@ impl Syscalls {
     }
 }
 
+/// Only Linux has perf events.
+#[cfg(not(target_os = "linux"))]
+fn open(_: &Attributes) -> io::Result<File> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// A perf event of the calling thread, on whatever CPU it runs.
+#[cfg(target_os = "linux")]
 fn open(attributes: &Attributes) -> io::Result<File> {
     let (this_thread, any_cpu, no_group) = (0, -1, -1);
     // SAFETY: the kernel reads as much of the attributes as `size` says.

@@ -12,7 +12,9 @@ pub fn raise_descriptors() -> io::Result<u64> {
     limit.rlim_cur = limit.rlim_max;
     // SAFETY: points to one limit.
     check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) })?;
-    Ok(limit.rlim_cur)
+    // Signed on FreeBSD; not negative.
+    #[allow(clippy::unnecessary_cast)]
+    Ok(limit.rlim_cur as u64)
 }
 
 fn check(result: libc::c_int) -> io::Result<()> {

@@ -2,7 +2,7 @@
 
 use std::{
     future::{Future, poll_fn},
-    io::{self, Read, Write},
+    io::{Read, Write},
     net::TcpStream,
     pin::pin,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
@@ -412,7 +412,7 @@ pub fn turn_costs_one_wait(cx: &Cx) -> Outcome {
         notifier.poll(None).unwrap();
         trace::mark();
         trace::mark();
-        assert_eq!(Task::new(event.wait()).poll().map(io::Result::unwrap), std::task::Poll::Ready(100));
+        assert_eq!(Task::new(event.wait()).poll().map(Result::unwrap), std::task::Poll::Ready(100));
         trace::mark();
     })?;
     assert_eq!(pieces[0], Calls::default(), "notify() while awake");

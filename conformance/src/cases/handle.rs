@@ -240,16 +240,20 @@ fn event_descriptor(cx: &Cx, notifier: &Notifier) {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn event_descriptor(_: &Cx, _: &Notifier) {}
 
-/// A set that is readable when something in it is.
 #[cfg(any(target_os = "linux", target_os = "android"))]
+use unix::Epoll as Set;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+use unix::Queue as Set;
+
+/// A set that is readable when something in it is: of epoll, or another kqueue.
 fn nested_set(cx: &Cx, notifier: &Notifier) {
-    let set = unix::Epoll::new();
+    let set = Set::new();
     let (inside, mut peer) = cx.tcp_pair();
     set.add(&inside);
     let raw = set.as_raw_fd();
     let handle = Handle::new_on(notifier, OwnedFd::from(set)).unwrap();
     for _ in 0..3 {
-        let take = |_: &OwnedFd| match unix::Epoll::ready(raw) {
+        let take = |_: &OwnedFd| match Set::ready(raw) {
             0 => Err(io::ErrorKind::WouldBlock.into()),
             count => Ok(count),
         };
@@ -260,9 +264,6 @@ fn nested_set(cx: &Cx, notifier: &Notifier) {
         (&inside).read_exact(&mut [0]).unwrap();
     }
 }
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn nested_set(_: &Cx, _: &Notifier) {}
 
 /// A pseudo terminal: a line goes from master to slave, its echo comes back, and the slave's end wakes the master.
 pub fn handle_pty(cx: &Cx) -> Outcome {

@@ -34,14 +34,15 @@
 //!
 //! # Platforms
 //!
-//! Linux (epoll). A target without a backend does not compile, and says so.
+//! Linux (epoll); macOS, FreeBSD, NetBSD, OpenBSD and DragonFly (kqueue). A target without a backend does not compile, and
+//! says so.
 //!
 //! # Features
 //!
 //! - `futures-io` (default), `tokio`: their `AsyncRead` and `AsyncWrite` on the streams of [`net`] and their halves.
 
 cfg_if::cfg_if! {
-    if #[cfg(target_os = "linux")] {
+    if #[cfg(any(target_os = "linux", kqueue))] {
         mod batch;
         mod blocking;
         pub mod budget;
@@ -77,6 +78,6 @@ cfg_if::cfg_if! {
         pub use interest::{Interest, Ready};
         pub use notifier::{Backend, Builder, ChosenBy, Enter, Notifier, Probe};
     } else {
-        compile_error!("pike has no backend for this target: it supports Linux (epoll)");
+        compile_error!("pike has no backend for this target: it supports Linux (epoll), macOS and the BSDs (kqueue)");
     }
 }

@@ -1,7 +1,8 @@
 //! Unit tests of `blocking`.
 
+#[cfg(target_os = "linux")]
+use std::fs;
 use std::{
-    fs,
     os::unix::process::ExitStatusExt,
     process::ExitStatus,
     sync::{
@@ -27,11 +28,24 @@ fn pool() -> &'static Pool {
 }
 
 /// The calling thread's number in /proc.
+#[cfg(target_os = "linux")]
 fn thread_id() -> String {
     fs::read_link("/proc/thread-self").unwrap().file_name().unwrap().to_str().unwrap().into()
 }
 
+#[cfg(not(target_os = "linux"))]
+fn thread_id() -> String {
+    format!("{:?}", thread::current().id())
+}
+
+/// The helpers of this process that /proc knows, of all pools. Elsewhere nobody tells which threads there are.
+#[cfg(not(target_os = "linux"))]
+fn helper_ids() -> Vec<String> {
+    Vec::new()
+}
+
 /// The helpers of this process that /proc knows, of all pools.
+#[cfg(target_os = "linux")]
 fn helper_ids() -> Vec<String> {
     let tasks = fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path());
     tasks
@@ -81,6 +95,8 @@ fn futures_are_send_and_unpin() {
     check(&run(|| std::cell::Cell::new(1)));
 }
 
+/// By what /proc says, which only Linux has.
+#[cfg(target_os = "linux")]
 #[test]
 fn a_helper_has_its_name_and_blocks_all_signals() {
     let (name, status) = block_on(run(|| {

@@ -36,11 +36,19 @@ impl Registration {
     /// Attaches a descriptor. `bits`: what is assumed about it until something is reported.
     pub(crate) fn new(core: Arc<Core>, descriptor: Raw, bits: u64) -> io::Result<Self> {
         let (source, token) = core.open(bits)?;
-        if let Err(error) = core.attach(descriptor, token) {
-            core.retire(token);
-            return Err(error);
+        match core.attach(descriptor, token) {
+            Ok(known) => {
+                let registration = Self { core, source, token, descriptor: Some(descriptor) };
+                if known != 0 {
+                    registration.report(known);
+                }
+                Ok(registration)
+            }
+            Err(error) => {
+                core.retire(token);
+                Err(error)
+            }
         }
-        Ok(Self { core, source, token, descriptor: Some(descriptor) })
     }
 
     /// A source that only [`Core::post`] reports.

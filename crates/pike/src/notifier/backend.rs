@@ -27,7 +27,12 @@ pub enum Backend {
 
 impl Backend {
     /// The backends that this build of pike has, preferred first.
-    pub const BUILT: &'static [Backend] = &[Backend::Epoll];
+    pub const BUILT: &'static [Backend] = &[
+        #[cfg(kqueue)]
+        Backend::Kqueue,
+        #[cfg(target_os = "linux")]
+        Backend::Epoll,
+    ];
 
     fn name(self) -> &'static str {
         match self {

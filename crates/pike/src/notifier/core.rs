@@ -133,15 +133,15 @@ impl Core {
         self.registry.open(bits).ok_or_else(Closed::notifier)
     }
 
-    /// Attaches a descriptor, for the source that was opened for it.
-    pub(crate) fn attach(&self, descriptor: sys::Raw, token: Token) -> io::Result<()> {
+    /// Attaches a descriptor, for the source that was opened for it. Returns what holds at once, to be reported.
+    pub(crate) fn attach(&self, descriptor: sys::Raw, token: Token) -> io::Result<u64> {
         self.driver.attach(descriptor, token)
     }
 
     /// Takes the descriptor out of the backend and ends the source's use: in this order, so that no report for the
     /// number is made once another descriptor may have it.
     pub(crate) fn detach(&self, descriptor: sys::Raw, token: Token) -> io::Result<()> {
-        let detached = self.driver.detach(descriptor);
+        let detached = self.driver.detach(descriptor, token);
         self.retire(token);
         detached
     }

@@ -10,7 +10,8 @@
 //!    the right backend.
 //! 2. **attach(descriptor, token)**, from any thread at any time, while another waits too. Once a Handle, for both
 //!    directions and priority. What cannot be waited for fails here, with the code that epoll has for it: where the
-//!    kernel would only tell later, the backend finds out (I10). A completion backend may start nothing yet.
+//!    kernel would only tell later, the backend finds out (I10). A completion backend may start nothing yet. It may
+//!    answer with bits that hold at once and are not reported again (kqueue: the other end of a pipe is gone).
 //! 3. **arm(token, direction)**, called once a waiter was linked on a side that is not ready. Edge-triggered readiness
 //!    backends need none and have none. Others start the one readiness request of that side unless one is in flight; it
 //!    may serve both sides, and stays when waiters leave. It answers *pending*, or *ready* with bits and no report to
@@ -42,7 +43,10 @@ use crate::{notifier::Backend, token::Token};
 pub(crate) mod unix;
 pub(crate) use unix as platform;
 
+#[cfg(target_os = "linux")]
 mod epoll;
+#[cfg(kqueue)]
+mod kqueue;
 
 pub(crate) use platform::Raw;
 
@@ -57,21 +61,32 @@ pub(crate) struct Report {
 /// The backend of one Notifier: the half that every thread may use.
 #[derive(Debug)]
 pub(crate) enum Driver {
+    #[cfg(target_os = "linux")]
     Epoll(epoll::Driver),
+    #[cfg(kqueue)]
+    Kqueue(kqueue::Driver),
 }
 
 /// The half that only the holder of the seat uses.
 #[derive(Debug)]
 pub(crate) enum Wait {
+    #[cfg(target_os = "linux")]
     Epoll(epoll::Wait),
+    #[cfg(kqueue)]
+    Kqueue(kqueue::Wait),
 }
 
 impl Driver {
     /// Makes the backend that was asked for. [`io::ErrorKind::Unsupported`] if this build has none of that name.
     pub(crate) fn new(backend: Backend) -> io::Result<(Self, Wait)> {
         match backend {
+            #[cfg(target_os = "linux")]
             Backend::Epoll => {
                 epoll::Driver::new().map(|(driver, wait)| (Self::Epoll(driver), Wait::Epoll(wait)))
+            }
+            #[cfg(kqueue)]
+            Backend::Kqueue => {
+                kqueue::Driver::new().map(|(driver, wait)| (Self::Kqueue(driver), Wait::Kqueue(wait)))
             }
             other => Err(io::Error::new(
                 io::ErrorKind::Unsupported,
@@ -82,26 +97,40 @@ impl Driver {
 
     pub(crate) fn backend(&self) -> Backend {
         match self {
+            #[cfg(target_os = "linux")]
             Self::Epoll(_) => Backend::Epoll,
+            #[cfg(kqueue)]
+            Self::Kqueue(_) => Backend::Kqueue,
         }
     }
 
-    pub(crate) fn attach(&self, descriptor: Raw, token: Token) -> io::Result<()> {
+    /// What it returns is known at once: bits of [`crate::source`] that are not reported again.
+    pub(crate) fn attach(&self, descriptor: Raw, token: Token) -> io::Result<u64> {
         match self {
-            Self::Epoll(driver) => driver.attach(descriptor, token),
+            #[cfg(target_os = "linux")]
+            Self::Epoll(driver) => driver.attach(descriptor, token).map(|()| 0),
+            #[cfg(kqueue)]
+            Self::Kqueue(driver) => driver.attach(descriptor, token),
         }
     }
 
-    pub(crate) fn detach(&self, descriptor: Raw) -> io::Result<()> {
+    pub(crate) fn detach(&self, descriptor: Raw, token: Token) -> io::Result<()> {
+        let _ = token; // epoll goes by the descriptor alone
         match self {
+            #[cfg(target_os = "linux")]
             Self::Epoll(driver) => driver.detach(descriptor),
+            #[cfg(kqueue)]
+            Self::Kqueue(driver) => driver.detach(descriptor, token),
         }
     }
 
     /// Async-signal-safe.
     pub(crate) fn notify(&self) {
         match self {
+            #[cfg(target_os = "linux")]
             Self::Epoll(driver) => driver.notify(),
+            #[cfg(kqueue)]
+            Self::Kqueue(driver) => driver.notify(),
         }
     }
 
@@ -113,7 +142,13 @@ impl Driver {
         report: impl FnMut(Report),
     ) -> io::Result<usize> {
         match (self, wait) {
+            #[cfg(target_os = "linux")]
             (Self::Epoll(driver), Wait::Epoll(wait)) => driver.wait(wait, timeout, report),
+            #[cfg(kqueue)]
+            (Self::Kqueue(driver), Wait::Kqueue(wait)) => driver.wait(wait, timeout, report),
+            // A Notifier has the two halves of one backend.
+            #[cfg(all(target_os = "linux", kqueue))]
+            _ => unreachable!("the halves of two backends"),
         }
     }
 
@@ -121,7 +156,10 @@ impl Driver {
     #[inline]
     pub(crate) fn capacity(&self) -> usize {
         match self {
+            #[cfg(target_os = "linux")]
             Self::Epoll(_) => epoll::Driver::CAPACITY,
+            #[cfg(kqueue)]
+            Self::Kqueue(_) => kqueue::Driver::CAPACITY,
         }
     }
 }

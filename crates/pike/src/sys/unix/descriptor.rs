@@ -28,10 +28,19 @@ pub(crate) fn set_nonblocking(io: &impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
+/// For what the system makes without: child programs do not get it.
+#[cfg(target_os = "macos")]
+#[allow(unsafe_code)]
+pub(crate) fn set_close_on_exec(io: &impl AsFd) -> io::Result<()> {
+    // SAFETY: takes no pointer.
+    cvt(unsafe { libc::fcntl(io.as_fd().as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) }).map(drop)
+}
+
 /// Closes a descriptor, and says what the system said.
 #[allow(unsafe_code)]
 pub(crate) fn close(owned: Owned) -> io::Result<()> {
     let raw = owned.into_raw_fd();
-    // SAFETY: ours, and given up above. Not retried: after EINTR the descriptor is gone on Linux.
+    // SAFETY: ours, and given up above. Not retried: after EINTR the descriptor is gone on Linux, the
+    // BSDs and macOS.
     cvt(unsafe { libc::close(raw) }).map(drop)
 }

@@ -12,13 +12,15 @@ mod socket;
 mod transfer;
 
 pub(crate) use address::{HAS_ABSTRACT_NAMES, UNIX_NAME_LEN, bytes_of_path, path_of_bytes};
+#[cfg(target_os = "macos")]
+pub(crate) use descriptor::set_close_on_exec;
 pub(crate) use descriptor::{Owned, close, raw, set_nonblocking};
 pub(crate) use fork::{forked, forks, watch_forks};
 pub use io_safe::IoSafe;
 pub(crate) use signals::block_signals;
 pub(crate) use socket::{
     Connecting, accept, bind, connect, connected, flavour, is_of_one_connection, is_out_of_resources, is_udp,
-    lingers, listen, local_address, pair, peer_address, shutdown, socket,
+    lingers, listen, local_address, pair, peer_address, refuse_sigpipe, shutdown, socket,
 };
 #[cfg(feature = "tokio")]
 pub(crate) use transfer::recv_uninit;
@@ -39,8 +41,18 @@ pub(crate) fn cvt(result: libc::c_int) -> io::Result<libc::c_int> {
 #[allow(unsafe_code)]
 pub(crate) fn keep_errno(f: impl FnOnce()) {
     // SAFETY: the location belongs to the calling thread.
-    let errno = unsafe { &mut *libc::__errno_location() };
+    let errno = unsafe { &mut *errno_location() };
     let before = *errno;
     f();
     *errno = before;
+}
+
+cfg_if::cfg_if! {
+    if #[cfg(any(target_os = "macos", target_os = "freebsd"))] {
+        use libc::__error as errno_location;
+    } else if #[cfg(any(target_os = "netbsd", target_os = "openbsd"))] {
+        use libc::__errno as errno_location;
+    } else {
+        use libc::__errno_location as errno_location;
+    }
 }

@@ -24,17 +24,30 @@ pub(crate) fn lingers(fd: &impl AsFd) -> bool {
 pub(crate) fn socket(domain: Domain, kind: Type, protocol: Option<Protocol>) -> io::Result<Owned> {
     let protocol = protocol.map(|protocol| socket2::Protocol::from(number_of_protocol(protocol)));
     let domain = socket2::Domain::from(number_of_domain(domain));
-    let kind = socket2::Type::from(number_of_type(kind)).nonblocking();
-    Ok(socket2::Socket::new(domain, kind, protocol)?.into())
+    finished(socket2::Socket::new(domain, nonblocking(kind), protocol)?)
 }
 
 /// Two non-blocking, close-on-exec sockets that are connected with each other.
 pub(crate) fn pair(domain: Domain, kind: Type, protocol: Option<Protocol>) -> io::Result<(Owned, Owned)> {
     let protocol = protocol.map(|protocol| socket2::Protocol::from(number_of_protocol(protocol)));
     let domain = socket2::Domain::from(number_of_domain(domain));
-    let kind = socket2::Type::from(number_of_type(kind)).nonblocking();
-    let (one, other) = socket2::Socket::pair(domain, kind, protocol)?;
-    Ok((one.into(), other.into()))
+    let (one, other) = socket2::Socket::pair(domain, nonblocking(kind), protocol)?;
+    Ok((finished(one)?, finished(other)?))
+}
+
+/// A type with the flag that makes its sockets non-blocking, where the system has one.
+fn nonblocking(kind: Type) -> socket2::Type {
+    let kind = socket2::Type::from(number_of_type(kind));
+    #[cfg(not(target_os = "macos"))]
+    let kind = kind.nonblocking();
+    kind
+}
+
+/// A new socket with what its type could not ask for. Close-on-exec and no SIGPIPE are socket2's doing everywhere.
+fn finished(socket: socket2::Socket) -> io::Result<Owned> {
+    #[cfg(target_os = "macos")]
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
 }
 
 fn number_of_domain(domain: Domain) -> i32 {
@@ -81,6 +94,8 @@ pub(crate) fn is_udp(fd: &impl AsFd) -> io::Result<bool> {
     Ok(protocol(fd)? == libc::IPPROTO_UDP)
 }
 
+/// Which protocol a socket speaks: zero for one that has no number.
+#[cfg(any(target_os = "linux", target_os = "freebsd", target_os = "openbsd"))]
 fn protocol(fd: &impl AsFd) -> io::Result<libc::c_int> {
     let mut protocol: libc::c_int = 0;
     let mut len = size_of::<libc::c_int>() as libc::socklen_t;
@@ -95,6 +110,26 @@ fn protocol(fd: &impl AsFd) -> io::Result<libc::c_int> {
         )
     })?;
     Ok(protocol)
+}
+
+/// These systems do not tell. What a socket of the Internet with this type is, unless somebody asked for another.
+#[cfg(not(any(target_os = "linux", target_os = "freebsd", target_os = "openbsd")))]
+fn protocol(fd: &impl AsFd) -> io::Result<libc::c_int> {
+    let socket = SockRef::from(fd);
+    let kind = socket.r#type()?;
+    Ok(match i32::from(socket.local_addr()?.family()) {
+        libc::AF_INET | libc::AF_INET6 if kind == socket2::Type::STREAM => libc::IPPROTO_TCP,
+        libc::AF_INET | libc::AF_INET6 if kind == socket2::Type::DGRAM => libc::IPPROTO_UDP,
+        _ => 0,
+    })
+}
+
+/// Keeps writes to a socket of unknown origin from raising SIGPIPE, where each send cannot say so itself.
+pub(crate) fn refuse_sigpipe(fd: &impl AsFd) {
+    // It fails on a socket whose peer is gone and on some Unix sockets; reads and writes tell what there is to tell.
+    #[cfg(target_os = "macos")]
+    let _ = SockRef::from(fd).set_nosigpipe(true);
+    let _ = fd;
 }
 
 pub(crate) fn bind(fd: &impl AsFd, address: Address) -> io::Result<()> {
@@ -152,6 +187,7 @@ fn hung_up(fd: &impl AsFd) -> io::Result<bool> {
 }
 
 /// Takes one connection off the queue: non-blocking, close-on-exec.
+#[cfg(not(target_os = "macos"))]
 pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(Owned, io::Result<Address>)> {
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: storage and length are those of an address that `try_init` made for this call.
@@ -162,6 +198,20 @@ pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(Owned, io::Result<Addres
     Ok((unsafe { Owned::from_raw_fd(raw) }, from_raw_address(&address)))
 }
 
+/// Takes one connection off the queue: non-blocking, close-on-exec, which macOS has no flags for.
+#[cfg(target_os = "macos")]
+pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(Owned, io::Result<Address>)> {
+    // SAFETY: storage and length are those of an address that `try_init` made for this call.
+    let (raw, address) =
+        unsafe { SockAddr::try_init(|storage, len| cvt(libc::accept(fd.as_raw_fd(), storage.cast(), len))) }?;
+    // SAFETY: just accepted, and nobody else's.
+    let owned = unsafe { Owned::from_raw_fd(raw) };
+    super::set_close_on_exec(&owned)?;
+    super::set_nonblocking(&owned)?;
+    refuse_sigpipe(&owned);
+    Ok((owned, from_raw_address(&address)))
+}
+
 /// Whether accept failed for want of descriptors or memory: the connection stays in the queue.
 pub(crate) fn is_out_of_resources(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
@@ -169,6 +219,10 @@ pub(crate) fn is_out_of_resources(error: &io::Error) -> bool {
 
 /// Whether accept failed with an error of the one connection it took off the queue, which is gone (accept(2)).
 pub(crate) fn is_of_one_connection(error: &io::Error) -> bool {
+    #[cfg(target_os = "linux")]
+    if error.raw_os_error() == Some(libc::ENONET) {
+        return true;
+    }
     matches!(
         error.raw_os_error(),
         Some(
@@ -177,7 +231,6 @@ pub(crate) fn is_of_one_connection(error: &io::Error) -> bool {
                 | libc::ENETDOWN
                 | libc::ENOPROTOOPT
                 | libc::EHOSTDOWN
-                | libc::ENONET
                 | libc::EHOSTUNREACH
                 | libc::ENETUNREACH
         )

@@ -16,6 +16,15 @@ use crate::socket::{Address, RecvFlags, SendFlags};
 /// Vectors that one call takes: the limit of Linux and of every BSD. More are an error.
 pub(crate) const VECTORS_MAX: usize = 1024;
 
+/// What keeps a send from raising SIGPIPE. On macOS the socket's own option does (SO_NOSIGPIPE).
+pub(super) const NO_SIGNAL: c_int = if cfg!(target_os = "macos") { 0 } else { libc::MSG_NOSIGNAL };
+
+/// A hint that more will be sent at once, which only Linux takes.
+#[cfg(target_os = "linux")]
+const MORE: c_int = libc::MSG_MORE;
+#[cfg(not(target_os = "linux"))]
+const MORE: c_int = 0;
+
 #[inline]
 fn recv_flags(flags: RecvFlags) -> c_int {
     let mut number = 0;
@@ -29,8 +38,8 @@ fn recv_flags(flags: RecvFlags) -> c_int {
 
 #[inline]
 fn send_flags(flags: SendFlags) -> c_int {
-    let mut number = libc::MSG_NOSIGNAL;
-    for (flag, means) in [(SendFlags::OUT_OF_BAND, libc::MSG_OOB), (SendFlags::MORE, libc::MSG_MORE)] {
+    let mut number = NO_SIGNAL;
+    for (flag, means) in [(SendFlags::OUT_OF_BAND, libc::MSG_OOB), (SendFlags::MORE, MORE)] {
         if flags.contains(flag) {
             number |= means;
         }
@@ -100,7 +109,7 @@ pub(crate) fn send_vectored(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Res
     message.msg_iov = bufs.as_ptr().cast_mut().cast();
     message.msg_iovlen = bufs.len() as _;
     // SAFETY: an IoSlice is an iovec; the kernel reads those slices only, and keeps nothing (I1).
-    transfer(|| unsafe { libc::sendmsg(fd.as_raw_fd(), &message, libc::MSG_NOSIGNAL) })
+    transfer(|| unsafe { libc::sendmsg(fd.as_raw_fd(), &message, NO_SIGNAL) })
 }
 
 pub(crate) fn recv_from(
@@ -129,7 +138,7 @@ pub(crate) fn send_to(fd: BorrowedFd<'_>, buf: &[u8], address: Address) -> io::R
             fd.as_raw_fd(),
             buf.as_ptr().cast(),
             buf.len(),
-            libc::MSG_NOSIGNAL,
+            NO_SIGNAL,
             address.as_ptr().cast(),
             address.len(),
         )
