@@ -133,12 +133,14 @@ impl Form for SmallNumber {
 }
 
 impl Encode for SmallNumber {
+    #[allow(clippy::useless_conversion, reason = "a Small is a u8 on some systems")]
     fn encode(value: u32) -> io::Result<Small> {
         u8::try_from(value).map(Small::from).map_err(|_| invalid())
     }
 }
 
 impl Decode for SmallNumber {
+    #[allow(clippy::unnecessary_fallible_conversions, reason = "a Small is signed on some systems")]
     fn decode(raw: Small) -> u32 {
         raw.try_into().unwrap_or(0)
     }
