@@ -103,7 +103,7 @@ const _: () = {
 pub(crate) const READ_BITS: u64 = READABLE | READ_CLOSED;
 /// What counts as ready for somebody who looks at the writing side.
 pub(crate) const WRITE_BITS: u64 = WRITABLE | WRITE_CLOSED;
-/// The descriptor is no TCP stream: of other kinds, a short read may leave something in the queue.
+/// The descriptor is no stream socket: of other kinds, a short read may leave something in the queue.
 pub(crate) const NO_STREAM: u64 = 1 << 15;
 /// After any of these a short read does not mean that the queue is empty: a read stops at urgent data, and the end of
 /// the stream is behind the last bytes.
@@ -180,7 +180,7 @@ impl Seen {
         !self.any(CLOSED | direction.more_flag())
     }
 
-    /// Whether a short transfer on a TCP stream means that the side is drained.
+    /// Whether a short transfer on a stream may mean that the side is drained.
     #[inline]
     pub(crate) fn short_means_drained(self) -> bool {
         !self.any(NOT_SHORT)

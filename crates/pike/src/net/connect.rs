@@ -26,11 +26,19 @@ use crate::{
 const DELAY_MIN: Duration = Duration::from_millis(10);
 
 /// Tries each address once the one before has failed.
-pub(super) async fn in_order(core: Arc<Core>, addrs: Addrs) -> io::Result<Socket> {
+pub(super) async fn in_order(core: &Arc<Core>, addrs: &mut Addrs) -> io::Result<Socket> {
     let mut last = None;
+    // By reference, and the await keeps as little as it can: the future is this large.
     for addr in addrs {
-        match connect(core.clone(), addr).await {
-            Ok(socket) => return Ok(socket),
+        let socket = match socket(core.clone(), addr) {
+            Ok(socket) => socket,
+            Err(error) => {
+                last = Some(error);
+                continue;
+            }
+        };
+        match socket.connect_to(|| addr.into()).await {
+            Ok(()) => return Ok(socket),
             Err(error) => last = Some(error),
         }
     }
@@ -83,9 +91,13 @@ pub(super) async fn staggered(core: Arc<Core>, addrs: Addrs, delay: Duration) ->
 }
 
 async fn connect(core: Arc<Core>, addr: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new_in(core, Domain::of(addr.into()), Type::Stream, None)?;
+    let socket = socket(core, addr)?;
     socket.connect(addr).await?;
     Ok(socket)
+}
+
+fn socket(core: Arc<Core>, addr: SocketAddr) -> io::Result<Socket> {
+    Socket::new_in(core, Domain::of(addr.into()), Type::Stream, None)
 }
 
 /// A connection under way.

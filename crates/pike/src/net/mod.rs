@@ -1,204 +1,34 @@
-//! TCP and UDP under the names of std and tokio.
+//! TCP, UDP and Unix sockets under the names of std and tokio.
 //!
 //! Where they have a name for the same thing, it has that name, argument order and result here. Each type is a [`Socket`](crate::socket::Socket)
 //! of a known kind: `socket()` gives it out, for options and for calls that the type does not have.
 
 mod addrs;
 mod connect;
+mod datagram;
 mod resolve;
+mod shared;
 mod split;
+mod stream;
+pub mod tcp;
 mod tcp_listener;
 mod tcp_stream;
 mod traits;
 mod udp;
 mod udp_options;
+pub mod unix;
+mod unix_datagram;
+mod unix_listener;
+mod unix_stream;
 
 pub use self::{
     addrs::ToSocketAddrs,
     resolve::lookup_host,
-    split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf},
+    split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, Stream, WriteHalf},
     tcp_listener::TcpListener,
     tcp_stream::TcpStream,
     udp::UdpSocket,
+    unix_datagram::UnixDatagram,
+    unix_listener::UnixListener,
+    unix_stream::UnixStream,
 };
-
-/// What the types of this module take over from their `socket`: readiness, and the calls of every socket.
-macro_rules! of_socket {
-    () => {
-        /// The socket below, for options and for calls that this type does not have.
-        pub fn socket(&self) -> &crate::socket::Socket {
-            &self.socket
-        }
-
-        /// Waits until something can be read or reading has ended. A hint: the call may still say otherwise.
-        ///
-        /// # Errors
-        ///
-        /// [`Closed`](crate::Closed).
-        ///
-        /// # Cancel safety
-        ///
-        /// Nothing is lost.
-        pub async fn readable(&self) -> std::io::Result<()> {
-            self.socket.handle().readable().await
-        }
-
-        /// Waits until something can be written or writing has ended. Otherwise as [`readable`](Self::readable).
-        ///
-        /// # Errors
-        ///
-        /// [`Closed`](crate::Closed).
-        pub async fn writable(&self) -> std::io::Result<()> {
-            self.socket.handle().writable().await
-        }
-
-        /// Waits until any of `interest` is ready, and says what is. Otherwise as [`readable`](Self::readable).
-        ///
-        /// # Errors
-        ///
-        /// [`Closed`](crate::Closed).
-        pub fn ready(
-            &self,
-            interest: crate::Interest,
-        ) -> impl std::future::Future<Output = std::io::Result<crate::Ready>> + Send + '_ {
-            self.socket.handle().ready(interest)
-        }
-
-        /// Does `attempt` once if the socket was not found unready. Otherwise as
-        /// [`Handle::try_io`](crate::Handle::try_io).
-        ///
-        /// # Errors
-        ///
-        /// As there.
-        pub fn try_io<R>(
-            &self,
-            interest: crate::Interest,
-            attempt: impl FnOnce() -> std::io::Result<R>,
-        ) -> std::io::Result<R> {
-            self.socket.handle().try_io(interest, |_| attempt())
-        }
-
-        /// Does `attempt` as soon as it succeeds. Otherwise as [`Handle::async_io`](crate::Handle::async_io).
-        ///
-        /// # Errors
-        ///
-        /// As there.
-        pub async fn async_io<R>(
-            &self,
-            interest: crate::Interest,
-            mut attempt: impl FnMut() -> std::io::Result<R>,
-        ) -> std::io::Result<R> {
-            self.socket.handle().async_io(interest, |_| attempt()).await
-        }
-
-        /// Its own address.
-        ///
-        /// # Errors
-        ///
-        /// The system's.
-        pub fn local_addr(&self) -> std::io::Result<std::net::SocketAddr> {
-            self.socket.local_addr()?.try_into()
-        }
-
-        /// What went wrong since it was last asked for, which clears it.
-        ///
-        /// # Errors
-        ///
-        /// The system's.
-        pub fn take_error(&self) -> std::io::Result<Option<std::io::Error>> {
-            self.socket.get(crate::socket::option::Error)
-        }
-
-        /// How many hops a packet may take.
-        ///
-        /// # Errors
-        ///
-        /// The system's.
-        pub fn ttl(&self) -> std::io::Result<u32> {
-            self.socket.get(crate::socket::option::Ttl)
-        }
-
-        /// Sets how many hops a packet may take, from 1 to 255.
-        ///
-        /// # Errors
-        ///
-        /// The system's.
-        pub fn set_ttl(&self, ttl: u32) -> std::io::Result<()> {
-            self.socket.set(crate::socket::option::Ttl, ttl)
-        }
-    };
-}
-
-/// The poll forms of readiness, of the types that have poll traits.
-macro_rules! poll_ready {
-    () => {
-        /// As [`readable`](Self::readable), for hand-written futures. One waker: the last task that called it, or
-        /// another poll form of reading, is woken.
-        ///
-        /// # Errors
-        ///
-        /// [`Closed`](crate::Closed).
-        pub fn poll_read_ready(
-            &self,
-            cx: &mut std::task::Context<'_>,
-        ) -> std::task::Poll<std::io::Result<()>> {
-            self.socket.handle().poll_readable(cx)
-        }
-
-        /// As [`writable`](Self::writable), for hand-written futures. Otherwise as
-        /// [`poll_read_ready`](Self::poll_read_ready), for writing.
-        ///
-        /// # Errors
-        ///
-        /// [`Closed`](crate::Closed).
-        pub fn poll_write_ready(
-            &self,
-            cx: &mut std::task::Context<'_>,
-        ) -> std::task::Poll<std::io::Result<()>> {
-            self.socket.handle().poll_writable(cx)
-        }
-    };
-}
-
-/// What each type is made from, and how it shows itself.
-macro_rules! conversions {
-    ($type:ident, $std:ty, $expect:ident) => {
-        impl TryFrom<crate::socket::Socket> for $type {
-            type Error = std::io::Error;
-
-            /// Takes over a socket, whatever its state.
-            ///
-            /// # Errors
-            ///
-            /// [`InvalidInput`](std::io::ErrorKind::InvalidInput) if it is of another protocol.
-            fn try_from(socket: crate::socket::Socket) -> std::io::Result<Self> {
-                socket.$expect()?;
-                Ok(Self { socket })
-            }
-        }
-
-        impl TryFrom<$std> for $type {
-            type Error = std::io::Error;
-
-            /// As `from_std`.
-            fn try_from(socket: $std) -> std::io::Result<Self> {
-                Self::from_std(socket)
-            }
-        }
-
-        impl std::fmt::Debug for $type {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                let mut debug = f.debug_struct(stringify!($type));
-                if let Ok(address) = self.socket.local_addr() {
-                    debug.field("local", &format_args!("{address}"));
-                }
-                if let Ok(address) = self.socket.peer_addr() {
-                    debug.field("peer", &format_args!("{address}"));
-                }
-                debug.finish_non_exhaustive()
-            }
-        }
-    };
-}
-
-use {conversions, of_socket, poll_ready};

@@ -1,43 +1,55 @@
-//! The two halves of a stream.
+//! The two halves of a stream, of either kind.
 
 use std::{
     error::Error,
     fmt,
     future::Future,
     io::{self, IoSlice, IoSliceMut},
-    net::{Shutdown, SocketAddr},
+    net::Shutdown,
     sync::Arc,
 };
 
 use super::TcpStream;
-use crate::socket::Socket;
+use crate::socket::{Address, Socket};
+
+/// What can be split in two: [`TcpStream`] and [`UnixStream`](super::UnixStream). Sealed.
+pub trait Stream: sealed::Stream {
+    /// How it says where it is.
+    type Address: TryFrom<Address, Error = io::Error>;
+}
+
+pub(super) mod sealed {
+    pub trait Stream: Sized + std::fmt::Debug {
+        fn socket(&self) -> &super::Socket;
+    }
+}
 
 /// The reading half of a stream that is borrowed. Made by [`TcpStream::split`].
 #[derive(Debug)]
-pub struct ReadHalf<'a>(&'a TcpStream);
+pub struct ReadHalf<'a, S: Stream = TcpStream>(&'a S);
 
 /// The writing half of a stream that is borrowed. Made by [`TcpStream::split`].
 #[derive(Debug)]
-pub struct WriteHalf<'a>(&'a TcpStream);
+pub struct WriteHalf<'a, S: Stream = TcpStream>(&'a S);
 
 /// The reading half of a stream. Made by [`TcpStream::into_split`].
 #[derive(Debug)]
-pub struct OwnedReadHalf(Arc<TcpStream>);
+pub struct OwnedReadHalf<S: Stream = TcpStream>(Arc<S>);
 
 /// The writing half of a stream. Dropping it ends writing: the peer reads end of file. Made by
 /// [`TcpStream::into_split`].
 #[derive(Debug)]
-pub struct OwnedWriteHalf {
-    stream: Arc<TcpStream>,
+pub struct OwnedWriteHalf<S: Stream = TcpStream> {
+    stream: Arc<S>,
     shutdown_on_drop: bool,
 }
 
-pub(super) fn borrowed(stream: &mut TcpStream) -> (ReadHalf<'_>, WriteHalf<'_>) {
+pub(super) fn borrowed<S: Stream>(stream: &mut S) -> (ReadHalf<'_, S>, WriteHalf<'_, S>) {
     let stream = &*stream;
     (ReadHalf(stream), WriteHalf(stream))
 }
 
-pub(super) fn owned(stream: TcpStream) -> (OwnedReadHalf, OwnedWriteHalf) {
+pub(super) fn owned<S: Stream>(stream: S) -> (OwnedReadHalf<S>, OwnedWriteHalf<S>) {
     let stream = Arc::new(stream);
     (OwnedReadHalf(stream.clone()), OwnedWriteHalf { stream, shutdown_on_drop: true })
 }
@@ -54,8 +66,8 @@ macro_rules! addresses {
         /// # Errors
         ///
         /// As there.
-        pub fn local_addr(&self) -> io::Result<SocketAddr> {
-            self.stream().local_addr()
+        pub fn local_addr(&self) -> io::Result<S::Address> {
+            self.socket().local_addr()?.try_into()
         }
 
         /// As [`TcpStream::peer_addr`].
@@ -63,15 +75,15 @@ macro_rules! addresses {
         /// # Errors
         ///
         /// As there.
-        pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-            self.stream().peer_addr()
+        pub fn peer_addr(&self) -> io::Result<S::Address> {
+            self.socket().peer_addr()?.try_into()
         }
     };
 }
 
 macro_rules! reads {
     ($($half:tt)*) => {
-        impl $($half)* {
+        impl<S: Stream> $($half)* {
             /// As [`TcpStream::read`].
             ///
             /// # Errors
@@ -81,7 +93,7 @@ macro_rules! reads {
                 &'b self,
                 buf: &'b mut [u8],
             ) -> impl Future<Output = io::Result<usize>> + Send + 'b {
-                self.stream().read(buf)
+                self.socket().read(buf)
             }
 
             /// As [`TcpStream::read_vectored`].
@@ -93,7 +105,7 @@ macro_rules! reads {
                 &'b self,
                 bufs: &'b mut [IoSliceMut<'_>],
             ) -> impl Future<Output = io::Result<usize>> + Send {
-                self.stream().read_vectored(bufs)
+                self.socket().read_vectored(bufs)
             }
 
             /// As [`TcpStream::read_exact`].
@@ -102,7 +114,7 @@ macro_rules! reads {
             ///
             /// As there.
             pub async fn read_exact(&self, buf: &mut [u8]) -> io::Result<usize> {
-                self.stream().read_exact(buf).await
+                self.socket().read_exact(buf).await
             }
 
             /// As [`TcpStream::peek`].
@@ -114,7 +126,7 @@ macro_rules! reads {
                 &'b self,
                 buf: &'b mut [u8],
             ) -> impl Future<Output = io::Result<usize>> + Send + 'b {
-                self.stream().peek(buf)
+                self.socket().peek(buf)
             }
 
             /// As [`TcpStream::try_read`].
@@ -123,7 +135,7 @@ macro_rules! reads {
             ///
             /// As there.
             pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-                self.stream().try_read(buf)
+                self.socket().try_read(buf)
             }
 
             /// As [`TcpStream::readable`].
@@ -132,7 +144,7 @@ macro_rules! reads {
             ///
             /// As there.
             pub async fn readable(&self) -> io::Result<()> {
-                self.stream().readable().await
+                self.socket().handle().readable().await
             }
 
             addresses!();
@@ -142,14 +154,14 @@ macro_rules! reads {
 
 macro_rules! writes {
     ($($half:tt)*) => {
-        impl $($half)* {
+        impl<S: Stream> $($half)* {
             /// As [`TcpStream::write`].
             ///
             /// # Errors
             ///
             /// As there.
             pub fn write<'b>(&'b self, buf: &'b [u8]) -> impl Future<Output = io::Result<usize>> + Send + 'b {
-                self.stream().write(buf)
+                self.socket().write(buf)
             }
 
             /// As [`TcpStream::write_vectored`].
@@ -161,7 +173,7 @@ macro_rules! writes {
                 &'b self,
                 bufs: &'b [IoSlice<'_>],
             ) -> impl Future<Output = io::Result<usize>> + Send {
-                self.stream().write_vectored(bufs)
+                self.socket().write_vectored(bufs)
             }
 
             /// As [`TcpStream::write_all`].
@@ -170,7 +182,7 @@ macro_rules! writes {
             ///
             /// As there.
             pub fn write_all<'b>(&'b self, buf: &'b [u8]) -> impl Future<Output = io::Result<()>> + Send + 'b {
-                self.stream().write_all(buf)
+                self.socket().write_all(buf)
             }
 
             /// As [`TcpStream::try_write`].
@@ -179,7 +191,7 @@ macro_rules! writes {
             ///
             /// As there.
             pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-                self.stream().try_write(buf)
+                self.socket().try_write(buf)
             }
 
             /// As [`TcpStream::writable`].
@@ -188,7 +200,7 @@ macro_rules! writes {
             ///
             /// As there.
             pub async fn writable(&self) -> io::Result<()> {
-                self.stream().writable().await
+                self.socket().handle().writable().await
             }
 
             /// Ends writing: the peer reads end of file.
@@ -197,7 +209,7 @@ macro_rules! writes {
             ///
             /// As [`TcpStream::shutdown`].
             pub fn shutdown(&self) -> io::Result<()> {
-                self.stream().shutdown(Shutdown::Write)
+                self.socket().shutdown(Shutdown::Write)
             }
 
             addresses!();
@@ -205,25 +217,25 @@ macro_rules! writes {
     };
 }
 
-reads!(ReadHalf<'_>);
-reads!(OwnedReadHalf);
-writes!(WriteHalf<'_>);
-writes!(OwnedWriteHalf);
+reads!(ReadHalf<'_, S>);
+reads!(OwnedReadHalf<S>);
+writes!(WriteHalf<'_, S>);
+writes!(OwnedWriteHalf<S>);
 
-impl ReadHalf<'_> {
-    fn stream(&self) -> &TcpStream {
+impl<S: Stream> ReadHalf<'_, S> {
+    fn stream(&self) -> &S {
         self.0
     }
 }
 
-impl WriteHalf<'_> {
-    fn stream(&self) -> &TcpStream {
+impl<S: Stream> WriteHalf<'_, S> {
+    fn stream(&self) -> &S {
         self.0
     }
 }
 
-impl OwnedReadHalf {
-    fn stream(&self) -> &TcpStream {
+impl<S: Stream> OwnedReadHalf<S> {
+    fn stream(&self) -> &S {
         &self.0
     }
 
@@ -232,7 +244,7 @@ impl OwnedReadHalf {
     /// # Errors
     ///
     /// [`ReuniteError`], which gives both back, if they are of two streams.
-    pub fn reunite(self, write: OwnedWriteHalf) -> Result<TcpStream, ReuniteError> {
+    pub fn reunite(self, write: OwnedWriteHalf<S>) -> Result<S, ReuniteError<S>> {
         if !Arc::ptr_eq(&self.0, &write.stream) {
             return Err(ReuniteError(self, write));
         }
@@ -244,8 +256,8 @@ impl OwnedReadHalf {
     }
 }
 
-impl OwnedWriteHalf {
-    fn stream(&self) -> &TcpStream {
+impl<S: Stream> OwnedWriteHalf<S> {
+    fn stream(&self) -> &S {
         &self.stream
     }
 
@@ -254,7 +266,7 @@ impl OwnedWriteHalf {
     /// # Errors
     ///
     /// [`ReuniteError`], which gives both back, if they are of two streams.
-    pub fn reunite(self, read: OwnedReadHalf) -> Result<TcpStream, ReuniteError> {
+    pub fn reunite(self, read: OwnedReadHalf<S>) -> Result<S, ReuniteError<S>> {
         read.reunite(self)
     }
 
@@ -264,23 +276,23 @@ impl OwnedWriteHalf {
     }
 }
 
-impl Drop for OwnedWriteHalf {
+impl<S: Stream> Drop for OwnedWriteHalf<S> {
     fn drop(&mut self) {
         if self.shutdown_on_drop {
             // It fails if the connection is gone, and then the peer knows.
-            let _ = self.stream.shutdown(Shutdown::Write);
+            let _ = self.socket().shutdown(Shutdown::Write);
         }
     }
 }
 
 /// Two halves that are not of one stream. Gives them back.
 #[derive(Debug)]
-pub struct ReuniteError(pub OwnedReadHalf, pub OwnedWriteHalf);
+pub struct ReuniteError<S: Stream = TcpStream>(pub OwnedReadHalf<S>, pub OwnedWriteHalf<S>);
 
-impl fmt::Display for ReuniteError {
+impl<S: Stream> fmt::Display for ReuniteError<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the halves are of two streams")
     }
 }
 
-impl Error for ReuniteError {}
+impl<S: Stream> Error for ReuniteError<S> {}

@@ -8,7 +8,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{TcpStream, ToSocketAddrs, conversions, of_socket, resolve};
+use super::{
+    TcpStream, ToSocketAddrs, resolve,
+    shared::{conversions, of_internet, of_socket},
+};
 use crate::{
     notifier::{core::Core, current},
     socket::{Domain, Socket, Type, option},
@@ -119,26 +122,8 @@ impl TcpListener {
         })
     }
 
-    /// Takes over a listener of std, on the current Notifier, and makes it non-blocking.
-    ///
-    /// # Errors
-    ///
-    /// As [`Handle::new`](crate::Handle::new); [`io::ErrorKind::InvalidInput`] if what it wraps is no such socket.
-    pub fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
-        let core = current::current_or_background()?;
-        Self::try_from(Socket::from_owned(core, listener.into())?)
-    }
-
-    /// Detaches it, for std. It stays non-blocking.
-    ///
-    /// # Errors
-    ///
-    /// None on this backend.
-    pub fn into_std(self) -> io::Result<std::net::TcpListener> {
-        Ok(self.socket.into_owned().into())
-    }
-
-    of_socket!();
+    of_socket!(SocketAddr);
+    of_internet!();
 }
 
 conversions!(TcpListener, std::net::TcpListener, expect_tcp);

@@ -15,7 +15,7 @@ pub use self::credentials::UCred;
 pub use crate::sys::platform::IoSafe;
 use crate::{
     Handle,
-    net::{TcpListener, TcpStream, UdpSocket},
+    net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream},
     socket::{Address, Socket, UnixAddress},
 };
 
@@ -59,7 +59,7 @@ macro_rules! of_socket {
     )*};
 }
 
-of_socket!(TcpListener, TcpStream, UdpSocket);
+of_socket!(TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream);
 
 impl From<net::SocketAddr> for UnixAddress {
     fn from(address: net::SocketAddr) -> Self {

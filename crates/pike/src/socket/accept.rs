@@ -5,10 +5,9 @@ use std::{
     io,
     os::fd::AsFd,
     task::{Context, Poll},
-    time::Duration,
 };
 
-use super::{Address, Descriptor, Flavour, Socket};
+use super::{Address, Descriptor, Flavour, Socket, pause::Pause};
 use crate::{
     handle::{
         op::{Attempt, Op},
@@ -16,12 +15,7 @@ use crate::{
     },
     source::Direction,
     sys::platform,
-    time::Sleep,
 };
-
-/// How long accept pauses when the process or the system is out of descriptors or memory, at first and at most.
-const PAUSE_FIRST: Duration = Duration::from_millis(5);
-const PAUSE_LAST: Duration = Duration::from_millis(500);
 
 /// A connection that is attached to no Notifier yet.
 #[derive(Debug)]
@@ -73,13 +67,10 @@ impl Socket {
     }
 
     pub(crate) async fn accept_unattached(&self) -> io::Result<Accepted> {
-        let mut pause = PAUSE_FIRST;
+        let mut pause = Pause::for_resources();
         loop {
             match self.accepting().await {
-                Err(error) if platform::is_out_of_resources(&error) => {
-                    Sleep::on(self.core().clone(), pause).await;
-                    pause = (pause * 2).min(PAUSE_LAST);
-                }
+                Err(error) if platform::is_out_of_resources(&error) => pause.wait(self).await,
                 result => return result,
             }
         }

@@ -9,6 +9,7 @@ mod descriptor;
 mod hot;
 mod kind;
 pub mod option;
+mod pause;
 mod receive;
 mod send;
 mod unix_address;
@@ -155,7 +156,7 @@ impl Socket {
 
     /// Attaches a non-blocking socket.
     fn attach(core: Arc<Core>, descriptor: Descriptor, flavour: Flavour) -> io::Result<Self> {
-        let kind = if flavour == Flavour::Tcp { 0 } else { NO_STREAM };
+        let kind = if flavour.is_stream() { 0 } else { NO_STREAM };
         Ok(Self { handle: Handle::from_nonblocking(core, descriptor, kind)?, flavour })
     }
 
@@ -271,6 +272,20 @@ impl Socket {
         }
     }
 
+    pub(crate) fn expect_unix_stream(&self) -> io::Result<()> {
+        match self.flavour {
+            Flavour::UnixStream => Ok(()),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a Unix socket for a stream")),
+        }
+    }
+
+    pub(crate) fn expect_unix_datagram(&self) -> io::Result<()> {
+        match self.flavour {
+            Flavour::UnixDatagram => Ok(()),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a Unix socket for datagrams")),
+        }
+    }
+
     pub(crate) fn expect_udp(&self) -> io::Result<()> {
         match platform::is_udp(self.descriptor())? {
             true => Ok(()),
@@ -331,7 +346,8 @@ impl Socket {
 }
 
 /// Whether a transfer of `count` bytes in one call, of `asked`, says that the kernel has nothing left: of a TCP stream a
-/// short one does, unless something was seen that stops transfers early (see `source`).
+/// short one does, unless something was seen that stops transfers early (see `source`). Of a Unix stream a short read
+/// does too, unless it stopped at a message with control data.
 #[inline]
 fn is_drained(seen: Seen, asked: usize, count: usize) -> bool {
     count < asked && count > 0 && seen.short_means_drained()

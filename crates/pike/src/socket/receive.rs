@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{Address, RecvFlags, Socket, hot, is_drained, judge};
+use super::{Address, Flavour, RecvFlags, Socket, hot, is_drained, judge};
 use crate::{
     handle::{
         op::{Attempt, Op, Work},
@@ -122,7 +122,7 @@ impl Socket {
         &'a self,
         buf: &'a mut [u8],
     ) -> impl Future<Output = io::Result<(usize, Address)>> + Send + use<'a> {
-        self.receiving(move |_| self.attempt_recv_from(buf, RecvFlags::NONE))
+        self.receiving_from(buf, RecvFlags::NONE)
     }
 
     /// Receives into `buf` and leaves the datagram in the queue. Otherwise as [`recv_from`](Self::recv_from).
@@ -134,7 +134,23 @@ impl Socket {
         &'a self,
         buf: &'a mut [u8],
     ) -> impl Future<Output = io::Result<(usize, Address)>> + Send + use<'a> {
-        self.receiving(move |_| self.attempt_recv_from(buf, RecvFlags::PEEK))
+        self.receiving_from(buf, RecvFlags::PEEK)
+    }
+
+    async fn receiving_from(&self, buf: &mut [u8], flags: RecvFlags) -> io::Result<(usize, Address)> {
+        self.check_senders()?;
+        self.receiving(move |_| self.attempt_recv_from(buf, flags)).await
+    }
+
+    /// Fails, before anything is waited for or received, if what it receives comes with no address.
+    fn check_senders(&self) -> io::Result<()> {
+        match self.flavour.has_senders() {
+            true => Ok(()),
+            false => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "what this socket receives comes with no address",
+            )),
+        }
     }
 
     /// Waits for a datagram, and says who sent it; it stays in the queue.
@@ -195,6 +211,7 @@ impl Socket {
         buf: &mut [u8],
         flags: RecvFlags,
     ) -> io::Result<(usize, Address)> {
+        self.check_senders()?;
         self.handle.try_op(Direction::Read, |_| self.attempt_recv_from(buf, flags))
     }
 
@@ -212,6 +229,13 @@ impl Socket {
         self.poll_op(Direction::Read, cx, |seen| {
             if buf.is_empty() && self.has_nothing_to_fill() {
                 return Attempt::Done(0);
+            }
+            if self.flavour == Flavour::UnixStream {
+                return judge_unix(
+                    seen,
+                    buf.len(),
+                    platform::recv_uninit_message(self.descriptor().as_fd(), buf),
+                );
             }
             judge(seen, buf.len(), platform::recv_uninit(self.descriptor().as_fd(), buf))
         })
@@ -236,6 +260,7 @@ impl Socket {
         buf: &mut [u8],
         flags: RecvFlags,
     ) -> Poll<io::Result<(usize, Address)>> {
+        self.check_senders()?;
         self.poll_op(Direction::Read, cx, |_| self.attempt_recv_from(buf, flags))
     }
 
@@ -251,6 +276,9 @@ impl Socket {
     fn attempt_read(&self, seen: Seen, buf: &mut [u8]) -> Attempt<usize> {
         if buf.is_empty() && self.has_nothing_to_fill() {
             return Attempt::Done(0);
+        }
+        if self.flavour == Flavour::UnixStream {
+            return self.attempt_unix_read(seen, &mut [IoSliceMut::new(buf)]);
         }
         judge(seen, buf.len(), platform::recv(self.descriptor().as_fd(), buf, RecvFlags::NONE))
     }
@@ -280,18 +308,33 @@ impl Socket {
     }
 
     fn attempt_recv_from(&self, buf: &mut [u8], flags: RecvFlags) -> Attempt<(usize, Address)> {
-        if !self.flavour.has_senders() {
-            let message = "what it receives comes with no address";
-            return Attempt::Failed(io::Error::new(io::ErrorKind::Unsupported, message));
-        }
         platform::recv_from(self.descriptor().as_fd(), buf, flags).into()
     }
 
     fn attempt_read_vectored(&self, seen: Seen, bufs: &mut [IoSliceMut<'_>]) -> Attempt<usize> {
         let len = bufs.len().min(self.vectors_max());
         let bufs = &mut bufs[..len];
+        if self.flavour == Flavour::UnixStream {
+            return self.attempt_unix_read(seen, bufs);
+        }
         let len = bufs.iter().map(|buf| buf.len()).sum();
-        judge(seen, len, platform::recv_vectored(self.descriptor().as_fd(), bufs))
+        let received = platform::recv_vectored(self.descriptor().as_fd(), bufs);
+        judge(seen, len, received.map(|received| received.count))
+    }
+
+    #[cold]
+    fn attempt_unix_read(&self, seen: Seen, bufs: &mut [IoSliceMut<'_>]) -> Attempt<usize> {
+        let len = bufs.iter().map(|buf| buf.len()).sum();
+        judge_unix(seen, len, platform::recv_vectored(self.descriptor().as_fd(), bufs))
+    }
+}
+
+/// Of a Unix stream. A read stops behind a message with control data (descriptors, credentials), which the system throws
+/// away since nobody has asked for it: what is behind that was reported before, and no further edge comes for it.
+fn judge_unix(seen: Seen, asked: usize, received: io::Result<platform::Received>) -> Attempt<usize> {
+    match received {
+        Ok(received) if received.control_cut => Attempt::Done(received.count),
+        received => judge(seen, asked, received.map(|received| received.count)),
     }
 }
 
@@ -307,6 +350,9 @@ impl<R, F: FnOnce(&[u8]) -> R> Work<R> for Lend<'_, F> {
     #[inline]
     fn attempt(&mut self, seen: Seen) -> Attempt<Self::Brings> {
         let mut buffer = hot::take();
+        if self.socket.flavour == Flavour::UnixStream {
+            return self.attempt_unix(seen, buffer);
+        }
         match platform::recv(self.socket.descriptor().as_fd(), &mut buffer[..], RecvFlags::NONE) {
             Ok(count) if is_drained(seen, buffer.len(), count) => Attempt::Drained((buffer, count)),
             Ok(count) => Attempt::Done((buffer, count)),
@@ -319,6 +365,18 @@ impl<R, F: FnOnce(&[u8]) -> R> Work<R> for Lend<'_, F> {
         match self.f.take() {
             Some(f) => f(&buffer[..count]),
             None => unreachable!("polled after it was done"),
+        }
+    }
+}
+
+impl<F> Lend<'_, F> {
+    #[cold]
+    fn attempt_unix(&self, seen: Seen, mut buffer: hot::Lent) -> Attempt<(hot::Lent, usize)> {
+        match self.socket.attempt_unix_read(seen, &mut [IoSliceMut::new(&mut buffer[..])]) {
+            Attempt::Done(count) => Attempt::Done((buffer, count)),
+            Attempt::Drained(count) => Attempt::Drained((buffer, count)),
+            Attempt::Failed(error) => failed_to_lend(buffer, error),
+            Attempt::Empty | Attempt::Partly => unreachable!("a read is one call"),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{Address, SendFlags, Socket, is_drained, judge};
+use super::{Address, Flavour, SendFlags, Socket, is_drained, judge, pause::Pause};
 use crate::{
     handle::{
         op::{Attempt, Op},
@@ -45,7 +45,7 @@ impl Socket {
             }
             match platform::send(self.descriptor().as_fd(), buf, SendFlags::NONE) {
                 Ok(count) if count == buf.len() => Attempt::Done(()),
-                result => sent_in_part(seen, &mut buf, result),
+                result => self.sent_in_part(seen, &mut buf, result),
             }
         })
     }
@@ -81,13 +81,26 @@ impl Socket {
     /// # Errors
     ///
     /// As [`write`](Self::write); `EAFNOSUPPORT` or `EINVAL` for an address of another family.
+    ///
+    /// # Platform
+    ///
+    /// Linux: a Unix socket whose queue is full takes no datagram, and tells only those who are connected to it when it
+    /// has room. So this waits by trying again after 1 to 64 milliseconds; connect to a slow receiver to be woken instead.
     pub fn send_to<'a>(
         &'a self,
         buf: &'a [u8],
         address: impl Into<Address>,
     ) -> impl Future<Output = io::Result<usize>> + Send {
         let address = address.into();
-        self.sending(move |_| platform::send_to(self.descriptor().as_fd(), buf, address).into())
+        async move {
+            let mut pause = Pause::for_room();
+            loop {
+                match self.sending(|_| self.attempt_send_to(buf, address)).await? {
+                    Some(count) => return Ok(count),
+                    None => pause.wait(self).await,
+                }
+            }
+        }
     }
 
     /// As [`write`](Self::write), if that does not have to wait.
@@ -116,8 +129,8 @@ impl Socket {
     /// As [`try_write`](Self::try_write).
     pub fn try_send_to(&self, buf: &[u8], address: impl Into<Address>) -> io::Result<usize> {
         let address = address.into();
-        self.handle
-            .try_op(Direction::Write, |_| platform::send_to(self.descriptor().as_fd(), buf, address).into())
+        let sent = self.handle.try_op(Direction::Write, |_| self.attempt_send_to(buf, address))?;
+        sent.ok_or_else(|| io::ErrorKind::WouldBlock.into())
     }
 
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
@@ -149,9 +162,8 @@ impl Socket {
         buf: &[u8],
         address: Address,
     ) -> Poll<io::Result<usize>> {
-        self.poll_op(Direction::Write, cx, |_| {
-            platform::send_to(self.descriptor().as_fd(), buf, address).into()
-        })
+        self.poll_op(Direction::Write, cx, |_| self.attempt_send_to(buf, address))
+            .map(|sent| sent?.ok_or_else(|| io::ErrorKind::WouldBlock.into()))
     }
 
     #[inline]
@@ -166,33 +178,56 @@ impl Socket {
     fn attempt_send(&self, seen: Seen, buf: &[u8], flags: SendFlags) -> Attempt<usize> {
         match platform::send(self.descriptor().as_fd(), buf, flags) {
             Ok(count) if count == buf.len() => Attempt::Done(count),
-            result => sent_less(seen, buf.len(), result),
+            result => self.sent_less(seen, buf.len(), result),
+        }
+    }
+
+    /// Nothing, if there is no room at the receiver and no report will say when there is.
+    fn attempt_send_to(&self, buf: &[u8], address: Address) -> Attempt<Option<usize>> {
+        match platform::send_to(self.descriptor().as_fd(), buf, address) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.no_room(),
+            result => result.map(Some).into(),
+        }
+    }
+
+    /// Whose room was missing: ours, which is reported when it is back, or a Unix receiver's, which is not. The system
+    /// calls a socket without a peer writable if it is not its own room; of one with a peer, that may be full as well.
+    #[cold]
+    fn no_room(&self) -> Attempt<Option<usize>> {
+        if self.flavour != Flavour::UnixDatagram {
+            return Attempt::Empty;
+        }
+        match platform::is_writable(self.descriptor()) {
+            Ok(false) if self.peer_addr().is_err() => Attempt::Empty,
+            Ok(_) => Attempt::Done(None),
+            Err(error) => Attempt::Failed(error),
         }
     }
 
     fn attempt_write_vectored(&self, seen: Seen, bufs: &[IoSlice<'_>]) -> Attempt<usize> {
         let bufs = &bufs[..bufs.len().min(self.vectors_max())];
         let len = bufs.iter().map(|buf| buf.len()).sum();
-        judge(seen, len, platform::send_vectored(self.descriptor().as_fd(), bufs))
+        self.sent_less(seen, len, platform::send_vectored(self.descriptor().as_fd(), bufs))
     }
-}
 
-/// Goes on with what a write of all of `buf` did, unless that was all.
-#[cold]
-fn sent_in_part(seen: Seen, buf: &mut &[u8], result: io::Result<usize>) -> Attempt<()> {
-    match result {
-        Ok(0) => Attempt::Failed(io::ErrorKind::WriteZero.into()),
-        Ok(count) => {
-            let drained = is_drained(seen, buf.len(), count);
-            *buf = &buf[count..];
-            if drained { Attempt::Empty } else { Attempt::Partly }
+    /// What a call means that may not have sent all of its `asked` bytes. Of a Unix stream that may be for want of memory,
+    /// of which nothing is reported: only the next call tells.
+    #[cold]
+    fn sent_less(&self, seen: Seen, asked: usize, result: io::Result<usize>) -> Attempt<usize> {
+        if self.flavour == Flavour::Tcp { judge(seen, asked, result) } else { result.into() }
+    }
+
+    /// Goes on with what a write of all of `buf` did, unless that was all.
+    #[cold]
+    fn sent_in_part(&self, seen: Seen, buf: &mut &[u8], result: io::Result<usize>) -> Attempt<()> {
+        match result {
+            Ok(0) => Attempt::Failed(io::ErrorKind::WriteZero.into()),
+            Ok(count) => {
+                let drained = self.flavour == Flavour::Tcp && is_drained(seen, buf.len(), count);
+                *buf = &buf[count..];
+                if drained { Attempt::Empty } else { Attempt::Partly }
+            }
+            Err(error) => Attempt::Failed(error),
         }
-        Err(error) => Attempt::Failed(error),
     }
-}
-
-/// What a call means that did not send all of its `asked` bytes.
-#[cold]
-fn sent_less(seen: Seen, asked: usize, result: io::Result<usize>) -> Attempt<usize> {
-    judge(seen, asked, result)
 }

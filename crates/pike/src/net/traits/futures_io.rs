@@ -9,11 +9,11 @@ use std::{
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::for_each_stream;
-use crate::net::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpStream, WriteHalf};
+use crate::net::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, Stream, TcpStream, UnixStream, WriteHalf};
 
 macro_rules! reads {
-    ($($type:ty),*) => {$(
-        impl AsyncRead for $type {
+    ($([$($generic:tt)*] $type:ty),*) => {$(
+        impl<$($generic)*> AsyncRead for $type {
             fn poll_read(
                 self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
@@ -34,8 +34,8 @@ macro_rules! reads {
 }
 
 macro_rules! writes {
-    ($($type:ty),*) => {$(
-        impl AsyncWrite for $type {
+    ($([$($generic:tt)*] $type:ty),*) => {$(
+        impl<$($generic)*> AsyncWrite for $type {
             fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
                 self.socket().poll_write(cx, buf)
             }

@@ -13,8 +13,8 @@ mod tokio;
 #[cfg(any(feature = "futures-io", feature = "tokio"))]
 macro_rules! for_each_stream {
     ($reads:ident, $writes:ident) => {
-        $reads! { TcpStream, ReadHalf<'_>, OwnedReadHalf }
-        $writes! { TcpStream, WriteHalf<'_>, OwnedWriteHalf }
+        $reads! { [] TcpStream, [] UnixStream, [S: Stream] ReadHalf<'_, S>, [S: Stream] OwnedReadHalf<S> }
+        $writes! { [] TcpStream, [] UnixStream, [S: Stream] WriteHalf<'_, S>, [S: Stream] OwnedWriteHalf<S> }
     };
 }
 

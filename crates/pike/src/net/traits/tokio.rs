@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::for_each_stream;
 use crate::{
-    net::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpStream, WriteHalf},
+    net::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, Stream, TcpStream, UnixStream, WriteHalf},
     socket::Socket,
 };
 
@@ -27,8 +27,8 @@ fn poll_read(socket: &Socket, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Po
 }
 
 macro_rules! reads {
-    ($($type:ty),*) => {$(
-        impl AsyncRead for $type {
+    ($([$($generic:tt)*] $type:ty),*) => {$(
+        impl<$($generic)*> AsyncRead for $type {
             fn poll_read(
                 self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
@@ -41,8 +41,8 @@ macro_rules! reads {
 }
 
 macro_rules! writes {
-    ($($type:ty),*) => {$(
-        impl AsyncWrite for $type {
+    ($([$($generic:tt)*] $type:ty),*) => {$(
+        impl<$($generic)*> AsyncWrite for $type {
             fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
                 self.socket().poll_write(cx, buf)
             }

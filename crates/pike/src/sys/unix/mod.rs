@@ -20,13 +20,13 @@ pub use io_safe::IoSafe;
 pub(crate) use signals::block_signals;
 pub(crate) use socket::{
     Connecting, accept, bind, connect, connected, flavour, is_of_one_connection, is_out_of_resources, is_udp,
-    lingers, listen, local_address, pair, peer_address, refuse_sigpipe, shutdown, socket,
+    is_writable, lingers, listen, local_address, pair, peer_address, refuse_sigpipe, shutdown, socket,
+};
+pub(crate) use transfer::{
+    Received, VECTORS_MAX, peek_sender, recv, recv_from, recv_vectored, send, send_to, send_vectored,
 };
 #[cfg(feature = "tokio")]
-pub(crate) use transfer::recv_uninit;
-pub(crate) use transfer::{
-    VECTORS_MAX, peek_sender, recv, recv_from, recv_vectored, send, send_to, send_vectored,
-};
+pub(crate) use transfer::{recv_uninit, recv_uninit_message};
 
 /// A descriptor's number.
 pub(crate) type Raw = std::os::fd::RawFd;

@@ -6,6 +6,7 @@ use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd},
 };
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{SockAddr, SockRef};
 
 use super::{
@@ -145,6 +146,8 @@ pub(crate) fn listen(fd: &impl AsFd, backlog: u32) -> io::Result<()> {
 pub(crate) enum Connecting {
     Done,
     InProgress,
+    /// The listener, which is a Unix socket, takes no more; nothing tells when it does.
+    QueueFull,
 }
 
 /// Starts to connect. One that is under way already is not an error: it goes on.
@@ -154,6 +157,7 @@ pub(crate) fn connect(fd: &impl AsFd, address: Address) -> io::Result<Connecting
         // An interrupted connect goes on in the kernel too.
         Err(error) => match error.raw_os_error() {
             Some(libc::EINPROGRESS | libc::EALREADY | libc::EINTR) => Ok(Connecting::InProgress),
+            Some(libc::EAGAIN) if matches!(address, Address::Unix(_)) => Ok(Connecting::QueueFull),
             _ => Err(error),
         },
     }
@@ -180,10 +184,18 @@ pub(crate) fn connected(fd: &impl AsFd) -> io::Result<()> {
 
 /// Whether a socket that was connecting is no more: one that still is reports nothing.
 fn hung_up(fd: &impl AsFd) -> io::Result<bool> {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    Ok(look_at_writing(fd)?.contains(PollFlags::HUP))
+}
+
+/// Whether the system calls it writable at this moment.
+pub(crate) fn is_writable(fd: &impl AsFd) -> io::Result<bool> {
+    Ok(look_at_writing(fd)?.contains(PollFlags::OUT))
+}
+
+fn look_at_writing(fd: &impl AsFd) -> io::Result<PollFlags> {
     let mut fds = [PollFd::new(fd, PollFlags::OUT)];
     poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
-    Ok(fds[0].revents().contains(PollFlags::HUP))
+    Ok(fds[0].revents())
 }
 
 /// Takes one connection off the queue: non-blocking, close-on-exec.

@@ -94,13 +94,41 @@ pub(crate) fn send(fd: BorrowedFd<'_>, buf: &[u8], flags: SendFlags) -> io::Resu
     retry(|| rustix::net::send(fd, buf, flags))
 }
 
-pub(crate) fn recv_vectored(fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+/// What one call received.
+pub(crate) struct Received {
+    pub(crate) count: usize,
+    /// Control data came with it, for which there was no room. Where the system does not tell, it may have.
+    pub(crate) control_cut: bool,
+}
+
+pub(crate) fn recv_vectored(fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> io::Result<Received> {
+    // SAFETY: an IoSliceMut is an iovec, and borrows what it names.
+    unsafe { recv_message(fd, bufs.as_mut_ptr().cast(), bufs.len()) }
+}
+
+/// Into memory that nobody has written yet: the count is how much of it now is.
+#[cfg(feature = "tokio")]
+pub(crate) fn recv_uninit_message(
+    fd: BorrowedFd<'_>,
+    buf: &mut [mem::MaybeUninit<u8>],
+) -> io::Result<Received> {
+    let mut vector = libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() };
+    // SAFETY: one vector, which names a borrowed buffer.
+    unsafe { recv_message(fd, &mut vector, 1) }
+}
+
+/// # Safety
+///
+/// `vectors` are `len` vectors of memory that may be written to.
+unsafe fn recv_message(fd: BorrowedFd<'_>, vectors: *mut libc::iovec, len: usize) -> io::Result<Received> {
     // SAFETY: all zeros is an empty message.
     let mut message: libc::msghdr = unsafe { mem::zeroed() };
-    message.msg_iov = bufs.as_mut_ptr().cast();
-    message.msg_iovlen = bufs.len() as _;
-    // SAFETY: an IoSliceMut is an iovec; the kernel writes into those slices only, and keeps nothing (I1).
-    transfer(|| unsafe { libc::recvmsg(fd.as_raw_fd(), &mut message, 0) })
+    message.msg_iov = vectors;
+    message.msg_iovlen = len as _;
+    // SAFETY: the kernel writes into those vectors only, as the caller promises, and keeps nothing (I1).
+    let count = transfer(|| unsafe { libc::recvmsg(fd.as_raw_fd(), &mut message, 0) })?;
+    let tells = cfg!(any(target_os = "linux", target_os = "android"));
+    Ok(Received { count, control_cut: !tells || message.msg_flags & libc::MSG_CTRUNC != 0 })
 }
 
 pub(crate) fn send_vectored(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
