@@ -188,6 +188,22 @@ macro_rules! for_each_case {
                 unix_socket_types,
                 unix_socket_bad_addresses: alone,
             }
+            options {
+                option_of_every_socket,
+                option_low_water_mark,
+                option_times,
+                option_ranges,
+                option_of_wrong_level,
+                reuse_port_tcp,
+                reuse_port_udp,
+                peer_credentials,
+                options_of_linux,
+            }
+            multicast {
+                broadcast_is_opt_in,
+                multicast_v4,
+                multicast_v6,
+            }
             errors {
                 bad_descriptors_are_refused: alone,
                 double_registration_is_refused,

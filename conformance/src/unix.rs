@@ -437,20 +437,25 @@ impl From<Queue> for OwnedFd {
     }
 }
 
-/// Leaves urgent bytes of a TCP socket in their place among the others.
-pub fn set_oob_inline(socket: &impl AsRawFd) {
-    let on: libc::c_int = 1;
-    let len = size_of_val(&on) as libc::socklen_t;
-    let (level, name) = (libc::SOL_SOCKET, libc::SO_OOBINLINE);
-    // SAFETY: reads the number it is given, of that length.
-    cvt(unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const on).cast(), len) })
-        .expect("SO_OOBINLINE");
-}
-
 /// How many bytes can be read from a socket; the system may stop counting at an urgent one.
 pub fn bytes_queued(socket: &impl AsRawFd) -> usize {
     let mut count: libc::c_int = 0;
     // SAFETY: fills the number it is given.
     cvt(unsafe { libc::ioctl(socket.as_raw_fd(), libc::FIONREAD, &raw mut count) }).expect("FIONREAD");
     count as usize
+}
+
+/// The index of the loopback interface.
+pub fn loopback_index() -> u32 {
+    let name = if cfg!(any(target_os = "linux", target_os = "android")) { c"lo" } else { c"lo0" };
+    // SAFETY: a C string, which is only read.
+    let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
+    assert_ne!(index, 0, "{}", io::Error::last_os_error());
+    index
+}
+
+/// The process, and its effective user and group.
+pub fn own_ids() -> (i32, u32, u32) {
+    // SAFETY: they take nothing and cannot fail.
+    unsafe { (libc::getpid(), libc::geteuid(), libc::getegid()) }
 }

@@ -3,7 +3,7 @@
 use std::{
     future::{Future, poll_fn},
     io::{Read, Write},
-    net::TcpStream,
+    net::{Ipv4Addr, TcpStream},
     pin::pin,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     thread,
@@ -11,7 +11,11 @@ use std::{
 };
 
 use futures_lite::future::{self, zip};
-use pike::{Event, Interest, Notifier, budget, net, time};
+use pike::{
+    Event, Interest, Notifier, budget, net,
+    socket::{Type, option},
+    time,
+};
 
 use crate::{Boxed, Cx, LONG, Outcome, Task, heap, join_all, skip};
 
@@ -326,6 +330,27 @@ pub fn no_allocation_per_operation(cx: &Cx) -> Outcome {
             let mut buf = [0; 8];
             let read = time::timeout(LONG, a.read(&mut buf));
             assert_eq!(zip(read, b.write(b"x")).await.0.unwrap().unwrap(), 1);
+        }
+    });
+    measure(&notifier, "options", 0, async |_| {
+        let (tcp, datagrams) = (a.socket(), udp.socket());
+        tcp.set(option::NoDelay, true).unwrap();
+        tcp.set(option::Linger, None).unwrap();
+        tcp.set(option::SendTimeout, Some(LONG)).unwrap();
+        assert!(tcp.get(option::NoDelay).unwrap());
+        assert_eq!(tcp.get(option::SendTimeout).unwrap(), Some(LONG));
+        assert!(tcp.get(option::Error).unwrap().is_none());
+        assert_eq!(tcp.get(option::Type).unwrap(), Type::Stream);
+        datagrams.set(option::Ttl, 9).unwrap();
+        datagrams.set(option::MulticastInterfaceV4, Ipv4Addr::LOCALHOST).unwrap();
+        assert_eq!(datagrams.get(option::Ttl).unwrap(), 9);
+        // Refused by the kernel, and by us: an error is its code.
+        assert!(datagrams.set(option::NoDelay, true).is_err() && datagrams.set(option::Ttl, 256).is_err());
+        #[cfg(target_os = "linux")]
+        {
+            use pike::os::linux::option::{BindDevice, QuickAck};
+            tcp.set(QuickAck, true).unwrap();
+            assert!(tcp.get(BindDevice).unwrap().is_none());
         }
     });
     // A listener's waiting is free; a new socket may take memory.

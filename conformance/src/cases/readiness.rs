@@ -381,7 +381,7 @@ pub fn urgent_data_short_read(cx: &Cx) -> Outcome {
     for (in_line, turn_first) in [(false, false), (false, true), (true, false), (true, true)] {
         let (stream, peer) = cx.streams(&notifier, &notifier);
         if in_line {
-            unix::set_oob_inline(&stream);
+            stream.socket().set(option::OutOfBandInline, true).unwrap();
         }
         cx.settle(&notifier);
         for round in 0..3 {

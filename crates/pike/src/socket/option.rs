@@ -163,8 +163,8 @@ options! {
     #[doc(alias = "SO_SNDLOWAT")]
     SendLowWaterMark: usize;
 
-    /// `SO_RCVLOWAT`, in bytes: how much data counts as readable. Waiting lasts until that much is there or reading has
-    /// ended; what is there already is received at once, as pike tries before it waits.
+    /// `SO_RCVLOWAT`, in bytes: how much data counts as readable. A call that has to wait waits until that much is there
+    /// or reading has ended; one that does not takes what there is.
     #[doc(alias = "SO_RCVLOWAT")]
     ReceiveLowWaterMark: usize;
 
