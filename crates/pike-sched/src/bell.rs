@@ -4,11 +4,9 @@
 //! sleeps parked, and its bell unparks it. Either way a ring costs a system call only if the thread sleeps,
 //! and one that comes just before it does keeps it from it. A home that no thread drives has no bell to ring.
 
-use std::{
-    mem,
-    sync::{Arc, Mutex, PoisonError},
-    task::Waker,
-};
+use std::{mem, sync::Arc, task::Waker};
+
+use crate::sync::Mutex;
 
 /// In an Arc so that it can be taken out of the lock, and woken, without a clone of the waker (I6).
 pub(crate) type Sleep = Arc<Waker>;
@@ -20,7 +18,7 @@ pub(crate) struct Bell {
 
 impl Bell {
     pub(crate) fn ring(&self) {
-        let sleep = self.sleep.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let sleep = self.sleep.lock().clone();
         if let Some(sleep) = sleep {
             sleep.wake_by_ref();
         }
@@ -31,6 +29,6 @@ impl Bell {
     /// Who rang before may have woken the other sleep, or none: so the thread looks at its signals after
     /// this.
     pub(crate) fn set(&self, sleep: Option<Sleep>) -> Option<Sleep> {
-        mem::replace(&mut *self.sleep.lock().unwrap_or_else(PoisonError::into_inner), sleep)
+        mem::replace(&mut *self.sleep.lock(), sleep)
     }
 }

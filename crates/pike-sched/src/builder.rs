@@ -1,10 +1,10 @@
 //! What can be chosen about a pool.
 
-use std::io;
+use std::{io, time::Duration};
 
 use pike::{Backend, Notifier};
 
-use crate::Pool;
+use crate::{Pool, idle::WORKERS_MAX, threads::Plan};
 
 /// Settings for a [`Pool`]. Made by [`Pool::builder`].
 ///
@@ -19,22 +19,74 @@ use crate::Pool;
 #[derive(Debug)]
 #[must_use = "a builder does nothing before build()"]
 pub struct Builder {
+    workers: usize,
     backend: Option<Backend>,
     notifier: Option<Notifier>,
+    bound: bool,
+    spin: Duration,
+    threads: Plan,
 }
 
 impl Builder {
     pub(crate) fn new() -> Self {
-        Self { backend: None, notifier: None }
+        let threads = Plan { name: "pike".into(), stack_size: None };
+        Self { workers: 1, backend: None, notifier: None, bound: false, spin: Duration::ZERO, threads }
     }
 
-    /// Insists on a backend for the worker's Notifier.
+    /// How many workers the pool has, from 1 to 56. One by default.
+    ///
+    /// The first is the thread that is in `run` or `block_on`, and each of the others has a thread of its own. Usually
+    /// as many as [`std::thread::available_parallelism`] says.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let pool = pike_sched::Pool::builder().workers(2).build()?;
+    /// assert_eq!(pool.workers(), 2);
+    /// # Ok(()) }
+    /// ```
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// What the threads of the pool are called, each with its worker's number behind: `pike-1`, `pike-2` by default.
+    pub fn thread_name(mut self, name: impl Into<String>) -> Self {
+        self.threads.name = name.into();
+        self
+    }
+
+    /// How many bytes the stacks of the pool's threads have. The standard library's default otherwise.
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.threads.stack_size = Some(bytes);
+        self
+    }
+
+    /// Lets each worker look for events for this long before it sleeps. Off (zero) by default. See
+    /// [`pike::Builder::spin`](pike::Builder::spin), which refuses it on one CPU.
+    pub fn spin(mut self, duration: Duration) -> Self {
+        self.spin = duration;
+        self
+    }
+
+    /// Insists on a backend for the workers' Notifiers. Without this it is epoll, kqueue or I/O completion ports.
     pub fn backend(mut self, backend: Backend) -> Self {
         self.backend = Some(backend);
         self
     }
 
-    /// Makes the worker sleep in this Notifier, for settings that only [`Notifier::builder`] has.
+    /// Binds each worker's Notifier to its thread. See [`pike::Builder::bound`](pike::Builder::bound).
+    ///
+    /// In a pool of several workers a task then stays with the worker that runs it first, since no other could turn the
+    /// Notifier of its sockets.
+    pub fn bound(mut self) -> Self {
+        self.bound = true;
+        self
+    }
+
+    /// Makes the worker sleep in this Notifier, for settings that only [`Notifier::builder`] has. With several workers it
+    /// is that of the first.
     ///
     /// A pool on a bound Notifier is driven by the one thread that the Notifier is bound to.
     pub fn notifier(mut self, notifier: Notifier) -> Self {
@@ -42,23 +94,48 @@ impl Builder {
         self
     }
 
-    /// Makes the pool.
+    /// Makes the pool, and starts its threads.
     ///
     /// # Errors
     ///
     /// Those of pike's `Builder::build`, among them that the system lacks the backend that was asked for.
-    /// [`io::ErrorKind::InvalidInput`] if a Notifier was given that has another.
+    /// [`io::ErrorKind::InvalidInput`] if a Notifier was given that has another, or if the number of workers is out of its
+    /// range. The system's error if a thread cannot be started. No thread is left then.
     pub fn build(self) -> io::Result<Pool> {
-        let notifier = match (self.notifier, self.backend) {
-            (None, None) => Notifier::new()?,
-            (None, Some(backend)) => Notifier::builder().backend(backend).build()?,
-            (Some(notifier), Some(backend)) if notifier.backend() != backend => {
+        if self.workers == 0 || self.workers > WORKERS_MAX {
+            let message = format!("a pool has from 1 to {WORKERS_MAX} workers, not {}", self.workers);
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        let mut notifiers = Vec::with_capacity(self.workers);
+        if let Some(notifier) = &self.notifier {
+            self.check(notifier)?;
+            notifiers.push(notifier.clone());
+        }
+        while notifiers.len() < self.workers {
+            notifiers.push(self.make_notifier()?);
+        }
+        Pool::with_notifiers(notifiers, &self.threads)
+    }
+
+    fn check(&self, notifier: &Notifier) -> io::Result<()> {
+        match self.backend {
+            Some(backend) if notifier.backend() != backend => {
                 let message =
                     format!("the pool should be on {backend}, but its Notifier is on {}", notifier.backend());
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+                Err(io::Error::new(io::ErrorKind::InvalidInput, message))
             }
-            (Some(notifier), _) => notifier,
-        };
-        Ok(Pool::with_notifier(notifier))
+            _ => Ok(()),
+        }
+    }
+
+    fn make_notifier(&self) -> io::Result<Notifier> {
+        let mut builder = Notifier::builder().spin(self.spin);
+        if let Some(backend) = self.backend {
+            builder = builder.backend(backend);
+        }
+        if self.bound {
+            builder = builder.bound();
+        }
+        builder.build()
     }
 }

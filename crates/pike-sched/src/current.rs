@@ -43,10 +43,10 @@ pub(crate) fn with<R>(f: impl FnOnce(Option<&Worker>) -> R) -> R {
     f(unsafe { CURRENT.get().as_ref() })
 }
 
-/// Whether the tasks of `home` go straight to the queue of the thread's worker.
+/// Whether `home` is one of this thread alone, which is in it.
 #[inline]
 pub(crate) fn is_home(home: *const Home) -> bool {
-    with(|worker| worker.is_some_and(|worker| worker.is_home(home)))
+    with(|worker| worker.is_some_and(|worker| worker.is_own_home(home)))
 }
 
 /// Whether the thread is a worker, of any pool.

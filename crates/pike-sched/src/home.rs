@@ -1,12 +1,13 @@
 //! Where a set of tasks belongs: its inbox, its register, its signals and its bell.
 //!
-//! There are two kinds. A pool has one home, for the tasks of [`spawn`](crate::spawn()): the thread that
-//! drives the pool runs them, today this one and tomorrow another. And every `run` or `block_on` has one of
-//! its own, for its main future and the tasks of [`spawn_local`](crate::spawn_local): they never leave its
-//! thread, and end with it.
+//! There are three kinds. A pool has one home, for the tasks of [`spawn`](crate::spawn()): any of its workers runs
+//! them, and each is at home there. If it has several workers, each of them has a home too, for the tasks that stay
+//! with it. And every thread that drives a worker has one of its own for as long as it does, for its main future and the
+//! tasks of [`spawn_local`](crate::spawn_local): they never leave its thread, and end with it.
 //!
-//! A task woken on the thread where its home is goes straight to that worker's queue. Woken anywhere else, it
-//! comes to the *inbox*, the signal says so, and the bell is rung.
+//! A task woken on a thread where its home is goes straight to that worker's queues. Woken anywhere else, it comes to
+//! the *inbox*. Then, if it is that of a pool with several workers, one that sleeps is woken to look there; else the
+//! signal says so, and the bell is rung.
 //!
 //! The *register* holds a waker of every task whose future is alive, so that they can be cancelled. A task
 //! enters it before it is first scheduled and leaves it when its future has been dropped. From that follows
@@ -22,7 +23,8 @@
 //!   signals     raised by                                          taken by the thread of the home, which then
 //!   MAIN        the main future's waker                            polls the main future
 //!   ARRIVED     who has pushed a task to the inbox                 takes the inbox
-//!   END         Pool::shutdown                                     ends the home
+//!   WORK        who has claimed the sleeping worker                looks for tasks: it rises from its sleep
+//!   END         Pool::shutdown                                     ends the home, or leaves it to who does
 //!   SEAT        the thread that leaves the pool's seat             tries to take it
 //! ```
 //!
@@ -31,30 +33,43 @@
 //! not taken yet, so that what he stored is seen with it, and that its raiser rings.
 
 use std::{
+    sync::Arc,
+    task::{Wake, Waker},
+};
+
+use crate::{
+    bell::Bell,
+    crew::Crew,
+    current,
+    inbox::Inbox,
+    queue::Queue,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Mutex,
         atomic::{
             AtomicU8,
             Ordering::{Acquire, Relaxed, Release},
         },
     },
-    task::{Wake, Waker},
+    task::Runnable,
+    wakers::Wakers,
 };
-
-use crate::{bell::Bell, current, queue::Queue, task::Runnable, wakers::Wakers};
 
 pub(crate) const MAIN: u8 = 1;
 pub(crate) const ARRIVED: u8 = 2;
 pub(crate) const END: u8 = 4;
 pub(crate) const SEAT: u8 = 8;
+pub(crate) const WORK: u8 = 16;
 
 pub(crate) struct Home {
-    /// Whether it is that of one `run` or `block_on`, and not that of a pool.
+    /// Whether it is that of one thread that drives a worker.
     local: bool,
     signals: AtomicU8,
-    inbox: Mutex<Queue>,
-    register: Mutex<Register>,
+    pub(crate) inbox: Inbox,
+    /// One, or for the home of a pool one a worker, so that they seldom meet at the lock.
+    registers: Box<[Mutex<Register>]>,
     pub(crate) bell: Bell,
+    /// If it is that of a pool with several workers.
+    pub(crate) crew: Option<Arc<Crew>>,
 }
 
 struct Register {
@@ -64,24 +79,39 @@ struct Register {
     closed: bool,
 }
 
+/// Where a task stands in the register.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) part: u8,
+    pub(crate) key: u32,
+}
+
 impl Home {
-    /// The home of a pool.
+    /// The home of a pool with one worker, or of a worker's own tasks.
     pub(crate) fn new() -> Arc<Self> {
-        Self::make(false)
+        Self::make(false, None)
+    }
+
+    /// The home of a pool with several workers.
+    pub(crate) fn of_crew(crew: Arc<Crew>) -> Arc<Self> {
+        Self::make(false, Some(crew))
     }
 
     /// The home of the calling thread while it is in a pool.
     pub(crate) fn local() -> Arc<Self> {
-        Self::make(true)
+        Self::make(true, None)
     }
 
-    fn make(local: bool) -> Arc<Self> {
+    fn make(local: bool, crew: Option<Arc<Crew>>) -> Arc<Self> {
+        let parts = crew.as_ref().map_or(1, |crew| crew.slots.len());
+        let register = || Mutex::new(Register { wakers: Wakers::new(), closed: false });
         Arc::new(Self {
             local,
             signals: AtomicU8::new(0),
-            inbox: Mutex::new(Queue::new()),
-            register: Mutex::new(Register { wakers: Wakers::new(), closed: false }),
+            inbox: Inbox::new(),
+            registers: (0..parts).map(|_| register()).collect(),
             bell: Bell::default(),
+            crew,
         })
     }
 
@@ -93,10 +123,6 @@ impl Home {
     #[inline]
     pub(crate) fn has_signals(&self) -> bool {
         self.signals.load(Relaxed) != 0
-    }
-
-    pub(crate) fn is_up(&self, signal: u8) -> bool {
-        self.signals.load(Acquire) & signal != 0
     }
 
     #[inline]
@@ -121,65 +147,64 @@ impl Home {
 
     /// Takes a task in that was woken away from home.
     pub(crate) fn receive(&self, runnable: Runnable) {
-        self.inbox().push(runnable);
+        self.inbox.push(runnable);
+        // With a crew nobody listens to this but who ends the home.
         self.raise(ARRIVED);
+        if let Some(crew) = &self.crew {
+            crew.notify();
+        }
     }
 
     /// Puts tasks back that the worker leaves behind; they are older than those in the inbox.
     pub(crate) fn put_back(&self, tasks: Queue) {
         if !tasks.is_empty() {
-            let inbox = self.inbox();
-            tasks.append(inbox.take());
-            inbox.append(tasks);
-            drop(inbox);
+            self.inbox.put_back(tasks);
             self.raise_here(ARRIVED);
+            if let Some(crew) = &self.crew {
+                crew.notify();
+            }
         }
-    }
-
-    pub(crate) fn take_inbox(&self) -> Queue {
-        self.inbox().take()
     }
 
     /// Enters a task, unless the home is closed: then the waker comes back.
-    pub(crate) fn enter(&self, waker: Waker) -> Result<u32, Waker> {
-        let mut register = self.register();
+    pub(crate) fn enter(&self, waker: Waker) -> Result<Place, Waker> {
+        // The part of the worker that spawns. Whose task it is decides nothing but how often two meet at a lock.
+        let part = match self.registers.len() {
+            1 => 0,
+            parts => current::with(|worker| worker.map_or(0, |worker| worker.index() % parts)),
+        };
+        let mut register = self.registers[part].lock();
         match register.closed {
             true => Err(waker),
-            false => Ok(register.wakers.insert(waker)),
+            false => Ok(Place { part: part as u8, key: register.wakers.insert(waker) }),
         }
     }
 
-    /// The future of the task with this key was dropped.
-    pub(crate) fn leave(&self, key: u32) {
-        let waker = self.register().wakers.remove(key);
+    /// The future of the task at this place was dropped.
+    pub(crate) fn leave(&self, place: Place) {
+        let waker = self.registers[usize::from(place.part)].lock().wakers.remove(place.key);
         drop(waker);
     }
 
     /// Refuses tasks from now on.
     pub(crate) fn close(&self) {
-        self.register().closed = true;
+        for register in &self.registers {
+            register.lock().closed = true;
+        }
     }
 
     /// The wakers of all tasks that are left. No task must enter meanwhile: close it first.
     pub(crate) fn take_wakers(&self) -> Vec<Waker> {
-        self.register().wakers.take_all()
+        self.registers.iter().flat_map(|register| register.lock().wakers.take_all()).collect()
     }
 
     /// How many tasks are alive.
     pub(crate) fn len(&self) -> usize {
-        self.register().wakers.len()
+        self.registers.iter().map(|register| register.lock().wakers.len()).sum()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.register().wakers.is_empty()
-    }
-
-    fn inbox(&self) -> MutexGuard<'_, Queue> {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn register(&self) -> MutexGuard<'_, Register> {
-        self.register.lock().unwrap_or_else(PoisonError::into_inner)
+        self.registers.iter().all(|register| register.lock().wakers.is_empty())
     }
 }
 
@@ -191,7 +216,7 @@ impl Wake for Home {
 
     fn wake_by_ref(self: &Arc<Self>) {
         current::with(|worker| match worker {
-            Some(worker) if worker.is_home(Arc::as_ptr(self)) => {
+            Some(worker) if worker.is_own_home(Arc::as_ptr(self)) => {
                 self.raise_here(MAIN);
                 worker.wake_rounds();
             }

@@ -1,8 +1,8 @@
 //! The scheduler of [pike]: tasks, and the workers that run them.
 //!
-//! A [`Pool`] owns a [`pike::Notifier`]. Its worker runs tasks while there are any and otherwise sleeps
-//! inside the Notifier: everything that a turn made ready is run, as one batch, before the next turn.
-//! Sockets, events and timers made in a task belong to the worker's Notifier with nothing to set up.
+//! A [`Pool`] has workers, each with a [`pike::Notifier`] of its own. A worker runs tasks while there are any and otherwise
+//! sleeps inside its Notifier: everything that a turn made ready is taken over as one batch.
+//! Sockets, events and timers made in a task belong to the Notifier of the worker that runs it, with nothing to set up.
 //!
 //! ```no_run
 //! use pike::net::{TcpListener, TcpStream};
@@ -32,18 +32,27 @@
 //! # What is here
 //!
 //! - [`Pool`] and its [`Builder`]: where tasks run. [`Pool::run`] lends it the calling thread and ends it
-//!   with a future; [`Pool::block_on`] drives one future and leaves the pool as it is.
+//!   with a future; [`Pool::block_on`] drives one future and leaves the pool as it is. [`Pool::new`] makes the
+//!   current-thread form, one worker and no thread; [`Builder::workers`] the multi-thread form.
 //! - [`spawn`], [`spawn_local`], [`yield_now`]: for code that runs in a pool already.
 //! - [`JoinHandle`]: a task's result, or the [`JoinError`] that tells why there is none.
 //! - [`Group`]: tasks that are waited for or aborted together, as a server does when it stops.
 //!
-//! This is the current-thread form: a pool has one worker, and no thread of its own.
+//! # Several workers
+//!
+//! - Tasks move to a worker that has nothing to do; registrations do not: a socket stays with the Notifier it was made on,
+//!   and wakes its task wherever that runs. A task of [`Pool::spawn_each`] stays with its worker, one of [`spawn_local`]
+//!   with its thread.
+//! - A worker that is stuck in a task's code keeps nothing from going on for more than some milliseconds: a sleeping one
+//!   takes the seat of its Notifier, and its tasks.
+//! - At most one sleeping worker is waking at a time, and it wakes the next if there is more to do. An idle pool uses no CPU.
+//! - [`Pool::counters`] tells what each worker did.
 //!
 //! # What it costs
 //!
 //! A spawn is one allocation, the task (two if its future is 2 KiB or more); a wake, a run or a yield is
-//! none. A wake on the worker's own thread takes no lock and makes no system call. From another thread it
-//! takes two locks, and a system call only if the worker sleeps.
+//! none. A wake on a worker's own thread takes no lock, and makes a system call only if it is one that another worker is
+//! woken for. From another thread it takes two locks, and a system call only if a worker has to be woken.
 //!
 //! # What holds everywhere
 //!
@@ -55,22 +64,32 @@
 
 mod bell;
 mod builder;
+mod counters;
+mod crew;
 mod current;
 mod ending;
 mod error;
 mod group;
 mod home;
+mod idle;
+mod inbox;
 mod join;
 mod pool;
 mod queue;
+mod ring;
 mod seat;
+mod share;
 mod spawn;
+mod sync;
 mod task;
+mod threads;
 mod wakers;
+mod watch;
 mod worker;
 mod yield_now;
 
 pub use builder::Builder;
+pub use counters::Counters;
 pub use error::JoinError;
 pub use group::{Group, Wait};
 pub use join::JoinHandle;

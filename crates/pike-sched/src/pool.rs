@@ -1,24 +1,35 @@
 //! The pool: where tasks run.
 
-use std::{fmt, future::Future, io, pin::pin, sync::Arc};
+use std::{
+    fmt,
+    future::Future,
+    io, mem,
+    pin::pin,
+    sync::{Arc, atomic::AtomicBool},
+    thread,
+};
 
 use pike::Notifier;
 
 use crate::{
-    Builder, JoinHandle,
+    Builder, Counters, JoinHandle,
+    crew::{Crew, Slot},
     current::Entered,
     ending::{Ends, Leaving, refuse_nested},
     home::Home,
+    idle::Idle,
     seat::Seat,
     spawn,
+    threads::{self, Plan},
     worker::Worker,
 };
 
-/// A worker with its Notifier, and the tasks that it runs.
+/// Workers, each with its Notifier, and the tasks that they run.
 ///
-/// It starts no thread: tasks run while a thread is in [`run`](Self::run) or [`block_on`](Self::block_on),
-/// which makes that thread the pool's worker. Tasks that were spawned before, or are left over, wait until
-/// then.
+/// The first worker is the thread that is in [`run`](Self::run) or [`block_on`](Self::block_on). A pool of one worker, as
+/// [`new`](Self::new) makes it, starts no thread: tasks that were spawned before, or are left over, wait until a thread
+/// comes. With more [`workers`](Builder::workers) each of the others has a thread of its own, from the moment the pool is
+/// made until it ends; a task runs on any of them, and moves to one that has nothing to do.
 ///
 /// Dropping a pool [shuts it down](Self::shutdown).
 ///
@@ -35,14 +46,33 @@ use crate::{
 /// ```
 pub struct Pool {
     shared: Arc<Shared>,
+    /// Those of the workers after the first.
+    threads: Vec<thread::JoinHandle<()>>,
 }
 
 /// What the pool's threads share.
 pub(crate) struct Shared {
-    pub(crate) notifier: Notifier,
+    /// One a worker.
+    pub(crate) notifiers: Box<[Notifier]>,
+    /// Whether these are bound, so that a task stays where it was run first.
+    pub(crate) bound: bool,
     /// Of the tasks of `spawn`.
     pub(crate) home: Arc<Home>,
+    pub(crate) crew: Arc<Crew>,
+    /// Of the first worker.
     pub(crate) seat: Seat,
+    /// Whether a thread is the first worker now. A hint.
+    pub(crate) first_is_driven: AtomicBool,
+    /// Whether the workers were told to end.
+    pub(crate) ending: AtomicBool,
+}
+
+impl Shared {
+    /// Whether several workers share the tasks.
+    #[inline]
+    pub(crate) fn is_shared(&self) -> bool {
+        self.home.crew.is_some()
+    }
 }
 
 impl Pool {
@@ -79,8 +109,36 @@ impl Pool {
         Builder::new()
     }
 
-    pub(crate) fn with_notifier(notifier: Notifier) -> Self {
-        Self { shared: Arc::new(Shared { notifier, home: Home::new(), seat: Seat::new() }) }
+    /// A pool with a worker for each of these Notifiers.
+    pub(crate) fn with_notifiers(notifiers: Vec<Notifier>, plan: &Plan) -> io::Result<Self> {
+        let crew = |slots| Arc::new(Crew { idle: Idle::new(), slots });
+        let (home, crew) = match notifiers.len() {
+            1 => {
+                let home = Home::new();
+                (Arc::clone(&home), crew([Slot::new(home)].into()))
+            }
+            workers => {
+                let crew = crew((0..workers).map(|_| Slot::new(Home::new())).collect());
+                (Home::of_crew(Arc::clone(&crew)), crew)
+            }
+        };
+        let bound = notifiers.len() > 1 && notifiers.iter().any(Notifier::is_bound);
+        let notifiers = notifiers.into_boxed_slice();
+        let (first_is_driven, ending) = (AtomicBool::new(false), AtomicBool::new(false));
+        let shared = Shared { notifiers, bound, home, crew, seat: Seat::new(), first_is_driven, ending };
+        let shared = Arc::new(shared);
+        let mut pool = Self { shared, threads: Vec::new() };
+        for worker in 1..pool.workers() {
+            match threads::start(&pool.shared, worker, plan) {
+                Ok(thread) => pool.threads.push(thread),
+                Err(error) => {
+                    // They count as stopped, so that the end does not wait for them.
+                    (worker..pool.workers()).for_each(|_| pool.shared.worker_has_stopped());
+                    return Err(error);
+                }
+            }
+        }
+        Ok(pool)
     }
 
     /// Runs a future and the pool's tasks on the calling thread, and ends the pool with the future.
@@ -143,10 +201,10 @@ impl Pool {
 
     #[track_caller]
     fn drive<F: Future>(&self, future: F, ends: Ends) -> F::Output {
-        let worker = Worker::new(Arc::clone(&self.shared));
+        let worker = Worker::new(Arc::clone(&self.shared), 0);
         // Dropped in the reverse of this order: first the future, then what `Leaving` ends, as long as the
         // thread is still in the pool.
-        let _notifier = self.shared.notifier.enter();
+        let _notifier = self.shared.notifiers[0].enter();
         let _worker = Entered::new(&worker);
         let _leaving = Leaving::new(&worker, ends);
         let main = pin!(future);
@@ -155,7 +213,7 @@ impl Pool {
 
     /// Spawns a task to this pool, from any thread.
     ///
-    /// It runs when a thread drives the pool. After [`shutdown`](Self::shutdown) the future is dropped at
+    /// With one worker it runs when a thread drives the pool. After [`shutdown`](Self::shutdown) the future is dropped at
     /// once, and the handle gives an error that [`is_shutdown`](crate::JoinError::is_shutdown).
     ///
     /// # Examples
@@ -197,7 +255,8 @@ impl Pool {
         Fut: Future + Send + 'static,
         Fut::Output: Send + 'static,
     {
-        (0..self.workers()).map(|worker| self.spawn(task(worker))).collect()
+        let slots = self.shared.crew.slots.iter().enumerate();
+        slots.map(|(worker, slot)| spawn::spawn_to(Arc::clone(&slot.home), task(worker))).collect()
     }
 
     /// Cancels all tasks and refuses new ones, from any thread.
@@ -223,23 +282,59 @@ impl Pool {
         self.shared.shut_down();
     }
 
-    /// The Notifier that the worker sleeps in.
+    /// The Notifier that the first worker sleeps in.
     ///
     /// Turning it by hand is allowed, and seldom useful: the wakes of that turn come to the worker as from
     /// any other thread.
     pub fn notifier(&self) -> &Notifier {
-        &self.shared.notifier
+        &self.shared.notifiers[0]
     }
 
-    /// How many workers the pool has: one.
+    /// The Notifiers of all workers, by their numbers.
+    pub fn notifiers(&self) -> &[Notifier] {
+        &self.shared.notifiers
+    }
+
+    /// How many workers the pool has.
     pub fn workers(&self) -> usize {
-        1
+        self.shared.notifiers.len()
+    }
+
+    /// What each worker has done so far, by their numbers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let pool = pike_sched::Pool::new()?;
+    /// pool.block_on(pool.spawn(async {}))?;
+    /// assert_eq!(pool.counters()[0].runs, 1);
+    /// # Ok(()) }
+    /// ```
+    pub fn counters(&self) -> Vec<Counters> {
+        let slots = self.shared.crew.slots.iter().zip(&self.shared.notifiers);
+        slots.map(|(slot, notifier)| slot.tally.read(notifier.turns())).collect()
+    }
+
+    /// How many tasks there are, those of `spawn_local` aside.
+    fn tasks(&self) -> usize {
+        let homes = self.shared.crew.slots.iter().map(|slot| &slot.home);
+        let homes = homes.filter(|home| !Arc::ptr_eq(home, &self.shared.home));
+        self.shared.home.len() + homes.map(|home| home.len()).sum::<usize>()
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
         self.shared.shut_down();
+        let threads = mem::take(&mut self.threads);
+        // A thread of the pool's own cannot wait for itself, and need not for the others.
+        if !self.shared.is_here() {
+            for thread in threads {
+                // They contain every panic.
+                let _ = thread.join();
+            }
+        }
     }
 }
 
@@ -247,8 +342,8 @@ impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool")
             .field("workers", &self.workers())
-            .field("tasks", &self.shared.home.len())
-            .field("backend", &self.shared.notifier.backend())
+            .field("tasks", &self.tasks())
+            .field("backend", &self.notifier().backend())
             .finish_non_exhaustive()
     }
 }

@@ -14,7 +14,7 @@ use crate::home::{Home, SEAT};
 
 pub(crate) struct Seat {
     state: Mutex<State>,
-    /// For who waits in `shutdown`: the seat was left, or the pool ended.
+    /// For who waits in `shutdown` or ends the pool: the seat was left, the pool ended, or a thread of its own stopped.
     changed: Condvar,
 }
 
@@ -22,12 +22,14 @@ struct State {
     taken: bool,
     /// The pool's home is closed and its last task gone.
     ended: bool,
+    /// How many of the pool's own threads have left it.
+    stopped: usize,
     waiting: Vec<Arc<Home>>,
 }
 
 impl Seat {
     pub(crate) fn new() -> Self {
-        let state = State { taken: false, ended: false, waiting: Vec::new() };
+        let state = State { taken: false, ended: false, stopped: 0, waiting: Vec::new() };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -77,6 +79,32 @@ impl Seat {
         }
         state.taken = true;
         true
+    }
+
+    /// Takes the seat if it is free and the pool has not ended.
+    pub(crate) fn take_if_not_ended(&self) -> bool {
+        let mut state = self.lock();
+        let takes = !state.ended && !state.taken;
+        state.taken |= takes;
+        takes
+    }
+
+    /// One more of the pool's threads has left it: so many have by now.
+    pub(crate) fn add_stopped(&self) -> usize {
+        let mut state = self.lock();
+        state.stopped += 1;
+        let stopped = state.stopped;
+        drop(state);
+        self.changed.notify_all();
+        stopped
+    }
+
+    /// Waits until so many of the pool's threads have left it.
+    pub(crate) fn wait_until_stopped(&self, threads: usize) {
+        let mut state = self.lock();
+        while state.stopped < threads {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -17,7 +17,7 @@
 //! A task of `spawn_local` is polled and dropped by its thread alone, because both happen only when its
 //! Runnable is run, and its Runnable
 //! - is made on the thread of its home, and run there if the home refuses it;
-//! - goes into the queue of the worker on whose thread the home is, or into the home's inbox;
+//! - goes into the private queue of the worker on whose thread the home is, or into the home's inbox;
 //! - is run by no one but that worker: it runs what is in its queue, and takes the inbox of no other worker's
 //!   home;
 //! - is not lost when the worker goes: that ends the home first, on its thread, and waits until no task is
@@ -43,10 +43,12 @@ use std::{
     task::{Context, Poll},
 };
 
+use async_task::{ScheduleInfo, WithInfo};
+
 use crate::{
     current,
     error::{JoinError, Payload},
-    home::Home,
+    home::{Home, Place},
     join::JoinHandle,
     queue::Link,
     wakers::NO_KEY,
@@ -67,6 +69,11 @@ pub(crate) struct Meta {
     pub(crate) next: Link,
     /// Of the task's waker in the home's register. Set before the task is first scheduled, if ever.
     key: AtomicU32,
+    /// The part of the register that the key is of. Set with it.
+    part: AtomicU8,
+    /// One more than the number of the worker that the task has to stay with; 0 if any worker may run it. Set by the
+    /// worker that runs it first, before that, if its Notifier is bound.
+    bound: AtomicU8,
     /// ABORTED and SHUTDOWN. Never cleared. Set before the wake that makes the task see it.
     flags: AtomicU8,
 }
@@ -75,6 +82,18 @@ impl Meta {
     /// The task's next run will drop its future. The caller wakes it, or has its Runnable.
     pub(crate) fn abort(&self) {
         self.flags.fetch_or(ABORTED, Release);
+    }
+
+    /// The worker that the task has to stay with.
+    #[inline]
+    pub(crate) fn bound_to(&self) -> Option<usize> {
+        // Relaxed: it is set by the run before, and async-task orders that and this.
+        usize::from(self.bound.load(Relaxed)).checked_sub(1)
+    }
+
+    /// The task stays with this worker from now on. The caller is about to run it there.
+    pub(crate) fn bind_to(&self, worker: usize) {
+        self.bound.store(worker as u8 + 1, Relaxed);
     }
 
     /// As `abort`, for the end of its home.
@@ -111,13 +130,21 @@ where
     F::Output: 'static,
     M: Membership + 'static,
 {
-    let meta = Meta { home, next: Link::default(), key: AtomicU32::new(NO_KEY), flags: AtomicU8::new(0) };
+    let meta = Meta {
+        home,
+        next: Link::default(),
+        key: AtomicU32::new(NO_KEY),
+        part: AtomicU8::new(0),
+        bound: AtomicU8::new(0),
+        flags: AtomicU8::new(0),
+    };
     let builder = async_task::Builder::new().metadata(meta);
     // SAFETY: four claims are asked for. The future is Send, or used on its own thread alone (see above).
     // What it borrows is the metadata, which lives as long as the task. The schedule function is Send and
     // Sync, and 'static.
     let (runnable, task) = unsafe {
-        builder.spawn_unchecked(|meta| TaskFuture { meta, future: Some(future), membership }, schedule)
+        builder
+            .spawn_unchecked(|meta| TaskFuture { meta, future: Some(future), membership }, WithInfo(schedule))
     };
     let waker = runnable.waker();
     (runnable, JoinHandle::new(task, waker))
@@ -126,10 +153,12 @@ where
 /// Enters the task in its home's register and schedules it; or cancels it here and now if the home is closed.
 pub(crate) fn launch(runnable: Runnable) {
     match runnable.metadata().home.enter(runnable.waker()) {
-        Ok(key) => {
+        Ok(place) => {
+            let meta = runnable.metadata();
             // Relaxed: the thread that runs the task gets the Runnable from this one.
-            runnable.metadata().key.store(key, Relaxed);
-            schedule(runnable);
+            meta.part.store(place.part, Relaxed);
+            meta.key.store(place.key, Relaxed);
+            push(runnable, When::Next);
         }
         Err(waker) => {
             drop(waker);
@@ -146,19 +175,38 @@ pub(crate) fn cancel(runnable: Runnable) {
 
 /// The schedule function of all tasks.
 #[inline]
-fn schedule(runnable: Runnable) {
+fn schedule(runnable: Runnable, info: ScheduleInfo) {
+    let when = if info.woken_while_running { When::Later } else { When::Next };
+    push(runnable, when);
+}
+
+/// When a task that is ready wants to be run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    /// Soon: what the current task has woken often is what it waits for.
+    Next,
+    /// Behind the others: it was woken in its own run, which just ended, as by giving way.
+    Later,
+}
+
+#[inline]
+fn push(runnable: Runnable, when: When) {
     let home = Arc::as_ptr(&runnable.metadata().home);
     current::with(|worker| match worker {
-        Some(worker) if worker.is_home(home) => worker.push(runnable),
+        Some(worker) if worker.is_pool_home(home) => worker.push_of_pool(runnable, when),
+        Some(worker) if worker.is_own_home(home) => worker.push(runnable),
         _ => send_home(runnable),
     });
 }
 
 #[cold]
-fn send_home(runnable: Runnable) {
+pub(crate) fn send_home(runnable: Runnable) {
     // The task may end, and with it the reference that it holds, before `receive` returns.
     let home = Arc::clone(&runnable.metadata().home);
-    home.receive(runnable);
+    match (runnable.metadata().bound_to(), &home.crew) {
+        (Some(worker), Some(crew)) => crew.slots[worker].home.receive(runnable),
+        _ => home.receive(runnable),
+    }
 }
 
 /// The future of a task, around the user's.
@@ -249,7 +297,7 @@ impl<F, M> Drop for TaskFuture<'_, F, M> {
         }
         let key = self.meta.key.load(Relaxed);
         if key != NO_KEY {
-            self.meta.home.leave(key);
+            self.meta.home.leave(Place { part: self.meta.part.load(Relaxed), key });
         }
     }
 }

@@ -33,9 +33,15 @@
 //! `block_on`, which gives `Closed` to all that wait for it, and goes on without turning. So the pool does:
 //! tasks see the error, and what needs no I/O is not touched.
 //!
+//! # Several workers
+//!
+//! In a pool of several, each worker has a thread (the first has that of `run` or `block_on`) and a Notifier of its own, and
+//! does the same rounds. The queue here then holds only what stays with the worker. The tasks of the pool are in what
+//! [`share`](crate::share) tells of, between steps 3 and 4; before a worker sleeps it says so to the others.
+//!
 //! # Without the seat
 //!
-//! A pool has one worker today, but any number of threads may be in `block_on`. Those without the seat do the
+//! Any number of threads may be in `block_on`, and one of them is the first worker. Those without the seat do the
 //! same rounds with the tasks of their own home alone, and park in between, until they are woken or the seat
 //! is left.
 
@@ -46,18 +52,22 @@ use std::{
     ops::ControlFlow,
     pin::Pin,
     ptr,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll, Wake, Waker},
     thread::{self, Thread},
     time::Duration,
 };
 
+use pike::Notifier;
+
 use crate::{
     bell::Sleep,
+    crew::Slot,
     home::{ARRIVED, END, Home, MAIN, SEAT},
     pool::Shared,
     queue::Queue,
-    task::Runnable,
+    task::{Runnable, When},
+    watch::Watch,
 };
 
 /// After how many runs a worker looks at its Notifier although tasks are ready.
@@ -68,13 +78,17 @@ const RUNS_PER_TURN: usize = 16;
 
 pub(crate) struct Worker {
     pub(crate) pool: Arc<Shared>,
+    index: usize,
+    slot: Arc<Slot>,
     local: Arc<Home>,
     /// The main future's waker, which is the local home.
     main: Waker,
-    /// Whether this thread has the pool's seat.
+    /// Whether this thread has the pool's seat, or is a worker by itself.
     driving: Cell<bool>,
-    /// The pool's home while it is driven here, otherwise null: for `is_home`.
+    /// The pool's home while it is driven here, otherwise null: for `is_pool_home`.
     driven: Cell<*const Home>,
+    /// The home of what stays with this worker, otherwise null: for `is_own_home`.
+    own: Cell<*const Home>,
     /// Whether the rounds will look at the queue before the thread sleeps: they are running, or were woken.
     is_awake: Cell<bool>,
     /// Tasks to be run here. Touched by this thread only.
@@ -83,29 +97,89 @@ pub(crate) struct Worker {
     rounds: RefCell<Option<Sleep>>,
     /// Unparks this thread. Made at first need.
     unpark: OnceCell<Sleep>,
+    pub(crate) sharing: Sharing,
+}
+
+/// What a worker has that shares its tasks with others. See [`share`](crate::share).
+pub(crate) struct Sharing {
+    /// Whether it does.
+    pub(crate) on: Cell<bool>,
+    /// Whether the rounds stand still, so that what is woken here belongs to a turn's batch.
+    pub(crate) in_turn: Cell<bool>,
+    /// What this turn made ready so far: empty while the rounds run.
+    pub(crate) batch: Queue,
+    /// Whether its bit is set among the sleepers, or was and it was claimed.
+    pub(crate) asleep: Cell<bool>,
+    /// Whether it was counted among the sleepers with an alarm.
+    pub(crate) alarm: Cell<bool>,
+    pub(crate) watch: Watch,
+    /// Whether it is the one that searches.
+    pub(crate) searching: Cell<bool>,
+    /// Whether tasks were put in the ring of which no other worker was told.
+    pub(crate) unannounced: Cell<bool>,
+    /// How many tasks were run from `next` in a row.
+    pub(crate) nexts: Cell<u8>,
+    /// Counts runs.
+    pub(crate) tick: Cell<u32>,
+}
+
+impl Sharing {
+    fn new() -> Self {
+        Self {
+            on: Cell::new(false),
+            in_turn: Cell::new(false),
+            batch: Queue::new(),
+            asleep: Cell::new(false),
+            alarm: Cell::new(false),
+            watch: Watch::new(),
+            searching: Cell::new(false),
+            unannounced: Cell::new(false),
+            nexts: Cell::new(0),
+            tick: Cell::new(0),
+        }
+    }
 }
 
 impl Worker {
     /// Without the seat.
-    pub(crate) fn new(pool: Arc<Shared>) -> Self {
+    pub(crate) fn new(pool: Arc<Shared>, index: usize) -> Self {
         let local = Home::local();
         Self {
             main: Waker::from(Arc::clone(&local)),
             local,
+            index,
+            slot: Arc::clone(&pool.crew.slots[index]),
             pool,
             driving: Cell::new(false),
             driven: Cell::new(ptr::null()),
+            own: Cell::new(ptr::null()),
             is_awake: Cell::new(true),
             queue: Queue::new(),
             rounds: RefCell::new(None),
             unpark: OnceCell::new(),
+            sharing: Sharing::new(),
         }
     }
 
-    /// Whether a task of this home, woken on this thread, goes straight to the queue.
+    /// Whether this is the home of the pool, and any of its tasks may be run here.
     #[inline]
-    pub(crate) fn is_home(&self, home: *const Home) -> bool {
-        self.driven.get() == home || Arc::as_ptr(&self.local) == home
+    pub(crate) fn is_pool_home(&self, home: *const Home) -> bool {
+        self.driven.get() == home
+    }
+
+    /// Whether the tasks of this home are run here and nowhere else.
+    #[inline]
+    pub(crate) fn is_own_home(&self, home: *const Home) -> bool {
+        Arc::as_ptr(&self.local) == home || self.own.get() == home
+    }
+
+    /// Takes a task of the pool in that was woken on this thread.
+    #[inline]
+    pub(crate) fn push_of_pool(&self, runnable: Runnable, when: When) {
+        match self.sharing.on.get() {
+            false => self.push(runnable),
+            true => self.push_shared(runnable, when),
+        }
     }
 
     #[inline]
@@ -134,6 +208,15 @@ impl Worker {
         }
     }
 
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    #[inline]
+    pub(crate) fn slot(&self) -> &Slot {
+        &self.slot
+    }
+
     pub(crate) fn queue(&self) -> &Queue {
         &self.queue
     }
@@ -152,11 +235,17 @@ impl Worker {
 
     /// The thread has taken the seat, or is about to leave it.
     pub(crate) fn set_driving(&self, driving: bool) {
+        let if_driving = |home| if driving { Arc::as_ptr(home) } else { ptr::null() };
         self.driving.set(driving);
-        self.driven.set(match driving {
-            true => Arc::as_ptr(&self.pool.home),
-            false => ptr::null(),
-        });
+        self.driven.set(if_driving(&self.pool.home));
+        self.own.set(if_driving(&self.slot.home));
+        if self.index == 0 {
+            self.pool.first_is_driven.store(driving, Relaxed);
+        }
+    }
+
+    fn notifier(&self) -> &Notifier {
+        &self.pool.notifiers[self.index]
     }
 
     /// Drives the main future until it is ready.
@@ -165,8 +254,7 @@ impl Worker {
         self.local.raise_here(MAIN);
         loop {
             if self.pool.seat.take_or_wait(&self.local) {
-                self.set_driving(true);
-                return self.pool.notifier.block_on(poll_fn(|cx| self.poll_with_seat(main.as_mut(), cx)));
+                return self.drive_with_seat(main);
             }
             if let Some(output) = self.drive_without_seat(main.as_mut()) {
                 return output;
@@ -174,16 +262,30 @@ impl Worker {
         }
     }
 
+    #[track_caller]
+    pub(crate) fn drive_with_seat<F: Future>(&self, mut main: Pin<&mut F>) -> F::Output {
+        self.set_driving(true);
+        self.sharing.on.set(self.pool.is_shared());
+        self.notifier().block_on(poll_fn(|cx| self.poll_with_seat(main.as_mut(), cx)))
+    }
+
     fn poll_with_seat<F: Future>(&self, mut main: Pin<&mut F>, cx: &Context<'_>) -> Poll<F::Output> {
         self.is_awake.set(true);
         self.hang_bells(cx.waker());
+        if self.sharing.on.get() {
+            self.rise();
+            self.look_at_others();
+        }
         let mut runs = 0;
         loop {
             match self.round(self.local.take_signals(), main.as_mut()) {
                 ControlFlow::Break(output) => return Poll::Ready(output),
                 ControlFlow::Continue(more) => runs += more,
             }
-            if self.is_idle() {
+            if self.sharing.on.get() {
+                runs += self.run_shared();
+            }
+            if self.is_idle() && (!self.sharing.on.get() || self.fall_asleep(cx.waker())) {
                 self.is_awake.set(false);
                 return Poll::Pending;
             }
@@ -224,12 +326,13 @@ impl Worker {
             runs += 1;
         }
         if signals & ARRIVED != 0 {
-            self.queue.append(self.local.take_inbox());
+            self.queue.append(self.local.inbox.take());
         }
         if self.driving.get() {
             self.look_at_pool();
         }
         let batch = self.queue.len();
+        self.slot.tally.runs.add(batch as u64);
         for _ in 0..batch {
             if let Some(runnable) = self.queue.pop() {
                 pike::budget::reset();
@@ -241,28 +344,35 @@ impl Worker {
 
     #[inline]
     fn look_at_pool(&self) {
-        let signals = self.pool.home.take_signals();
+        let signals = self.slot.home.take_signals();
         if signals & ARRIVED != 0 {
-            self.queue.append(self.pool.home.take_inbox());
+            self.queue.append(self.slot.home.inbox.take());
         }
         if signals & END != 0 {
-            self.end_pool();
+            match self.index {
+                0 => self.end_pool(),
+                // Its main future is ready now.
+                _ => self.local.raise_here(MAIN),
+            }
         }
     }
 
     #[inline]
     fn is_idle(&self) -> bool {
-        let is_called = self.local.has_signals() || (self.driving.get() && self.pool.home.has_signals());
-        self.queue.is_empty() && !is_called
+        let is_called = self.local.has_signals() || (self.driving.get() && self.slot.home.has_signals());
+        self.queue.is_empty() && !is_called && (!self.sharing.on.get() || self.has_nothing_shared())
     }
 
     fn turn_without_waiting(&self) {
-        if let Err(error) = self.pool.notifier.poll(Some(Duration::ZERO)) {
+        self.sharing.in_turn.set(true);
+        let turned = self.notifier().poll(Some(Duration::ZERO));
+        self.close_batch();
+        if let Err(error) = turned {
             match error.kind() {
                 // Another thread turns it, and wakes what is ready.
                 io::ErrorKind::ResourceBusy | io::ErrorKind::Interrupted => (),
                 // As `block_on` does, which may not come to it for long.
-                _ => drop(self.pool.notifier.shutdown(Duration::ZERO)),
+                _ => drop(self.notifier().shutdown(Duration::ZERO)),
             }
         }
     }
@@ -274,7 +384,7 @@ impl Worker {
         if !is_hung {
             let rounds = Arc::new(waker.clone());
             drop(self.local.bell.set(Some(Arc::clone(&rounds))));
-            drop(self.pool.home.bell.set(Some(Arc::clone(&rounds))));
+            drop(self.slot.home.bell.set(Some(Arc::clone(&rounds))));
             self.rounds.replace(Some(rounds));
         }
     }
@@ -286,18 +396,20 @@ impl Worker {
         self.rounds.replace(None);
         drop(self.local.bell.set(None));
         if self.driving.get() {
-            drop(self.pool.home.bell.set(None));
+            drop(self.slot.home.bell.set(None));
         }
     }
 
-    /// Parks the thread until something has arrived in `home`, which has no bell.
+    /// Parks the thread until something has arrived in one of these homes, which have no bell.
     #[cold]
-    pub(crate) fn park_for(&self, home: &Home) {
-        let before = home.bell.set(Some(self.unpark()));
-        while !home.has_signals() {
+    pub(crate) fn park_for(&self, homes: &[Arc<Home>]) {
+        let before: Vec<_> = homes.iter().map(|home| home.bell.set(Some(self.unpark()))).collect();
+        while !homes.iter().any(|home| home.has_signals()) {
             thread::park();
         }
-        drop(home.bell.set(before));
+        for (home, before) in homes.iter().zip(before) {
+            drop(home.bell.set(before));
+        }
     }
 
     fn unpark(&self) -> Sleep {

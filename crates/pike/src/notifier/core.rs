@@ -5,7 +5,7 @@ use std::{
     ptr::NonNull,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -35,6 +35,8 @@ pub(crate) struct Core {
     pub(super) dispatch: Option<Box<dyn Dispatch>>,
     pub(super) spin: Duration,
     pub(super) bound: Option<Bound>,
+    /// How often it was turned. Written with the seat.
+    pub(super) turns: AtomicU64,
     pub(super) probe: Probe,
     /// Live `Notifier` values. With the last one the Notifier shuts down.
     values: AtomicUsize,
@@ -73,6 +75,7 @@ impl Core {
             dispatch: plan.dispatch,
             spin: plan.spin,
             bound: plan.bound.then(Bound::new),
+            turns: AtomicU64::new(0),
             probe: plan.probe,
             values: AtomicUsize::new(1),
             closed: AtomicBool::new(false),

@@ -99,6 +99,34 @@ impl Notifier {
         &self.core.probe
     }
 
+    /// Whether only one thread may turn it: the first that does. See [`Builder::bound`].
+    pub fn is_bound(&self) -> bool {
+        self.core.bound.is_some()
+    }
+
+    /// How often it was turned so far, by whichever thread. For schedulers: a Notifier whose number stays the same while
+    /// its thread is busy may need somebody else to turn it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let notifier = pike::Notifier::new()?;
+    /// let before = notifier.turns();
+    /// notifier.poll(Some(std::time::Duration::ZERO))?;
+    /// assert_eq!(notifier.turns(), before + 1);
+    /// # Ok(()) }
+    /// ```
+    pub fn turns(&self) -> u64 {
+        self.core.turns.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// Whether nothing is registered with it and no timer sleeps on it, so that a turn would have nothing to report but a
+    /// `notify`. From any thread, and true only for the moment.
+    pub fn is_unused(&self) -> bool {
+        self.core.registry.used() == 0 && self.core.timers.earliest().is_none()
+    }
+
     /// Turns once: waits for at most `timeout` (`None`: as long as it takes), then wakes what became runnable.
     /// Returns how many wakers that were; zero after a timeout, a [`notify`](Self::notify), a signal, or a report that
     /// nobody waits for. So it may return early: a loop that must not, looks at the clock.

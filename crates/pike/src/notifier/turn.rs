@@ -10,7 +10,7 @@
 use std::{
     cell::Cell,
     io,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -61,6 +61,8 @@ impl Core {
         let Some(mut seat) = self.seat.take() else {
             return Err(io::ErrorKind::ResourceBusy.into());
         };
+        // A plain load and store: who has the seat is the only one to write.
+        self.turns.store(self.turns.load(Relaxed) + 1, Relaxed);
         let mut batch = Batch::new();
         let waited = seat.with(|on_seat| self.wait(on_seat, timeout, parker, &mut batch));
         drop(seat);

@@ -1,0 +1,51 @@
+//! The workers of a pool: what each of them shows to the others.
+//!
+//! It refers to no Notifier. A task's waker keeps its pool's home, and with it this, for as long as it likes; the Notifiers
+//! end with the pool.
+
+use std::sync::{Arc, atomic::AtomicPtr};
+
+use crate::{
+    counters::Tally,
+    home::{Home, WORK},
+    idle::Idle,
+    ring::Ring,
+};
+
+pub(crate) struct Crew {
+    pub(crate) idle: Idle,
+    /// One a worker.
+    pub(crate) slots: Box<[Arc<Slot>]>,
+}
+
+/// A worker's place.
+pub(crate) struct Slot {
+    /// Of the tasks that stay with this worker. In a pool of one worker, that of the pool.
+    pub(crate) home: Arc<Home>,
+    pub(crate) ring: Ring,
+    /// The task that was woken last, to be run next. Null if there is none. Set by the worker; taken by it, or by one that
+    /// has seen it stuck.
+    pub(crate) next: AtomicPtr<()>,
+    pub(crate) tally: Tally,
+}
+
+impl Slot {
+    pub(crate) fn new(home: Arc<Home>) -> Arc<Self> {
+        Arc::new(Self { home, ring: Ring::new(), next: AtomicPtr::default(), tally: Tally::default() })
+    }
+}
+
+impl Crew {
+    /// Wakes a sleeper, if there is one and no worker is waking: called after a push that another worker could take. True if
+    /// one was woken.
+    #[inline]
+    pub(crate) fn notify(&self) -> bool {
+        match self.idle.claim() {
+            Some(worker) => {
+                self.slots[worker].home.raise(WORK);
+                true
+            }
+            None => false,
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Who sleeps, and who looks for work: one word for the whole pool.
+//!
+//! ```text
+//!   63    58    57        56        55                                              0
+//!   [ ALARMS |SEARCHING|NOTIFIED| one bit a worker: it sleeps, or is about to ]
+//!
+//!   worker    awake --sleep--> asleep --rise--> awake              its bit was still set: it rose by itself
+//!                                  \--claim--> claimed --rise--> searching --found or sleep--> ...
+//!             awake --search--> searching
+//! ```
+//!
+//! NOTIFIED: a sleeper was claimed by who pushed a task, and is not up yet. SEARCHING: one that is up looks for work. At
+//! most one of the two is set, and by that at most one worker is waking (I8). ALARMS counts, and has no part in what follows.
+//!
+//! # Why no task is forgotten
+//!
+//! Who has pushed a task that others could steal calls [`Idle::claim`]: a full fence, then a look at the word. Who goes to
+//! sleep sets its bit, a full fence, and then looks at all queues. Of two such fences one is first. If it is the pusher's,
+//! the sleeper's look finds the task. If it is the sleeper's, the pusher's look finds the bit, and then either
+//! - claims a sleeper, which looks at all queues when it is up; or
+//! - leaves it to a worker that is NOTIFIED or SEARCHING. That one clears its flag later: before it looks for the last time
+//!   (`sleep` is a fence after the clearing), or when it has found something. Then it looks for more, with a fence before
+//!   (`found`), and claims the next if there is some.
+//!
+//! A sleeper that finds another one waking need not look itself: the other clears its flag after the sleeper's bit was set,
+//! and what it finds then it claims a sleeper for.
+//!
+//! Source: the sync word of zap's thread pool, with the workers by name: each sleeps in a Notifier of its own.
+
+use crate::sync::atomic::{
+    AtomicU64,
+    Ordering::{AcqRel, Acquire, Relaxed, SeqCst},
+    fence,
+};
+
+/// As many bits as the word has for them.
+pub(crate) const WORKERS_MAX: usize = 56;
+
+const WORKERS: u64 = (1 << WORKERS_MAX) - 1;
+/// A worker was claimed and is not up yet. Set by `claim`; taken by the claimed one's `rise`.
+const NOTIFIED: u64 = 1 << 56;
+/// A worker looks for work. Set by `search` or `rise`; cleared by the same worker's `found` or `sleep`.
+const SEARCHING: u64 = 1 << 57;
+/// How many sleepers have set an alarm, so that they look at those that are awake (see `watch`).
+const ALARM: u64 = 1 << 58;
+
+/// What a worker finds when it is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rise {
+    /// It was claimed: now it searches.
+    pub(crate) claimed: bool,
+    /// Others sleep, and none of them has an alarm.
+    pub(crate) unwatched: bool,
+}
+
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct Idle(AtomicU64);
+
+impl Idle {
+    pub(crate) fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// Finds a sleeper for a task that was pushed before: it is to be woken. None if all are awake, or one is waking.
+    #[inline]
+    pub(crate) fn claim(&self) -> Option<usize> {
+        // SeqCst: see above. With less, both looks could miss what the other side did before.
+        fence(SeqCst);
+        let word = self.0.load(Relaxed);
+        if word & WORKERS == 0 || word & (NOTIFIED | SEARCHING) != 0 {
+            return None;
+        }
+        self.claim_sleeper(word)
+    }
+
+    #[cold]
+    fn claim_sleeper(&self, mut word: u64) -> Option<usize> {
+        while word & WORKERS != 0 && word & (NOTIFIED | SEARCHING) == 0 {
+            let worker = (word & WORKERS).trailing_zeros();
+            let claimed = word & !(1 << worker) | NOTIFIED;
+            match self.0.compare_exchange_weak(word, claimed, AcqRel, Acquire) {
+                Ok(_) => return Some(worker as usize),
+                Err(now) => word = now,
+            }
+        }
+        None
+    }
+
+    /// A worker is about to sleep. If it searches, it does no more.
+    ///
+    /// True if it must look at all queues once more.
+    pub(crate) fn sleep(&self, worker: usize, searching: bool, alarm: bool) -> bool {
+        // All at once: the worker's bit goes from 0 to 1, and SEARCHING from 1 to 0 if it was this one's.
+        let more = (1 << worker) + if alarm { ALARM } else { 0 };
+        let less = if searching { SEARCHING } else { 0 };
+        let before = self.0.fetch_add(more.wrapping_sub(less), AcqRel) - less;
+        fence(SeqCst); // see above
+        before & (NOTIFIED | SEARCHING) == 0
+    }
+
+    /// A worker is up again, with or without an alarm set before.
+    pub(crate) fn rise(&self, worker: usize, alarm: bool) -> Rise {
+        let bit = 1 << worker;
+        let mut word = self.0.load(Relaxed);
+        loop {
+            let claimed = word & bit == 0;
+            let mut risen = word & !bit;
+            if claimed {
+                risen = risen & !NOTIFIED | SEARCHING;
+            }
+            if alarm {
+                risen -= ALARM;
+            }
+            match self.0.compare_exchange_weak(word, risen, AcqRel, Relaxed) {
+                Ok(_) => return Rise { claimed, unwatched: risen < ALARM && risen & WORKERS != 0 },
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// A worker wants to search. False if another one is waking.
+    pub(crate) fn search(&self) -> bool {
+        let mut word = self.0.load(Relaxed);
+        while word & (NOTIFIED | SEARCHING) == 0 {
+            match self.0.compare_exchange_weak(word, word | SEARCHING, AcqRel, Relaxed) {
+                Ok(_) => return true,
+                Err(now) => word = now,
+            }
+        }
+        false
+    }
+
+    /// The worker that searches has found something. It looks after this whether there is more, and claims for it.
+    pub(crate) fn found(&self) {
+        self.0.fetch_and(!SEARCHING, AcqRel);
+        fence(SeqCst); // see above
+    }
+
+    /// Whether a worker sleeps, for the moment.
+    pub(crate) fn is_asleep(&self, worker: usize) -> bool {
+        self.0.load(Relaxed) & (1 << worker) != 0
+    }
+
+    /// Whether a worker other than this one is awake, of so many. The first does not count if it is absent.
+    pub(crate) fn others_are_awake(&self, worker: usize, workers: usize, first_is_absent: bool) -> bool {
+        let all = WORKERS >> (WORKERS_MAX - workers);
+        (self.0.load(Relaxed) | 1 << worker | u64::from(first_is_absent)) & all != all
+    }
+
+    /// How many sleep, for the moment.
+    pub(crate) fn sleepers(&self) -> u32 {
+        (self.0.load(Relaxed) & WORKERS).count_ones()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_sleeper_is_claimed_at_a_time() {
+        let idle = Idle::new();
+        assert_eq!(idle.claim(), None, "all are awake");
+        assert!(idle.sleep(3, false, false) && idle.sleep(5, false, false));
+        assert_eq!(idle.claim(), Some(3));
+        assert_eq!(idle.claim(), None, "one is waking");
+        assert!(!idle.search());
+        assert!(idle.rise(3, false).claimed, "it searches");
+        assert_eq!(idle.claim(), None, "one searches");
+        idle.found();
+        assert_eq!(idle.claim(), Some(5));
+        assert!(idle.rise(5, false).claimed);
+        assert!(idle.sleep(5, true, false));
+        assert!(idle.is_asleep(5) && !idle.is_asleep(3));
+        assert_eq!(idle.claim(), Some(5));
+    }
+
+    #[test]
+    fn who_rises_by_itself_searches_only_if_it_says_so() {
+        let idle = Idle::new();
+        assert!(idle.sleep(0, false, false));
+        assert!(!idle.rise(0, false).claimed);
+        assert!(idle.search() && !idle.search());
+        assert!(!idle.sleep(1, false, false), "another one looks");
+        assert!(idle.sleep(0, true, false), "the last to look must look once more");
+        assert!(!idle.rise(0, false).claimed && !idle.rise(1, false).claimed);
+        assert_eq!(idle.0.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn the_last_worker_has_a_bit() {
+        let (idle, last) = (Idle::new(), WORKERS_MAX - 1);
+        assert!(idle.sleep(last, false, false));
+        assert_eq!(idle.claim(), Some(last));
+        assert!(idle.rise(last, false).claimed);
+        idle.found();
+        assert_eq!(idle.0.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn who_else_is_awake() {
+        let idle = Idle::new();
+        assert!(!idle.others_are_awake(0, 1, false));
+        assert!(idle.others_are_awake(0, 2, false));
+        idle.sleep(1, false, false);
+        assert!(!idle.others_are_awake(0, 2, false) && idle.others_are_awake(0, 3, false));
+        assert!(idle.others_are_awake(1, 2, false) && !idle.others_are_awake(1, 2, true));
+    }
+
+    #[test]
+    fn alarms_are_counted() {
+        let idle = Idle::new();
+        idle.sleep(0, false, true);
+        idle.sleep(1, false, false);
+        idle.sleep(2, false, true);
+        assert_eq!(idle.sleepers(), 3);
+        assert!(!idle.rise(0, true).unwatched);
+        assert_eq!(idle.rise(2, true), Rise { claimed: false, unwatched: true });
+        assert_eq!(idle.rise(1, false), Rise { claimed: false, unwatched: false }, "nobody sleeps");
+        assert_eq!(idle.0.load(Relaxed), 0);
+    }
+}

@@ -1,0 +1,288 @@
+//! How a worker of several shares its tasks with the others.
+//!
+//! ```text
+//!   a turn's dispatch --> open batch --one push--> ring --pop--> run
+//!   a wake in a run   --> next ---displaced------>  |  <--steal half-- another worker, when it searches
+//!   a yield           ----------------------------> |
+//!   a full ring, a wake on a thread of no worker --> the pool's inbox --pop--> run
+//! ```
+//!
+//! - *The open batch.* What is woken in a turn is linked up, with no lock and no look at who sleeps. When the rounds go on
+//!   they close it: one push to the ring, of which what does not fit goes to the inbox by one splice.
+//! - *Next.* What a task wakes often is what it waits for, and what it has touched is in the cache: so it is run next, and
+//!   nobody is woken for it. After 3 in a row, what waits in the ring has its turn first.
+//! - *Announcing.* A push that another worker could take is followed by a notification (I8): at once if the pushing task
+//!   goes on, which may take long; and if it does not (a batch, a yield), once a task is about to be run while there are
+//!   more. So a batch of one wakes nobody, and one of a thousand wakes one worker, which wakes the next when it has found
+//!   something.
+//! - Every 61st task comes from the inbox, if there is one, so that busy workers do not starve it.
+//!
+//! What stays with its worker is never here, but in the worker's private queue: the tasks of `spawn_local` and
+//! `spawn_each`, and with a bound Notifier every task after its first run.
+
+#![allow(unsafe_code)]
+
+use std::{
+    ptr::{self, NonNull},
+    sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release},
+    task::Waker,
+};
+
+use crate::{
+    pool::Shared,
+    queue::Queue,
+    ring::CAPACITY,
+    task::{self, Runnable, When},
+    worker::Worker,
+};
+
+/// How many tasks are run from `next` in a row while others wait.
+const NEXT_MAX: u8 = 3;
+/// How often the inbox comes first.
+const RUNS_PER_LOOK: u32 = 61;
+/// After how many runs a worker sees to its other business: its main future, its private queue, its Notifier.
+const RUNS_PER_ROUND: usize = 61;
+
+impl Shared {
+    /// Whether there is a task for whoever looks, for the moment.
+    fn has_work(&self) -> bool {
+        !self.home.inbox.is_empty() || self.crew.slots.iter().any(|slot| !slot.ring.is_empty())
+    }
+}
+
+impl Worker {
+    /// Takes a task of the pool in that was woken on this thread.
+    pub(crate) fn push_shared(&self, runnable: Runnable, when: When) {
+        match runnable.metadata().bound_to() {
+            None => (),
+            Some(worker) if worker == self.index() => return self.push(runnable),
+            Some(_) => return task::send_home(runnable),
+        }
+        if self.sharing.in_turn.get() {
+            self.sharing.batch.push(runnable);
+            return self.wake_rounds();
+        }
+        let task = runnable.into_raw().as_ptr();
+        if when == When::Later {
+            self.put(task);
+            self.sharing.unannounced.set(true);
+            return;
+        }
+        let next = &self.slot().next;
+        // Nobody else puts a task there. Release: pairs with the Acquire of who takes it.
+        if next.load(Relaxed).is_null() {
+            return next.store(task, Release);
+        }
+        let displaced = next.swap(task, AcqRel);
+        if !displaced.is_null() {
+            self.put(displaced);
+            self.notify();
+        }
+    }
+
+    /// Wakes a sleeping worker, for a task that was pushed before.
+    fn notify(&self) {
+        if self.pool.crew.notify() {
+            self.slot().tally.notifications.add(1);
+        }
+    }
+
+    /// Puts a task in the ring, or, if that is full, in the inbox together with half of the ring.
+    fn put(&self, task: *mut ()) {
+        let ring = &self.slot().ring;
+        if let Err(task) = ring.push(task) {
+            let over = Queue::new();
+            for _ in 0..CAPACITY / 2 {
+                match ring.pop() {
+                    Some(task) => over.push(self.runnable(task)),
+                    None => break,
+                };
+            }
+            over.push(self.runnable(task));
+            self.pool.home.inbox.append(over);
+        }
+    }
+
+    /// A task out of a ring or a `next`.
+    pub(crate) fn runnable(&self, task: *mut ()) -> Runnable {
+        let task = NonNull::new(task).expect("only Runnables are put into rings");
+        // SAFETY: it came from `into_raw` in `push_shared` or `close_batch`; and each is taken once: out of `next` by a
+        // swap, and out of a ring by its promise, since this worker's thread alone owns its ring.
+        unsafe { Runnable::from_raw(task) }
+    }
+
+    /// The dispatch is over: what it made ready becomes visible, by one push.
+    pub(crate) fn close_batch(&self) {
+        self.sharing.in_turn.set(false);
+        let batch = &self.sharing.batch;
+        if batch.is_empty() {
+            return;
+        }
+        self.slot().tally.batches.add(1);
+        self.slot().ring.fill(|| batch.pop().map(|runnable| runnable.into_raw().as_ptr()));
+        if !batch.is_empty() {
+            self.pool.home.inbox.append(batch.take());
+        }
+        self.sharing.unannounced.set(true);
+    }
+
+    /// Runs tasks of the pool until there are none or others have waited long enough. Says how many.
+    pub(crate) fn run_shared(&self) -> usize {
+        let mut runs = 0;
+        while runs < RUNS_PER_ROUND {
+            let Some(runnable) = self.next_task().or_else(|| self.search()) else { break };
+            self.announce();
+            if self.pool.bound {
+                runnable.metadata().bind_to(self.index());
+            }
+            pike::budget::reset();
+            runnable.run();
+            runs += 1;
+        }
+        self.slot().tally.runs.add(runs as u64);
+        runs
+    }
+
+    /// The next task of those that this worker has, or that no worker has.
+    #[inline]
+    fn next_task(&self) -> Option<Runnable> {
+        let (sharing, slot) = (&self.sharing, self.slot());
+        let tick = sharing.tick.get().wrapping_add(1);
+        sharing.tick.set(tick);
+        if tick % RUNS_PER_LOOK == 0 {
+            if let Some(runnable) = self.pool.home.inbox.pop(|_| ()) {
+                return Some(runnable);
+            }
+        }
+        if !slot.next.load(Relaxed).is_null() {
+            // Acquire: pairs with the Release of a worker that put something there, which was this one.
+            let task = slot.next.swap(ptr::null_mut(), Acquire);
+            if !task.is_null() {
+                if sharing.nexts.get() < NEXT_MAX || slot.ring.is_empty() {
+                    sharing.nexts.set(sharing.nexts.get().saturating_add(1));
+                    return Some(self.runnable(task));
+                }
+                self.put(task);
+                sharing.unannounced.set(true);
+            }
+        }
+        sharing.nexts.set(0);
+        if let Some(task) = slot.ring.pop() {
+            return Some(self.runnable(task));
+        }
+        self.pool.home.inbox.pop(|rest| self.take_share(rest))
+    }
+
+    /// Takes this worker's part of the inbox into its ring, which is empty.
+    fn take_share(&self, rest: &Queue) {
+        let mut share = (rest.len() / self.pool.crew.slots.len()).min(CAPACITY as usize / 2);
+        self.slot().ring.fill(|| {
+            share = share.checked_sub(1)?;
+            rest.pop().map(|runnable| runnable.into_raw().as_ptr())
+        });
+        self.sharing.unannounced.set(true);
+    }
+
+    /// Looks for tasks that others have, unless another worker does so.
+    #[cold]
+    fn search(&self) -> Option<Runnable> {
+        let (sharing, crew) = (&self.sharing, &self.pool.crew);
+        if !sharing.searching.get() {
+            if !crew.idle.search() {
+                return None;
+            }
+            sharing.searching.set(true);
+        }
+        let own = &self.slot().ring;
+        // It begins behind itself, so that not all look at the same worker first.
+        let (before, behind) = crew.slots.split_at(self.index());
+        let mut others = behind[1..].iter().chain(before);
+        let (task, count) = others.find_map(|other| other.ring.steal_into(own))?;
+        self.slot().tally.steals.add(count.into());
+        Some(self.runnable(task))
+    }
+
+    /// A task is about to be run: if there are more that another worker could take, one is woken for them.
+    #[inline]
+    fn announce(&self) {
+        let sharing = &self.sharing;
+        if sharing.searching.get() {
+            self.stop_searching();
+        } else if sharing.unannounced.replace(false) && !self.slot().ring.is_empty() {
+            self.notify();
+        }
+    }
+
+    #[cold]
+    fn stop_searching(&self) {
+        self.sharing.unannounced.set(false);
+        self.sharing.searching.set(false);
+        self.pool.crew.idle.found();
+        if self.pool.has_work() {
+            self.notify();
+        }
+    }
+
+    /// Whether there is nothing to be run that this worker would find without searching.
+    #[inline]
+    pub(crate) fn has_nothing_shared(&self) -> bool {
+        let slot = self.slot();
+        slot.next.load(Relaxed).is_null() && slot.ring.is_empty() && self.pool.home.inbox.is_empty()
+    }
+
+    /// Says that this worker sleeps. False if it must not: there is work after all.
+    pub(crate) fn fall_asleep(&self, rounds: &Waker) -> bool {
+        let sharing = &self.sharing;
+        let alarm = self.wants_alarm();
+        sharing.asleep.set(true);
+        sharing.alarm.set(alarm);
+        let must_look = self.pool.crew.idle.sleep(self.index(), sharing.searching.replace(false), alarm);
+        // One that rose meanwhile has seen neither an alarm nor a sleeper.
+        if (must_look && self.pool.has_work()) || (!alarm && self.wants_alarm()) {
+            self.rise();
+            return false;
+        }
+        if alarm {
+            self.set_alarm(rounds);
+        }
+        sharing.in_turn.set(true);
+        self.slot().tally.parks.add(1);
+        true
+    }
+
+    /// Says that it does not sleep any more, and takes in what the turn has made ready.
+    pub(crate) fn rise(&self) {
+        let sharing = &self.sharing;
+        if sharing.asleep.replace(false) {
+            let rise = self.pool.crew.idle.rise(self.index(), sharing.alarm.replace(false));
+            if rise.claimed {
+                sharing.searching.set(true);
+            } else if rise.unwatched && self.pool.has_watch() {
+                // One that sleeps without an alarm is to set it now.
+                self.notify();
+            }
+        }
+        self.close_batch();
+    }
+
+    /// Leaves what it has to the others, and shares no more: what is woken here from now on goes to the private queue.
+    pub(crate) fn stop_sharing(&self) {
+        if !self.sharing.on.get() {
+            return;
+        }
+        self.rise();
+        self.sharing.on.set(false);
+        let left = Queue::new();
+        let next = self.slot().next.swap(ptr::null_mut(), Acquire);
+        if !next.is_null() {
+            left.push(self.runnable(next));
+        }
+        while let Some(task) = self.slot().ring.pop() {
+            left.push(self.runnable(task));
+        }
+        self.pool.home.put_back(left);
+        if self.sharing.searching.get() {
+            self.stop_searching();
+        }
+    }
+}

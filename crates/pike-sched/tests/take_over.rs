@@ -1,0 +1,162 @@
+//! A worker that is stuck in user code: another one turns its Notifier, and runs what waits for it.
+
+#![cfg(not(miri))] // it measures time
+
+mod common;
+
+use std::{
+    io::{self, Read, Write},
+    net,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use common::{Gate, within};
+use pike::net::TcpStream;
+use pike_sched::{Pool, spawn, yield_now};
+
+const SPIN: Duration = Duration::from_millis(200);
+
+fn spin(time: Duration) {
+    let begin = Instant::now();
+    while begin.elapsed() < time {
+        std::hint::spin_loop();
+    }
+}
+
+/// The first worker has registered a connection, whose task another one runs, and then spins for 200 ms. The longest that an
+/// answer took in this time.
+fn slowest_answer() -> io::Result<Duration> {
+    let listener = net::TcpListener::bind("127.0.0.1:0")?;
+    let mut client = net::TcpStream::connect(listener.local_addr()?)?;
+    client.set_nodelay(true)?;
+    let (stream, _) = listener.accept()?;
+    let pool = Pool::builder().workers(2).build()?;
+    let (moved, spinning) = (Arc::new(AtomicBool::new(false)), mpsc::channel());
+    let asker = thread::spawn(move || -> io::Result<_> {
+        spinning.1.recv().unwrap();
+        let (begin, mut slowest) = (Instant::now(), Duration::ZERO);
+        while begin.elapsed() < SPIN / 2 {
+            let (asked, mut buf) = (Instant::now(), [0; 4]);
+            client.write_all(b"ping")?;
+            client.read_exact(&mut buf)?;
+            slowest = slowest.max(asked.elapsed());
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(slowest)
+    });
+    pool.run(async {
+        let here = thread::current().id();
+        // Registered here.
+        let stream = TcpStream::from_std(stream)?;
+        let task = spawn({
+            let moved = Arc::clone(&moved);
+            async move {
+                let mut buf = [0; 4];
+                // Until another worker runs it.
+                while thread::current().id() == here {
+                    yield_now().await;
+                }
+                moved.store(true, SeqCst);
+                while stream.read_exact(&mut buf).await.is_ok() {
+                    stream.write_all(&buf).await?;
+                }
+                io::Result::Ok(())
+            }
+        });
+        while !moved.load(SeqCst) {
+            // It is behind the other in the queue, so that it can be stolen.
+            spawn(async {});
+            yield_now().await;
+            spin(Duration::from_millis(1));
+        }
+        spinning.0.send(()).unwrap();
+        spin(SPIN);
+        task.abort();
+        io::Result::Ok(())
+    })?;
+    asker.join().unwrap()
+}
+
+/// Within 5 ms, on a machine that has a processor for each: one that is busy otherwise is given some more tries.
+#[test]
+fn an_answer_does_not_wait_for_the_worker() -> io::Result<()> {
+    within(120, || {
+        let mut slowest = Vec::new();
+        for _ in 0..20 {
+            slowest.push(slowest_answer()?);
+            if slowest.last() < Some(&Duration::from_millis(5)) {
+                return Ok(());
+            }
+        }
+        panic!("the slowest answers took {slowest:?}");
+    })
+}
+
+/// What the stuck task woke last was to be run next on its worker.
+#[test]
+fn the_next_task_of_a_stuck_worker_is_taken() -> io::Result<()> {
+    within(60, || {
+        let pool = Pool::builder().workers(2).build()?;
+        let gate = Gate::new();
+        let passed = Arc::new(AtomicBool::new(false));
+        let task = pool.spawn({
+            let (gate, passed) = (Arc::clone(&gate), Arc::clone(&passed));
+            async move {
+                gate.pass().await;
+                passed.store(true, SeqCst);
+            }
+        });
+        pool.run(async {
+            while gate.waker().is_none() {
+                yield_now().await;
+            }
+            spawn(async move {
+                gate.open();
+                while !passed.load(SeqCst) {
+                    std::hint::spin_loop();
+                }
+            })
+            .await?;
+            task.await?;
+            Ok(())
+        })
+    })
+}
+
+/// Nobody is in `block_on`, and sockets of the first worker's Notifier wait all the same.
+#[test]
+fn the_first_workers_sockets_without_it() -> io::Result<()> {
+    within(60, || {
+        let listener = net::TcpListener::bind("127.0.0.1:0")?;
+        let mut client = net::TcpStream::connect(listener.local_addr()?)?;
+        let (stream, _) = listener.accept()?;
+        let pool = Pool::builder().workers(2).build()?;
+        pool.block_on(async {
+            let stream = TcpStream::from_std(stream)?;
+            spawn(async move {
+                let mut buf = [0; 4];
+                while stream.read_exact(&mut buf).await.is_ok() {
+                    stream.write_all(&buf).await?;
+                }
+                io::Result::Ok(())
+            });
+            yield_now().await;
+            io::Result::Ok(())
+        })?;
+        for _ in 0..10 {
+            let mut buf = [0; 4];
+            thread::sleep(Duration::from_millis(5));
+            client.write_all(b"ping")?;
+            client.read_exact(&mut buf)?;
+            assert_eq!(&buf, b"ping");
+        }
+        assert!(pool.counters()[1].turns_for_others > 0);
+        Ok(())
+    })
+}
