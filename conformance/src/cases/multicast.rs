@@ -8,7 +8,7 @@ use std::{
 use pike::{
     Notifier,
     net::UdpSocket,
-    socket::option::{self, SourceV4},
+    socket::option::{self, SourceV4, SourceV6},
 };
 
 use super::options::is_absent;
@@ -130,7 +130,7 @@ fn group_v6(cx: &Cx, interface: u32) -> io::Result<()> {
     sender.socket().set(option::MulticastInterfaceV6, interface).unwrap();
     let to = SocketAddr::from(SocketAddrV6::new(group, port, 0, interface));
     soon(&notifier, "a send to a group", sender.send_to(b"1", to))?;
-    arrives(&notifier, &receiver, &sender, b"1");
+    let from = arrives(&notifier, &receiver, &sender, b"1");
     let again = receiver.join_multicast_v6(&group, interface).unwrap_err();
     assert_kind(&again, &[ErrorKind::AddrInUse]);
 
@@ -148,6 +148,22 @@ fn group_v6(cx: &Cx, interface: u32) -> io::Result<()> {
     assert_kind(&gone, &[ErrorKind::AddrNotAvailable]);
     soon(&notifier, "a send after leaving", sender.send_to(b"4", to)).unwrap();
     nothing_arrives(cx, &notifier, &receiver);
+
+    let SocketAddr::V6(from) = from else { panic!("{from} is not IPv6") };
+    let only = SourceV6 { group, source: *from.ip(), interface };
+    let stranger = SourceV6 { source: Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), ..only };
+    let joined = receiver.socket().set(option::JoinSourceV6, stranger);
+    if !is_absent(&joined) {
+        joined.unwrap();
+        soon(&notifier, "a send from another source", sender.send_to(b"5", to)).unwrap();
+        nothing_arrives(cx, &notifier, &receiver);
+        receiver.socket().set(option::JoinSourceV6, only).unwrap();
+        soon(&notifier, "a send from the source", sender.send_to(b"6", to)).unwrap();
+        arrives(&notifier, &receiver, &sender, b"6");
+        receiver.socket().set(option::LeaveSourceV6, only).unwrap();
+        soon(&notifier, "a send from a former source", sender.send_to(b"7", to)).unwrap();
+        nothing_arrives(cx, &notifier, &receiver);
+    }
     let no_group = receiver.join_multicast_v6(&Ipv6Addr::LOCALHOST, interface).unwrap_err();
     assert_kind(&no_group, &[ErrorKind::InvalidInput]);
     Ok(())

@@ -253,6 +253,14 @@ options! {
     #[doc(alias = "IPV6_DROP_MEMBERSHIP")]
     LeaveMulticastV6: MembershipV6;
 
+    /// `MCAST_JOIN_SOURCE_GROUP`, to be set only: receive what one source sends the group. Absent on OpenBSD and NetBSD.
+    #[doc(alias = "MCAST_JOIN_SOURCE_GROUP")]
+    JoinSourceV6: SourceV6;
+
+    /// `MCAST_LEAVE_SOURCE_GROUP`, to be set only: the reverse. Absent on OpenBSD and NetBSD.
+    #[doc(alias = "MCAST_LEAVE_SOURCE_GROUP")]
+    LeaveSourceV6: SourceV6;
+
     /// `IP_MULTICAST_TTL`, from 0 to 255, at first 1: how many hops a packet to an IPv4 group may take.
     #[doc(alias = "IP_MULTICAST_TTL")]
     MulticastTtlV4: u32;
@@ -305,6 +313,17 @@ pub struct SourceV4 {
 pub struct MembershipV6 {
     /// The group's address.
     pub group: Ipv6Addr,
+    /// The interface, by its index. 0 lets the system choose.
+    pub interface: u32,
+}
+
+/// One source of a group of IPv6, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SourceV6 {
+    /// The group's address.
+    pub group: Ipv6Addr,
+    /// Who sends.
+    pub source: Ipv6Addr,
     /// The interface, by its index. 0 lets the system choose.
     pub interface: u32,
 }

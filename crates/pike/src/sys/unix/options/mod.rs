@@ -23,7 +23,7 @@ use self::{
     form::{
         Code, Decode, Encode, Flag, Kind, Lingering, Number, Seconds, Size, SmallFlag, SmallNumber, Span,
     },
-    multicast::{Index, Interface, Join4, Join6, JoinSource},
+    multicast::{Index, Interface, Join4, Join6, Source4, Source6},
 };
 use super::cvt;
 use crate::socket::{
@@ -118,10 +118,12 @@ table! {
 
     option::JoinMulticastV4 => Join4, IPPROTO_IP, IP_ADD_MEMBERSHIP, set;
     option::LeaveMulticastV4 => Join4, IPPROTO_IP, IP_DROP_MEMBERSHIP, set;
-    option::JoinSourceV4 => JoinSource, IPPROTO_IP, IP_ADD_SOURCE_MEMBERSHIP, set;
-    option::LeaveSourceV4 => JoinSource, IPPROTO_IP, IP_DROP_SOURCE_MEMBERSHIP, set;
+    option::JoinSourceV4 => Source4, IPPROTO_IP, IP_ADD_SOURCE_MEMBERSHIP, set;
+    option::LeaveSourceV4 => Source4, IPPROTO_IP, IP_DROP_SOURCE_MEMBERSHIP, set;
     option::JoinMulticastV6 => Join6, IPPROTO_IPV6, IPV6_JOIN_GROUP, set;
     option::LeaveMulticastV6 => Join6, IPPROTO_IPV6, IPV6_LEAVE_GROUP, set;
+    option::JoinSourceV6 => Source6, IPPROTO_IPV6, MCAST_JOIN_SOURCE_GROUP, set;
+    option::LeaveSourceV6 => Source6, IPPROTO_IPV6, MCAST_LEAVE_SOURCE_GROUP, set;
     option::MulticastTtlV4 => SmallNumber, IPPROTO_IP, IP_MULTICAST_TTL, get set;
     option::MulticastHopsV6 => Number<0, 255>, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, get set;
     option::MulticastLoopV4 => SmallFlag, IPPROTO_IP, IP_MULTICAST_LOOP, get set;

@@ -6,12 +6,12 @@ use std::{
 };
 
 use super::form::{Decode, Encode, Form, Plain, plain};
-use crate::socket::option::{MembershipV4, MembershipV6, SourceV4};
+use crate::socket::option::{MembershipV4, MembershipV6, SourceV4, SourceV6};
 
-/// One source of a group. libc does not have it for every system; its order differs.
+/// `ip_mreq_source`: one source of a group. libc does not have it for every system; its order differs.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub(super) struct Source {
+pub(super) struct IpSource {
     group: libc::in_addr,
     #[cfg(target_os = "linux")]
     interface: libc::in_addr,
@@ -20,7 +20,26 @@ pub(super) struct Source {
     interface: libc::in_addr,
 }
 
-plain!(libc::in_addr, libc::ip_mreq, libc::ipv6_mreq, Source);
+/// `group_source_req` of RFC 3678: the same, of any family. libc does not have it.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct GroupSource {
+    interface: u32,
+    group: Storage,
+    source: Storage,
+}
+
+/// `sockaddr_storage`, of which we use what IPv6 needs. Within that struct macOS aligns it to four bytes only.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Storage {
+    address: libc::sockaddr_in6,
+    rest: [u8; size_of::<libc::sockaddr_storage>() - size_of::<libc::sockaddr_in6>()],
+    #[cfg(not(target_vendor = "apple"))]
+    align: [libc::sockaddr_storage; 0],
+}
+
+plain!(libc::in_addr, libc::ip_mreq, libc::ipv6_mreq, IpSource, GroupSource);
 
 /// Addresses are in network order, whatever the machine's.
 fn v4(address: Ipv4Addr) -> libc::in_addr {
@@ -29,6 +48,25 @@ fn v4(address: Ipv4Addr) -> libc::in_addr {
 
 fn v6(address: Ipv6Addr) -> libc::in6_addr {
     libc::in6_addr { s6_addr: address.octets() }
+}
+
+/// An address by itself: no port, no flow, no scope, which the interface is.
+fn storage(address: Ipv6Addr) -> Storage {
+    let address = libc::sockaddr_in6 {
+        #[cfg(not(target_os = "linux"))]
+        sin6_len: size_of::<libc::sockaddr_in6>() as u8,
+        sin6_family: libc::AF_INET6 as libc::sa_family_t,
+        sin6_port: 0,
+        sin6_flowinfo: 0,
+        sin6_addr: v6(address),
+        sin6_scope_id: 0,
+    };
+    Storage {
+        address,
+        rest: [0; size_of::<libc::sockaddr_storage>() - size_of::<libc::sockaddr_in6>()],
+        #[cfg(not(target_vendor = "apple"))]
+        align: [],
+    }
 }
 
 /// A group of IPv4.
@@ -46,16 +84,31 @@ impl Encode for Join4 {
 }
 
 /// One source of a group of IPv4.
-pub(super) struct JoinSource;
+pub(super) struct Source4;
 
-impl Form for JoinSource {
+impl Form for Source4 {
     type Value = SourceV4;
-    type Raw = Source;
+    type Raw = IpSource;
 }
 
-impl Encode for JoinSource {
-    fn encode(value: SourceV4) -> io::Result<Source> {
-        Ok(Source { group: v4(value.group), source: v4(value.source), interface: v4(value.interface) })
+impl Encode for Source4 {
+    fn encode(value: SourceV4) -> io::Result<IpSource> {
+        Ok(IpSource { group: v4(value.group), source: v4(value.source), interface: v4(value.interface) })
+    }
+}
+
+/// One source of a group of IPv6.
+pub(super) struct Source6;
+
+impl Form for Source6 {
+    type Value = SourceV6;
+    type Raw = GroupSource;
+}
+
+impl Encode for Source6 {
+    fn encode(value: SourceV6) -> io::Result<GroupSource> {
+        let (group, source) = (storage(value.group), storage(value.source));
+        Ok(GroupSource { interface: value.interface, group, source })
     }
 }
 
@@ -133,11 +186,26 @@ mod tests {
         assert_eq!(offset_of!(libc::ipv6_mreq, ipv6mr_multiaddr), 0);
         assert_eq!(offset_of!(libc::ipv6_mreq, ipv6mr_interface), 16);
 
-        assert_eq!((size_of::<Source>(), align_of::<Source>()), (12, 4));
-        assert_eq!(offset_of!(Source, group), 0);
+        assert_eq!((size_of::<IpSource>(), align_of::<IpSource>()), (12, 4));
+        assert_eq!(offset_of!(IpSource, group), 0);
         let (interface, source) = if cfg!(target_os = "linux") { (4, 8) } else { (8, 4) };
-        assert_eq!(offset_of!(Source, interface), interface);
-        assert_eq!(offset_of!(Source, source), source);
+        assert_eq!(offset_of!(IpSource, interface), interface);
+        assert_eq!(offset_of!(IpSource, source), source);
+    }
+
+    /// RFC 3678; the widths are those of a 64-bit system.
+    #[cfg(target_pointer_width = "64")]
+    #[test]
+    fn group_source() {
+        use libc::sockaddr_storage;
+        assert_eq!(size_of::<Storage>(), size_of::<sockaddr_storage>());
+        let align = if cfg!(target_vendor = "apple") { 4 } else { align_of::<sockaddr_storage>() };
+        assert_eq!(align_of::<Storage>(), align);
+        let (group, size) = if cfg!(target_vendor = "apple") { (4, 260) } else { (8, 264) };
+        assert_eq!(size_of::<GroupSource>(), size);
+        assert_eq!(offset_of!(GroupSource, interface), 0);
+        assert_eq!(offset_of!(GroupSource, group), group);
+        assert_eq!(offset_of!(GroupSource, source), group + 128);
     }
 
     /// Ours is libc's where libc has it.
@@ -145,9 +213,9 @@ mod tests {
     #[test]
     fn source_is_libcs() {
         use libc::ip_mreq_source;
-        assert_eq!(size_of::<Source>(), size_of::<ip_mreq_source>());
-        assert_eq!(offset_of!(Source, group), offset_of!(ip_mreq_source, imr_multiaddr));
-        assert_eq!(offset_of!(Source, interface), offset_of!(ip_mreq_source, imr_interface));
-        assert_eq!(offset_of!(Source, source), offset_of!(ip_mreq_source, imr_sourceaddr));
+        assert_eq!(size_of::<IpSource>(), size_of::<ip_mreq_source>());
+        assert_eq!(offset_of!(IpSource, group), offset_of!(ip_mreq_source, imr_multiaddr));
+        assert_eq!(offset_of!(IpSource, interface), offset_of!(ip_mreq_source, imr_interface));
+        assert_eq!(offset_of!(IpSource, source), offset_of!(ip_mreq_source, imr_sourceaddr));
     }
 }

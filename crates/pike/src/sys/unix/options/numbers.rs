@@ -17,11 +17,15 @@ cfg_if::cfg_if! {
     } else if #[cfg(target_os = "netbsd")] {
         pub(super) const IP_ADD_SOURCE_MEMBERSHIP: c_int = ABSENT;
         pub(super) const IP_DROP_SOURCE_MEMBERSHIP: c_int = ABSENT;
+        pub(super) const MCAST_JOIN_SOURCE_GROUP: c_int = ABSENT;
+        pub(super) const MCAST_LEAVE_SOURCE_GROUP: c_int = ABSENT;
     } else if #[cfg(target_os = "openbsd")] {
         pub(super) const TCP_KEEPIDLE: c_int = ABSENT;
         pub(super) const TCP_KEEPINTVL: c_int = ABSENT;
         pub(super) const TCP_KEEPCNT: c_int = ABSENT;
         pub(super) const IP_ADD_SOURCE_MEMBERSHIP: c_int = ABSENT;
         pub(super) const IP_DROP_SOURCE_MEMBERSHIP: c_int = ABSENT;
+        pub(super) const MCAST_JOIN_SOURCE_GROUP: c_int = ABSENT;
+        pub(super) const MCAST_LEAVE_SOURCE_GROUP: c_int = ABSENT;
     }
 }
