@@ -2,7 +2,8 @@
 
 use std::{error::Error, fmt, io};
 
-/// The cause of an [`io::Error`] from an operation whose Handle was cancelled or whose Notifier is gone.
+/// The cause of an [`io::Error`] from an operation that was cancelled, alone or with its Handle, or whose Notifier is
+/// gone.
 ///
 /// # Examples
 ///
@@ -25,6 +26,7 @@ pub struct Closed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Why {
     Handle,
+    Operation,
     Notifier,
     Fork,
 }
@@ -38,6 +40,11 @@ impl Closed {
     #[cold]
     pub(crate) fn handle() -> io::Error {
         io::Error::other(Self { why: Why::Handle })
+    }
+
+    #[cold]
+    pub(crate) fn operation() -> io::Error {
+        io::Error::other(Self { why: Why::Operation })
     }
 
     #[cold]
@@ -55,6 +62,7 @@ impl fmt::Display for Closed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.why {
             Why::Handle => "the handle was cancelled, or its Notifier is gone",
+            Why::Operation => "the operation was cancelled",
             Why::Notifier => "the Notifier was shut down",
             Why::Fork => "the Notifier belongs to the process that this one was forked from",
         })

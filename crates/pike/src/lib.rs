@@ -45,6 +45,7 @@ cfg_if::cfg_if! {
     if #[cfg(any(target_os = "linux", kqueue))] {
         mod batch;
         mod blocking;
+        pub mod buf;
         pub mod budget;
         mod error;
         mod event;
@@ -55,6 +56,7 @@ cfg_if::cfg_if! {
         mod models;
         pub mod net;
         mod notifier;
+        mod op;
         pub mod os;
         mod parker;
         mod posted;

@@ -594,11 +594,7 @@ impl Source {
     pub(crate) fn pass(&self, direction: Direction, kind: Kind) {
         // Who is in the front came before all in the list.
         let in_front = if kind.bits() & direction.bits() != 0 { self.front(direction).take() } else { None };
-        let next = in_front.or_else(|| {
-            let mut taken = Vec::new();
-            self.waiters.lock().side(direction).list.take_next(kind.bits(), &mut taken);
-            taken.pop()
-        });
+        let next = in_front.or_else(|| self.waiters.lock().side(direction).list.take_next(kind.bits()));
         if let Some(waker) = next {
             waker.wake();
         }

@@ -110,7 +110,6 @@ unsafe impl Send for Node {}
 unsafe impl Sync for Node {}
 
 impl Node {
-    #[cfg(test)]
     pub(crate) fn new() -> Self {
         Self {
             state: AtomicU8::new(IDLE),
@@ -144,7 +143,6 @@ impl Node {
     }
 
     /// The owner gives up the wake it had, and keeps the node.
-    #[cfg(test)]
     pub(crate) fn reset(&self) {
         debug_assert_eq!(self.state(), State::Notified);
         self.state.store(IDLE, Ordering::Relaxed);
@@ -318,28 +316,34 @@ impl List {
     /// Takes every waiter that only looks, of those that wait for any of `bits`; and, unless one was `served` already,
     /// the first that consumes.
     pub(crate) fn take(&mut self, bits: u64, served: bool, into: &mut Vec<Waker>) {
-        self.take_while(into, |kind| match kind {
-            kind if kind.consumes && served => Step::Stop,
-            kind if kind.bits() & bits == 0 => Step::Skip,
-            kind if kind.consumes => Step::TakeAndStop,
-            _ => Step::Take,
-        });
+        self.take_while(
+            |waker| into.push(waker),
+            |kind| match kind {
+                kind if kind.consumes && served => Step::Stop,
+                kind if kind.bits() & bits == 0 => Step::Skip,
+                kind if kind.consumes => Step::TakeAndStop,
+                _ => Step::Take,
+            },
+        );
     }
 
     /// Takes the first waiter that consumes one of `bits`: the wake passed on.
-    pub(crate) fn take_next(&mut self, bits: u64, into: &mut Vec<Waker>) {
-        self.take_while(into, |kind| match kind.consumes && kind.bits() & bits != 0 {
+    pub(crate) fn take_next(&mut self, bits: u64) -> Option<Waker> {
+        let mut taken = None;
+        let step = |kind: Kind| match kind.consumes && kind.bits() & bits != 0 {
             true => Step::TakeAndStop,
             false => Step::Skip,
-        });
+        };
+        self.take_while(|waker| taken = Some(waker), step);
+        taken
     }
 
     /// Takes all: the end of the source.
     pub(crate) fn take_all(&mut self, into: &mut Vec<Waker>) {
-        self.take_while(into, |_| Step::Take);
+        self.take_while(|waker| into.push(waker), |_| Step::Take);
     }
 
-    fn take_while(&mut self, into: &mut Vec<Waker>, step: impl Fn(Kind) -> Step) {
+    fn take_while(&mut self, mut into: impl FnMut(Waker), step: impl Fn(Kind) -> Step) {
         let mut at = self.head;
         while !at.is_null() {
             // SAFETY: a linked node lives until it is unlinked, and the lock is held.
@@ -349,7 +353,7 @@ impl List {
             let step = step(kind);
             if matches!(step, Step::Take | Step::TakeAndStop) {
                 // SAFETY: linked in this list.
-                into.push(unsafe { self.unlink(node) });
+                into(unsafe { self.unlink(node) });
                 // The last touch: the owner may free the node from here on. Pairs with `Node::state`.
                 node.state.store(NOTIFIED, Ordering::Release);
             }
@@ -487,7 +491,7 @@ mod tests {
                     assert_eq!(wake(taken, &log), model.take(bits, |kind| !(kind.consumes && served)));
                 }
                 8 => {
-                    list.take_next(bits, &mut taken);
+                    taken.extend(list.take_next(bits));
                     assert_eq!(wake(taken, &log), model.take(bits, Kind::consumes));
                 }
                 9 => {

@@ -9,6 +9,7 @@ use std::{
 };
 
 pub(crate) mod op;
+mod owned;
 mod ready;
 pub(crate) mod registration;
 pub(crate) mod waiting;

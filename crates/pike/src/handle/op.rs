@@ -97,6 +97,19 @@ impl<'a, A: Aim, W: Work<R>, R> Op<'a, A, W, R> {
     }
 }
 
+impl<A: Aim, W, R> Op<'_, A, W, R> {
+    /// The work, which is not pinned.
+    #[inline]
+    pub(crate) fn work(self: Pin<&mut Self>) -> &mut W {
+        self.project().work
+    }
+
+    /// Waits no more, without having been done.
+    pub(crate) fn stop(self: Pin<&mut Self>) {
+        self.project().waiting.finish();
+    }
+}
+
 impl<A: Aim, W: Work<R>, R> Future for Op<'_, A, W, R> {
     type Output = io::Result<R>;
 

@@ -68,6 +68,8 @@ macro_rules! of_datagrams {
             crate::net::datagram::with_sender(self.socket.recv_from(buf).await)
         }
 
+        crate::net::owned::owned_datagrams!($address);
+
         /// Receives a datagram, and lends it to `f` at once. Otherwise as [`recv`](Self::recv); see
         /// [`Socket::recv_with`](crate::socket::Socket::recv_with).
         ///

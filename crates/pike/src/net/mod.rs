@@ -6,6 +6,7 @@
 mod addrs;
 mod connect;
 mod datagram;
+mod owned;
 mod resolve;
 mod shared;
 mod split;

@@ -9,7 +9,10 @@ use std::{
     sync::Arc,
 };
 
-use super::TcpStream;
+use super::{
+    TcpStream,
+    owned::{owned_reads, owned_writes},
+};
 use crate::socket::{Address, Socket};
 
 /// What can be split in two: [`TcpStream`] and [`UnixStream`](super::UnixStream). Sealed.
@@ -147,6 +150,7 @@ macro_rules! reads {
                 self.socket().handle().readable().await
             }
 
+            owned_reads!();
             addresses!();
         }
     };
@@ -212,6 +216,7 @@ macro_rules! writes {
                 self.socket().shutdown(Shutdown::Write)
             }
 
+            owned_writes!();
             addresses!();
         }
     };

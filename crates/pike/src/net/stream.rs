@@ -218,6 +218,9 @@ macro_rules! of_stream {
             self.socket.peer_addr()?.try_into()
         }
 
+        crate::net::owned::owned_reads!();
+        crate::net::owned::owned_writes!();
+
         /// Splits it in two that borrow it.
         pub fn split(&mut self) -> (crate::net::ReadHalf<'_, Self>, crate::net::WriteHalf<'_, Self>) {
             crate::net::split::borrowed(self)

@@ -15,6 +15,7 @@ use super::{
     shared::{conversions, of_internet, of_socket, poll_ready},
 };
 use crate::{
+    buf::{IoBuf, Owned},
     notifier::{core::Core, current},
     socket::{Domain, Socket, Type},
 };
@@ -99,6 +100,16 @@ impl UdpSocket {
         target: SocketAddr,
     ) -> impl Future<Output = io::Result<usize>> + Send {
         self.socket.send_to(buf, target)
+    }
+
+    /// As [`send_to`](Self::send_to), from a buffer that it owns meanwhile. Otherwise as
+    /// [`send_owned`](Self::send_owned).
+    ///
+    /// # Errors
+    ///
+    /// As [`send_to`](Self::send_to).
+    pub fn send_to_owned<B: IoBuf>(&self, buf: B, target: SocketAddr) -> Owned<'_, usize, B> {
+        self.socket.endpoint().send_to(buf, target.into())
     }
 
     /// As [`send_to`](Self::send_to), if that does not have to wait.

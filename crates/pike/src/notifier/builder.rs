@@ -7,7 +7,7 @@ use super::{
     backend::{ChosenBy, Probe},
     core::{Core, Plan},
 };
-use crate::batch::Dispatch;
+use crate::{batch::Dispatch, buf::Size};
 
 /// Makes a [`Notifier`] with other than the default settings.
 ///
@@ -27,11 +27,12 @@ pub struct Builder {
     bound: bool,
     spin: Duration,
     dispatch: Option<Box<dyn Dispatch>>,
+    buffers: Option<(usize, usize)>,
 }
 
 impl Builder {
     pub(super) fn new() -> Self {
-        Self { backend: None, bound: false, spin: Duration::ZERO, dispatch: None }
+        Self { backend: None, bound: false, spin: Duration::ZERO, dispatch: None, buffers: None }
     }
 
     /// Insists on a backend. It is never replaced by another: where it is missing, [`build`](Self::build) fails.
@@ -66,13 +67,22 @@ impl Builder {
         self
     }
 
+    /// Sets how many buffers of how many bytes there are for pooled receives: by default 256 of 4,096.
+    ///
+    /// The memory is allocated at the first of them. When all buffers are in use, receives wait for one to come back. At
+    /// most 32,768 buffers, and a datagram longer than a buffer is cut.
+    pub fn buffers(mut self, count: usize, len: usize) -> Self {
+        self.buffers = Some((count, len));
+        self
+    }
+
     /// Makes the Notifier.
     ///
     /// # Errors
     ///
     /// [`io::ErrorKind::Unsupported`] if this build or system lacks the backend that was asked for;
     /// [`io::ErrorKind::InvalidInput`] if `PIKE_BACKEND` names none, or for a spin on a machine with one CPU, where it
-    /// could only delay what it waits for; the system's error (`EMFILE`, `ENFILE`, `ENOMEM`) if it has no descriptors
+    /// could only delay what it waits for, or for a pool of no buffers or too many; the system's error (`EMFILE`, `ENFILE`, `ENOMEM`) if it has no descriptors
     /// or memory left. Nothing is left behind.
     pub fn build(self) -> io::Result<Notifier> {
         if !self.spin.is_zero() && thread::available_parallelism().is_ok_and(|cpus| cpus.get() == 1) {
@@ -90,7 +100,8 @@ impl Builder {
     }
 
     fn build_as(self, probe: Probe) -> io::Result<Notifier> {
-        let plan = Plan { probe, dispatch: self.dispatch, spin: self.spin, bound: self.bound };
+        let buffers = self.buffers.map_or(Ok(Size::default()), |(count, len)| Size::new(count, len))?;
+        let plan = Plan { probe, dispatch: self.dispatch, spin: self.spin, bound: self.bound, buffers };
         Core::new(plan).map(|core| Notifier { core })
     }
 }

@@ -14,6 +14,7 @@ use super::{backend::Probe, bound::Bound};
 use crate::{
     Closed,
     batch::{Batch, Dispatch},
+    buf::{Pool, Size},
     posted::Posted,
     registry::{Registry, View},
     seat::Seat,
@@ -32,6 +33,7 @@ pub(crate) struct Core {
     pub(crate) registry: Registry,
     pub(crate) timers: Timers,
     pub(super) posted: Posted,
+    pool: Arc<Pool>,
     pub(super) dispatch: Option<Box<dyn Dispatch>>,
     pub(super) spin: Duration,
     pub(super) bound: Option<Bound>,
@@ -58,6 +60,7 @@ pub(super) struct Plan {
     pub(super) dispatch: Option<Box<dyn Dispatch>>,
     pub(super) spin: Duration,
     pub(super) bound: bool,
+    pub(super) buffers: Size,
 }
 
 impl Core {
@@ -72,6 +75,7 @@ impl Core {
             registry: Registry::new(),
             timers: Timers::new(),
             posted: Posted::new(),
+            pool: Arc::new(Pool::new(plan.buffers)),
             dispatch: plan.dispatch,
             spin: plan.spin,
             bound: plan.bound.then(Bound::new),
@@ -81,6 +85,12 @@ impl Core {
             closed: AtomicBool::new(false),
             forks: sys::platform::forks(),
         }))
+    }
+
+    /// What pooled receives take their buffers from.
+    #[inline]
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
+        &self.pool
     }
 
     /// Whether this process is a child of the one that made the Notifier. Nothing may be touched then: locks may be

@@ -9,6 +9,7 @@ mod descriptor;
 mod hot;
 mod kind;
 pub mod option;
+mod owned;
 mod pause;
 mod receive;
 mod send;
@@ -317,7 +318,7 @@ impl Socket {
 
     /// How many vectors a call is given. A stream may do less than it was asked; a message is not cut in silence, but
     /// refused by the system.
-    fn vectors_max(&self) -> usize {
+    pub(crate) fn vectors_max(&self) -> usize {
         if self.flavour.is_stream() { platform::VECTORS_MAX } else { usize::MAX }
     }
 
@@ -349,12 +350,12 @@ impl Socket {
 /// short one does, unless something was seen that stops transfers early (see `source`). Of a Unix stream a short read
 /// does too, unless it stopped at a message with control data.
 #[inline]
-fn is_drained(seen: Seen, asked: usize, count: usize) -> bool {
+pub(crate) fn is_drained(seen: Seen, asked: usize, count: usize) -> bool {
     count < asked && count > 0 && seen.short_means_drained()
 }
 
 #[inline]
-fn judge(seen: Seen, asked: usize, result: io::Result<usize>) -> Attempt<usize> {
+pub(crate) fn judge(seen: Seen, asked: usize, result: io::Result<usize>) -> Attempt<usize> {
     match result {
         Ok(count) if is_drained(seen, asked, count) => Attempt::Drained(count),
         result => result.into(),

@@ -143,7 +143,7 @@ impl Socket {
     }
 
     /// Fails, before anything is waited for or received, if what it receives comes with no address.
-    fn check_senders(&self) -> io::Result<()> {
+    pub(crate) fn check_senders(&self) -> io::Result<()> {
         match self.flavour.has_senders() {
             true => Ok(()),
             false => Err(io::Error::new(
@@ -226,19 +226,32 @@ impl Socket {
         cx: &mut Context<'_>,
         buf: &mut [std::mem::MaybeUninit<u8>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_op(Direction::Read, cx, |seen| {
-            if buf.is_empty() && self.has_nothing_to_fill() {
-                return Attempt::Done(0);
-            }
-            if self.flavour == Flavour::UnixStream {
-                return judge_unix(
-                    seen,
-                    buf.len(),
-                    platform::recv_uninit_message(self.descriptor().as_fd(), buf),
-                );
-            }
-            judge(seen, buf.len(), platform::recv_uninit(self.descriptor().as_fd(), buf))
-        })
+        self.poll_op(Direction::Read, cx, |seen| self.attempt_fill(seen, buf))
+    }
+
+    /// As `attempt_read`, into memory that nobody has written yet: the count is how much of it now is.
+    pub(crate) fn attempt_fill(&self, seen: Seen, buf: &mut [std::mem::MaybeUninit<u8>]) -> Attempt<usize> {
+        if buf.is_empty() && self.has_nothing_to_fill() {
+            return Attempt::Done(0);
+        }
+        let descriptor = self.descriptor().as_fd();
+        if self.flavour == Flavour::UnixStream {
+            return judge_unix(seen, buf.len(), platform::recv_uninit_message(descriptor, buf));
+        }
+        judge(seen, buf.len(), platform::recv_uninit(descriptor, buf, RecvFlags::NONE))
+    }
+
+    /// What a receive into several buffers means, for `asked` bytes.
+    pub(crate) fn judge_message(
+        &self,
+        seen: Seen,
+        asked: usize,
+        received: io::Result<platform::Received>,
+    ) -> Attempt<usize> {
+        match self.flavour {
+            Flavour::UnixStream => judge_unix(seen, asked, received),
+            _ => judge(seen, asked, received.map(|received| received.count)),
+        }
     }
 
     #[cfg(feature = "futures-io")]
@@ -285,7 +298,7 @@ impl Socket {
 
     /// Of an empty buffer: whether there is nothing to do. Of a datagram socket it receives a datagram.
     #[cold]
-    fn has_nothing_to_fill(&self) -> bool {
+    pub(crate) fn has_nothing_to_fill(&self) -> bool {
         self.flavour.is_stream()
     }
 

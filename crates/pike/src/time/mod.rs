@@ -14,5 +14,6 @@ pub(crate) mod timers;
 
 pub use deadline::{Deadline, WithDeadline};
 pub use interval::{Interval, MissedTicks, interval, interval_at};
+pub(crate) use sleep::after;
 pub use sleep::{Sleep, sleep, sleep_until};
 pub use timeout::{Elapsed, Timeout, timeout, timeout_at};

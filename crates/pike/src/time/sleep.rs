@@ -69,7 +69,7 @@ pub fn sleep_until(at: Instant) -> Sleep {
 }
 
 /// The moment `duration` from now, or as good as never.
-pub(super) fn after(duration: Duration) -> Instant {
+pub(crate) fn after(duration: Duration) -> Instant {
     let now = Instant::now();
     now.checked_add(duration).unwrap_or_else(|| now + Duration::from_secs(86_400 * 365 * 30))
 }

@@ -7,6 +7,7 @@ mod descriptor;
 mod fork;
 mod io_safe;
 mod options;
+mod room;
 mod signals;
 mod socket;
 mod transfer;
@@ -17,16 +18,19 @@ pub(crate) use descriptor::set_close_on_exec;
 pub(crate) use descriptor::{Owned, close, raw, set_nonblocking};
 pub(crate) use fork::{forked, forks, watch_forks};
 pub use io_safe::IoSafe;
+pub(crate) use room::{Vectors, read_room, recv_room_from, write};
 pub(crate) use signals::block_signals;
 pub(crate) use socket::{
     Connecting, accept, bind, connect, connected, flavour, is_of_one_connection, is_out_of_resources, is_udp,
     is_writable, lingers, listen, local_address, pair, peer_address, refuse_sigpipe, shutdown, socket,
 };
 pub(crate) use transfer::{
-    Received, VECTORS_MAX, peek_sender, recv, recv_from, recv_vectored, send, send_to, send_vectored,
+    Received, VECTORS_MAX, peek_sender, recv, recv_from, recv_uninit, recv_uninit_message, recv_vectored,
+    send, send_to, send_vectored,
 };
-#[cfg(feature = "tokio")]
-pub(crate) use transfer::{recv_uninit, recv_uninit_message};
+
+/// A descriptor that somebody else keeps open.
+pub(crate) type Borrowed<'a> = std::os::fd::BorrowedFd<'a>;
 
 /// A descriptor's number.
 pub(crate) type Raw = std::os::fd::RawFd;

@@ -26,7 +26,7 @@ const MORE: c_int = libc::MSG_MORE;
 const MORE: c_int = 0;
 
 #[inline]
-fn recv_flags(flags: RecvFlags) -> c_int {
+pub(super) fn recv_flags(flags: RecvFlags) -> c_int {
     let mut number = 0;
     for (flag, means) in [(RecvFlags::PEEK, libc::MSG_PEEK), (RecvFlags::OUT_OF_BAND, libc::MSG_OOB)] {
         if flags.contains(flag) {
@@ -49,7 +49,7 @@ fn send_flags(flags: SendFlags) -> c_int {
 
 /// The result of a call that returns a count or -1, done again if a signal came in before anything happened.
 #[inline]
-fn transfer(mut call: impl FnMut() -> libc::ssize_t) -> io::Result<usize> {
+pub(super) fn transfer(mut call: impl FnMut() -> libc::ssize_t) -> io::Result<usize> {
     loop {
         match usize::try_from(call()) {
             Ok(count) => return Ok(count),
@@ -65,7 +65,7 @@ fn transfer(mut call: impl FnMut() -> libc::ssize_t) -> io::Result<usize> {
 
 /// Done again if a signal came in before anything happened.
 #[inline]
-fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
+pub(super) fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
             Err(rustix::io::Errno::INTR) => {}
@@ -80,12 +80,15 @@ pub(crate) fn recv(fd: BorrowedFd<'_>, buf: &mut [u8], flags: RecvFlags) -> io::
     retry(|| rustix::net::recv(fd, &mut *buf, flags).map(|(_, count)| count))
 }
 
-/// As [`recv`] without flags, into memory that nobody has written yet: the count is how much of it now is.
-#[cfg(feature = "tokio")]
-pub(crate) fn recv_uninit(fd: BorrowedFd<'_>, buf: &mut [mem::MaybeUninit<u8>]) -> io::Result<usize> {
-    retry(|| {
-        rustix::net::recv(fd, &mut *buf, rustix::net::RecvFlags::empty()).map(|((init, _), _)| init.len())
-    })
+/// As [`recv`], into memory that nobody has written yet: the count is how much of it now is.
+#[inline]
+pub(crate) fn recv_uninit(
+    fd: BorrowedFd<'_>,
+    buf: &mut [mem::MaybeUninit<u8>],
+    flags: RecvFlags,
+) -> io::Result<usize> {
+    let flags = rustix::net::RecvFlags::from_bits_retain(recv_flags(flags) as u32);
+    retry(|| rustix::net::recv(fd, &mut *buf, flags).map(|((init, _), _)| init.len()))
 }
 
 #[inline]
@@ -107,7 +110,6 @@ pub(crate) fn recv_vectored(fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> 
 }
 
 /// Into memory that nobody has written yet: the count is how much of it now is.
-#[cfg(feature = "tokio")]
 pub(crate) fn recv_uninit_message(
     fd: BorrowedFd<'_>,
     buf: &mut [mem::MaybeUninit<u8>],
@@ -120,7 +122,11 @@ pub(crate) fn recv_uninit_message(
 /// # Safety
 ///
 /// `vectors` are `len` vectors of memory that may be written to.
-unsafe fn recv_message(fd: BorrowedFd<'_>, vectors: *mut libc::iovec, len: usize) -> io::Result<Received> {
+pub(super) unsafe fn recv_message(
+    fd: BorrowedFd<'_>,
+    vectors: *mut libc::iovec,
+    len: usize,
+) -> io::Result<Received> {
     // SAFETY: all zeros is an empty message.
     let mut message: libc::msghdr = unsafe { mem::zeroed() };
     message.msg_iov = vectors;

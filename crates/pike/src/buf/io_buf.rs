@@ -1,0 +1,58 @@
+//! What a buffer must have to be owned by an operation. The module's docs say why these traits are safe.
+
+use std::{mem::MaybeUninit, ops::RangeBounds};
+
+use super::Part;
+
+/// A buffer to send from, owned by the operation until that has ended.
+///
+/// A confusing error names this trait where a borrowed buffer was given: `&[u8]` and `&mut Vec<u8>` end before the
+/// operation may. Give the buffer away, and get it back with the result; or use the call without `_owned`.
+///
+/// It is `Send` because the operation may end on another thread, which drops the buffer if its future is gone.
+///
+/// # Examples
+///
+/// ```
+/// use pike::buf::IoBuf;
+///
+/// struct Line(String);
+///
+/// impl IoBuf for Line {
+///     fn bytes(&self) -> &[u8] {
+///         self.0.as_bytes()
+///     }
+/// }
+/// ```
+pub trait IoBuf: Send + 'static {
+    /// The bytes to send.
+    fn bytes(&self) -> &[u8];
+
+    /// This buffer, of which only the bytes of `range` take part.
+    ///
+    /// # Panics
+    ///
+    /// If the range begins behind the bytes that there are, or ends before it begins.
+    fn part(self, range: impl RangeBounds<usize>) -> Part<Self>
+    where
+        Self: Sized,
+    {
+        Part::new(self, range)
+    }
+}
+
+/// A buffer to receive into, owned by the operation until that has ended.
+pub trait IoBufMut: IoBuf {
+    /// Where bytes may go. What is in [`bytes`](IoBuf::bytes) stands at its beginning, and may be overwritten.
+    fn room(&mut self) -> &mut [MaybeUninit<u8>];
+
+    /// Notes that the first `count` bytes of the room are what was received, and the content from now on. A buffer of
+    /// fixed length has nothing to note.
+    ///
+    /// # Safety
+    ///
+    /// Of the slice that the last call of [`room`](Self::room) returned, the first `count` bytes are there and
+    /// initialised: either written since that call, or among the first of [`bytes`](IoBuf::bytes) before it.
+    #[allow(unsafe_code)]
+    unsafe fn filled(&mut self, count: usize);
+}

@@ -1,0 +1,73 @@
+//! A buffer out of the pool.
+
+use std::{fmt, ops::Deref};
+
+use super::{IoBuf, pool::Slot};
+
+/// What a pooled receive brought, in a buffer out of its Notifier's pool.
+///
+/// Dropping it returns the buffer, from any thread, also after the Notifier is gone. Until then it is missing in the pool,
+/// whose size [`Builder::buffers`](crate::Builder::buffers) sets: what is to be kept for long is better copied.
+///
+/// An empty one, the end of a stream, has no buffer.
+///
+/// # Examples
+///
+/// ```
+/// use pike::{Notifier, net::UdpSocket};
+///
+/// # fn main() -> std::io::Result<()> {
+/// Notifier::new()?.block_on(async {
+///     let socket = UdpSocket::bind("127.0.0.1:0").await?;
+///     socket.send_to(b"ping", socket.local_addr()?).await?;
+///     let lease = socket.recv_pooled().await?;
+///     assert!(lease.starts_with(b"pi"));
+///     Ok(())
+/// })
+/// # }
+/// ```
+pub struct Lease {
+    slot: Option<Slot>,
+    len: usize,
+}
+
+impl Lease {
+    #[inline]
+    pub(crate) fn new(slot: Slot, len: usize) -> Self {
+        Self { slot: (len > 0).then_some(slot), len }
+    }
+}
+
+impl Deref for Lease {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        self.slot.as_ref().map_or(&[], |slot| slot.bytes(self.len))
+    }
+}
+
+impl AsRef<[u8]> for Lease {
+    #[inline]
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl IoBuf for Lease {
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        self
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    shared::<Lease>();
+};

@@ -1,0 +1,81 @@
+//! The calls of any descriptor that own their buffer, or take one from the pool.
+
+use std::{future::Future, io};
+
+use super::Handle;
+use crate::{
+    buf::{IoBuf, IoBufMut, Lease, Owned},
+    op::{Endpoint, pooled},
+    sys::platform::IoSafe,
+};
+
+impl<T: IoSafe> Handle<T> {
+    /// Reads into a buffer that it owns meanwhile, and always gives back. Returns how many bytes; 0 means end of file
+    /// (or no room).
+    ///
+    /// # Errors
+    ///
+    /// The system's, of read(2); [`Closed`](crate::Closed).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, it gives up the buffer, but nothing that was read: that goes to the next who reads.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use pike::{Handle, Notifier};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let notifier = Notifier::new()?;
+    /// let (one, mut other) = UnixStream::pair()?;
+    /// let handle = Handle::new_on(&notifier, one)?;
+    /// other.write_all(b"ping")?;
+    /// let (count, buf) = notifier.block_on(handle.read_owned(Vec::with_capacity(16)));
+    /// assert_eq!(count?, 4);
+    /// assert_eq!(buf, b"ping");
+    /// # Ok(()) }
+    /// ```
+    pub fn read_owned<B: IoBufMut>(&self, buf: B) -> Owned<'_, usize, B> {
+        Endpoint::of(self).read(buf)
+    }
+
+    /// Reads into a buffer of the Notifier's pool, which is taken only once there is something to read. An empty result
+    /// is end of file. While all buffers are in use it waits until one comes back.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_owned`](Self::read_owned); [`io::ErrorKind::OutOfMemory`] if there is no memory for the pool.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub fn read_pooled<'a>(&'a self) -> impl Future<Output = io::Result<Lease>> + Send + use<'a, T> {
+        pooled::read(Endpoint::of(self))
+    }
+
+    /// Writes from a buffer that it owns meanwhile, and always gives back. Returns how many bytes the system took,
+    /// perhaps not all.
+    ///
+    /// # Errors
+    ///
+    /// The system's, of write(2); [`Closed`](crate::Closed).
+    ///
+    /// # Cancel safety
+    ///
+    /// Not safe: dropped before it is ready, it may have written a part of unknown length. What is written later comes
+    /// after that.
+    pub fn write_owned<B: IoBuf>(&self, buf: B) -> Owned<'_, usize, B> {
+        Endpoint::of(self).write(buf)
+    }
+
+    /// Writes all of a buffer that it owns meanwhile. Otherwise as [`write_owned`](Self::write_owned).
+    ///
+    /// # Errors
+    ///
+    /// As [`write_owned`](Self::write_owned); a part of unknown length was written then.
+    pub fn write_all_owned<B: IoBuf>(&self, buf: B) -> Owned<'_, (), B> {
+        Endpoint::of(self).write_all(buf)
+    }
+}

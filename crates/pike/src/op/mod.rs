@@ -1,0 +1,281 @@
+//! Operations that own their buffer: what the `_owned` and `_pooled` calls return.
+//!
+//! Where the backend reports readiness, nothing of such an operation is in the kernel: it is the loop of every operation
+//! (try, wait, try again) over a buffer inside the future, and it costs no more than with a borrowed one.
+//!
+//! `receive` and `send` have the attempts, `deadline` the limit that gives the buffer back, `pooled` the receive into a
+//! buffer of the pool.
+
+use std::{
+    future::Future,
+    io,
+    os::fd::AsFd,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use pin_project_lite::pin_project;
+
+mod deadline;
+pub(crate) mod pooled;
+pub(crate) mod receive;
+pub(crate) mod send;
+
+pub use self::deadline::OwnedDeadline;
+use crate::{
+    Closed, Handle,
+    buf::{BufResult, IoBuf},
+    handle::{
+        op::{Attempt, Op, Work},
+        registration::Registration,
+        waiting::Special,
+    },
+    socket::{Address, Descriptor, RecvFlags, SendFlags, Socket},
+    source::{Direction, Seen},
+    sys::platform::{self, IoSafe},
+    time::after,
+    waiter::Kind,
+};
+
+pin_project! {
+    /// An operation that owns its buffer. Made by the `_owned` calls, in which its cancel safety is described.
+    ///
+    /// It resolves to the result and the buffer, whatever the result is. If it is dropped before that, the buffer goes
+    /// with it; [`cancel`](Self::cancel), [`timeout`](Self::timeout) and [`deadline`](Self::deadline) give it back.
+    ///
+    /// # Panics
+    ///
+    /// When polled after it was ready.
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Owned<'a, T, B> {
+        #[pin]
+        op: Op<'a, Special, Carried<'a, T, B>, T>,
+        cancelled: bool,
+    }
+}
+
+impl<'a, T, B> Owned<'a, T, B> {
+    fn new(aim: Special, carried: Carried<'a, T, B>) -> Self {
+        Self { op: Op::new(carried.at.registration(), aim, carried), cancelled: false }
+    }
+
+    /// Gives it up, and gets the buffer back: it resolves soon, to [`Closed`](crate::Closed) and the buffer, or, if it
+    /// was done before that, to its own result. Nothing that was received is lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use pike::{Closed, Notifier, net::UdpSocket};
+    /// use std::pin::pin;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// Notifier::new()?.block_on(async {
+    ///     let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    ///     let mut receiving = pin!(socket.recv_owned(Vec::with_capacity(1500)));
+    ///     receiving.as_mut().cancel();
+    ///     let (result, buf) = receiving.await;
+    ///     assert!(Closed::is(&result.unwrap_err()));
+    ///     assert!(buf.capacity() >= 1500);
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    pub fn cancel(self: Pin<&mut Self>) {
+        *self.project().cancelled = true;
+    }
+
+    /// Gives it at most `limit` from this call: then it fails with [`io::ErrorKind::TimedOut`] and no OS code, and gives
+    /// the buffer back. If it was done before that, it gives its own result.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use pike::{Notifier, net::UdpSocket};
+    /// use std::{io::ErrorKind, time::Duration};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// Notifier::new()?.block_on(async {
+    ///     let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    ///     let buf = Vec::with_capacity(1500);
+    ///     let (result, buf) = socket.recv_owned(buf).timeout(Duration::from_millis(1)).await;
+    ///     assert_eq!(result.unwrap_err().kind(), ErrorKind::TimedOut);
+    ///     assert!(buf.capacity() >= 1500);
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    pub fn timeout(self, limit: Duration) -> OwnedDeadline<'a, T, B> {
+        self.deadline(after(limit))
+    }
+
+    /// As [`timeout`](Self::timeout), with the moment given.
+    pub fn deadline(self, at: Instant) -> OwnedDeadline<'a, T, B> {
+        OwnedDeadline::new(self, at)
+    }
+
+    /// Ends it now, without another try. The reason becomes the result.
+    fn end(self: Pin<&mut Self>, reason: io::Error) -> BufResult<T, B> {
+        let mut op = self.project().op;
+        op.as_mut().stop();
+        (Err(reason), op.work().take())
+    }
+}
+
+impl<T, B> Future for Owned<'_, T, B> {
+    type Output = BufResult<T, B>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<BufResult<T, B>> {
+        if self.cancelled {
+            return Poll::Ready(self.as_mut().end(Closed::operation()));
+        }
+        let mut op = self.project().op;
+        let result = ready!(op.as_mut().poll(cx));
+        Poll::Ready((result, op.work().take()))
+    }
+}
+
+/// What an operation works with: its buffer, how far it has come, and what one attempt does.
+pub(crate) struct Carried<'a, T, B> {
+    at: Endpoint<'a>,
+    /// Until the operation is done.
+    buffer: Option<B>,
+    /// Of an operation that takes several attempts: bytes moved so far.
+    done: usize,
+    how: How,
+    /// Whether it was asked for nothing, and so has nothing to wait for.
+    is_nothing: bool,
+    attempt: fn(&mut Carried<'a, T, B>, Seen) -> Attempt<T>,
+}
+
+/// What some calls take beside the buffer.
+#[derive(Clone, Copy, Debug)]
+enum How {
+    Plainly,
+    Receiving(RecvFlags),
+    Sending(SendFlags),
+    To(Address),
+}
+
+impl<T, B> Carried<'_, T, B> {
+    fn take(&mut self) -> B {
+        self.buffer.take().expect("an operation is polled after it was done")
+    }
+
+    fn buffer(&mut self) -> &mut B {
+        self.buffer.as_mut().expect("an operation is polled after it was done")
+    }
+}
+
+impl<T, B> Work<T> for Carried<'_, T, B> {
+    type Brings = T;
+
+    #[inline]
+    fn attempt(&mut self, seen: Seen) -> Attempt<T> {
+        (self.attempt)(self, seen)
+    }
+
+    #[inline]
+    fn complete(&mut self, brought: T) -> T {
+        brought
+    }
+
+    #[inline]
+    fn is_nothing(&self) -> bool {
+        self.is_nothing
+    }
+}
+
+impl<T, B> std::fmt::Debug for Carried<'_, T, B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Carried").field("done", &self.done).field("how", &self.how).finish_non_exhaustive()
+    }
+}
+
+/// What an operation is done on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Endpoint<'a> {
+    Socket(&'a Socket),
+    /// Any other descriptor: read(2) and write(2).
+    Other(&'a Registration, platform::Borrowed<'a>),
+}
+
+impl<'a> Endpoint<'a> {
+    pub(crate) fn of<T: IoSafe>(handle: &'a Handle<T>) -> Self {
+        Self::Other(handle.registration(), handle.get_ref().as_fd())
+    }
+
+    fn registration(self) -> &'a Registration {
+        match self {
+            Self::Socket(socket) => socket.handle().registration(),
+            Self::Other(registration, _) => registration,
+        }
+    }
+
+    fn descriptor(self) -> platform::Borrowed<'a> {
+        match self {
+            Self::Socket(socket) => Descriptor::as_fd(socket.descriptor()),
+            Self::Other(_, descriptor) => descriptor,
+        }
+    }
+
+    /// Whether a receive into no room has nothing to do. Of datagrams it receives one, and of other descriptors the call
+    /// says what it makes of it.
+    fn has_nothing_to_fill(self) -> bool {
+        match self {
+            Self::Socket(socket) => socket.has_nothing_to_fill(),
+            Self::Other(..) => true,
+        }
+    }
+
+    /// Why a receive can say no sender.
+    fn refuses_recv_from(self) -> Option<io::Error> {
+        match self {
+            Self::Socket(socket) => socket.check_senders().err(),
+            Self::Other(..) => Some(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// What a receive into several buffers means.
+    fn judge(self, seen: Seen, asked: usize, received: io::Result<platform::Received>) -> Attempt<usize> {
+        match self {
+            Self::Socket(socket) => socket.judge_message(seen, asked, received),
+            Self::Other(..) => received.map(|received| received.count).into(),
+        }
+    }
+
+    /// Whether a call may take part of its vectors: a stream's may, a message is not cut.
+    fn may_do_less(self) -> bool {
+        match self {
+            Self::Socket(socket) => socket.vectors_max() != usize::MAX,
+            Self::Other(..) => true,
+        }
+    }
+
+    fn receives<T, B>(
+        self,
+        buffer: B,
+        how: How,
+        is_nothing: bool,
+        attempt: fn(&mut Carried<'a, T, B>, Seen) -> Attempt<T>,
+    ) -> Owned<'a, T, B> {
+        let aim = Special { direction: Direction::Read, kind: Kind::plain(Direction::Read) };
+        Owned::new(aim, Carried { at: self, buffer: Some(buffer), done: 0, how, is_nothing, attempt })
+    }
+
+    fn sends<T, B>(
+        self,
+        buffer: B,
+        how: How,
+        attempt: fn(&mut Carried<'a, T, B>, Seen) -> Attempt<T>,
+    ) -> Owned<'a, T, B> {
+        let aim = Special { direction: Direction::Write, kind: Kind::plain(Direction::Write) };
+        Owned::new(aim, Carried { at: self, buffer: Some(buffer), done: 0, how, is_nothing: false, attempt })
+    }
+}
+
+/// The slice of `buf` behind what was sent of it.
+fn rest(buf: &impl IoBuf, done: usize) -> &[u8] {
+    buf.bytes().get(done..).unwrap_or_default()
+}

@@ -1,0 +1,191 @@
+//! Receiving into a buffer that the operation owns.
+#![allow(unsafe_code)]
+
+use std::{io, mem::MaybeUninit};
+
+use super::{Carried, Endpoint, How, Owned};
+use crate::{
+    buf::{self, IoBufMut, IoBufs},
+    handle::{op::Attempt, waiting::Special},
+    socket::{Address, RecvFlags, UnixAddress},
+    source::{self, Direction, Seen},
+    sys::platform::{self, Vectors},
+    waiter::Kind,
+};
+
+/// Who sent a datagram, as the caller's type has it.
+pub(crate) trait Peer: Sized {
+    fn of(address: Address) -> io::Result<Self>;
+}
+
+impl Peer for Address {
+    fn of(address: Address) -> io::Result<Self> {
+        Ok(address)
+    }
+}
+
+impl Peer for std::net::SocketAddr {
+    fn of(address: Address) -> io::Result<Self> {
+        address.try_into()
+    }
+}
+
+impl Peer for UnixAddress {
+    fn of(address: Address) -> io::Result<Self> {
+        address.try_into()
+    }
+}
+
+impl<'a> Endpoint<'a> {
+    /// One receive.
+    pub(crate) fn read<B: IoBufMut>(self, mut buf: B) -> Owned<'a, usize, B> {
+        let is_nothing = buf.room().is_empty() && self.has_nothing_to_fill();
+        self.receives(buf, How::Plainly, is_nothing, read)
+    }
+
+    /// One receive with flags.
+    pub(crate) fn recv<B: IoBufMut>(self, buf: B, flags: RecvFlags) -> Owned<'a, usize, B> {
+        if flags == RecvFlags::NONE {
+            return self.read(buf);
+        }
+        let how = How::Receiving(flags);
+        let carried = Carried {
+            at: self,
+            buffer: Some(buf),
+            done: 0,
+            how,
+            is_nothing: false,
+            attempt: recv_with_flags,
+        };
+        let bits = match flags.contains(RecvFlags::OUT_OF_BAND) {
+            true => source::PRIORITY | source::READ_CLOSED,
+            false => Direction::Read.bits(),
+        };
+        Owned::new(Special { direction: Direction::Read, kind: Kind::new(bits, true) }, carried)
+    }
+
+    /// Receives until there is no room.
+    pub(crate) fn read_exact<B: IoBufMut>(self, mut buf: B) -> Owned<'a, usize, B> {
+        let is_nothing = buf.room().is_empty();
+        self.receives(buf, How::Plainly, is_nothing, read_exact)
+    }
+
+    /// One receive into several buffers.
+    pub(crate) fn read_vectored<V>(self, bufs: V) -> Owned<'a, usize, V>
+    where
+        V: IoBufs<Buf: IoBufMut>,
+    {
+        self.receives(bufs, How::Plainly, false, read_vectored)
+    }
+
+    /// One datagram, and who sent it.
+    pub(crate) fn recv_from<B: IoBufMut, A: Peer>(self, buf: B) -> Owned<'a, (usize, A), B> {
+        self.receives(buf, How::Plainly, false, recv_from)
+    }
+
+    /// One receive into `room`: the count is how much of it has been written.
+    #[inline]
+    pub(super) fn fill(self, seen: Seen, room: &mut [MaybeUninit<u8>]) -> Attempt<usize> {
+        match self {
+            Self::Socket(socket) => socket.attempt_fill(seen, room),
+            Self::Other(_, descriptor) => platform::read_room(descriptor, room).into(),
+        }
+    }
+}
+
+fn read<B: IoBufMut>(carried: &mut Carried<'_, usize, B>, seen: Seen) -> Attempt<usize> {
+    let at = carried.at;
+    let buf = carried.buffer();
+    let attempt = at.fill(seen, buf.room());
+    if let Attempt::Done(count) | Attempt::Drained(count) = attempt {
+        // SAFETY: the system has written as many bytes into the room.
+        unsafe { buf.filled(count) };
+    }
+    attempt
+}
+
+/// With flags a short receive says nothing: a peek leaves the bytes where they are.
+fn recv_with_flags<B: IoBufMut>(carried: &mut Carried<'_, usize, B>, seen: Seen) -> Attempt<usize> {
+    let How::Receiving(flags) = carried.how else { unreachable!("a receive with flags has some") };
+    let descriptor = carried.at.descriptor();
+    let buf = carried.buffer();
+    match platform::recv_uninit(descriptor, buf.room(), flags) {
+        Ok(count) => {
+            // SAFETY: the system has written as many bytes into the room.
+            unsafe { buf.filled(count) };
+            Attempt::Done(count)
+        }
+        // There is no urgent data, which is no mistake; after the end there will be none.
+        Err(error)
+            if error.kind() == io::ErrorKind::InvalidInput
+                && flags.contains(RecvFlags::OUT_OF_BAND)
+                && !seen.any(source::READ_CLOSED) =>
+        {
+            Attempt::Empty
+        }
+        Err(error) => Attempt::Failed(error),
+    }
+}
+
+fn read_exact<B: IoBufMut>(carried: &mut Carried<'_, usize, B>, seen: Seen) -> Attempt<usize> {
+    let (at, done) = (carried.at, carried.done);
+    let buf = carried.buffer();
+    let room = buf.room().get_mut(done..).unwrap_or_default();
+    let asked = room.len();
+    if asked == 0 {
+        return Attempt::Done(done);
+    }
+    let (count, drained) = match at.fill(seen, room) {
+        Attempt::Done(0) => return Attempt::Failed(io::ErrorKind::UnexpectedEof.into()),
+        Attempt::Done(count) => (count, false),
+        Attempt::Drained(count) => (count, true),
+        other => return other,
+    };
+    // SAFETY: the system has just written the last `count` of these bytes; what is before was noted by earlier attempts.
+    unsafe { buf.filled(done + count) };
+    carried.done += count;
+    match (count == asked, drained) {
+        (true, _) => Attempt::Done(carried.done),
+        (false, true) => Attempt::Empty,
+        (false, false) => Attempt::Partly,
+    }
+}
+
+fn recv_from<B: IoBufMut, A: Peer>(carried: &mut Carried<'_, (usize, A), B>, _: Seen) -> Attempt<(usize, A)> {
+    let at = carried.at;
+    if let Some(error) = at.refuses_recv_from() {
+        return Attempt::Failed(error);
+    }
+    let buf = carried.buffer();
+    let received = platform::recv_room_from(at.descriptor(), buf.room());
+    received
+        .and_then(|(count, address)| {
+            // SAFETY: the system has written as many bytes into the room.
+            unsafe { buf.filled(count) };
+            Ok((count, A::of(address)?))
+        })
+        .into()
+}
+
+fn read_vectored<V: IoBufs<Buf: IoBufMut>>(
+    carried: &mut Carried<'_, usize, V>,
+    seen: Seen,
+) -> Attempt<usize> {
+    let at = carried.at;
+    let bufs = carried.buffer().bufs_mut();
+    let mut vectors = Vectors::new();
+    for buf in bufs.iter_mut() {
+        if vectors.is_full() && at.may_do_less() {
+            break;
+        }
+        vectors.push_room(buf.room());
+    }
+    let (asked, result) = (vectors.total(), vectors.recv(at.descriptor()));
+    let lens = vectors.into_lens();
+    let attempt = at.judge(seen, asked, result);
+    if let Attempt::Done(count) | Attempt::Drained(count) = attempt {
+        // SAFETY: the lengths are those of the rooms, and the system has filled one after the other.
+        unsafe { buf::filled(bufs, lens.iter(), count) };
+    }
+    attempt
+}
