@@ -204,6 +204,41 @@ macro_rules! for_each_case {
                 multicast_v4,
                 multicast_v6,
             }
+            owned {
+                owned_round_trips,
+                owned_errors_return_the_buffer,
+                owned_zero_length,
+                owned_longer_than_u32,
+                owned_vectored,
+                owned_datagrams,
+                owned_odd_buffers,
+                owned_deadlines,
+                owned_flags,
+                owned_on_any_descriptor,
+                owned_sends_keep_order,
+                owned_allocates_nothing,
+            }
+            pooled {
+                pooled_receive,
+                pooled_datagrams,
+                pooled_dry_waits_in_order,
+                pooled_idle_holds_no_buffer,
+                pooled_greedy_socket,
+                pooled_lease_outlives_notifier,
+                pooled_dry_ends_with_closed,
+                pooled_promise_is_passed_on,
+                pooled_dry_spares_other_readers,
+                pooled_sizes_are_checked,
+                pooled_returns_race_waiters,
+            }
+            cancel {
+                cancel_returns_the_buffer,
+                cancel_races_receive: alone,
+                cancel_races_datagrams,
+                cancel_races_accept: alone,
+                forms_mixed_at_random,
+                notifier_dropped_under_operations: alone,
+            }
             errors {
                 bad_descriptors_are_refused: alone,
                 double_registration_is_refused,

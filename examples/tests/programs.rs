@@ -219,3 +219,32 @@ fn proxy_relays() {
     assert!(refused.contains("refused"), "{refused}");
     assert!(proxy.0.try_wait().expect("a child").is_none(), "it goes on");
 }
+
+/// The first piece is measured, the rest comes back, on each backend that is asked for by name.
+#[test]
+fn relay_sends_back() {
+    for &backend in pike::Backend::BUILT {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a listener");
+        let mut command = example("relay");
+        command.args([listener.local_addr().expect("an address").to_string(), backend.to_string()]);
+        let mut relay = Running::start(command);
+        let mut lines = BufReader::new(relay.0.stdout.take().expect("piped")).lines().map_while(Result::ok);
+        assert!(lines.next().is_some_and(|line| line.starts_with(&backend.to_string())));
+        let (mut stream, _) = listener.accept().expect("a connection");
+        stream.write_all(b"first\n").expect("taken");
+        assert_eq!(lines.next().as_deref(), Some("6 bytes"));
+        let mut back = [0; 9];
+        stream.write_all(b"the rest\n").expect("taken");
+        stream.read_exact(&mut back).expect("all of it");
+        assert_eq!(&back, b"the rest\n");
+        drop(stream);
+        assert!(relay.0.wait().expect("a child").success());
+    }
+    let mut command = example("relay");
+    let refused = output({
+        command.args(["127.0.0.1:1", "nonsense"]);
+        command
+    });
+    assert!(!refused.status.success());
+    assert!(text(&refused.stderr).contains("no backend is called"));
+}

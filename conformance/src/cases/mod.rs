@@ -1,6 +1,7 @@
 //! The cases, a file a subject.
 
 pub mod budget;
+pub mod cancel;
 pub mod errors;
 pub mod event;
 pub mod handle;
@@ -9,6 +10,8 @@ pub mod multicast;
 pub mod names;
 pub mod notifier;
 pub mod options;
+pub mod owned;
+pub mod pooled;
 pub mod readiness;
 pub mod tcp_connect;
 pub mod tcp_listener;

@@ -10,6 +10,7 @@ use std::{
 
 use super::{Endpoint, receive::Peer};
 use crate::{
+    budget,
     buf::{Lease, Pool, Slot},
     handle::{
         op::{Attempt, Op, Work},
@@ -57,7 +58,16 @@ async fn receive<T>(
     let pool = registration.core().pool();
     let mut slot = None;
     loop {
-        match Op::new(registration, Reads, Receive { at, pool, slot, call }).await? {
+        let mut op = pin!(Op::new(registration, Reads, Receive { at, pool, slot, call }));
+        let received = poll_fn(|cx| {
+            let (polled, gave_way) = budget::gave_way(|| op.as_mut().poll(cx));
+            if polled.is_pending() && !gave_way {
+                // Another reader came first: who waits has no buffer.
+                op.as_mut().work().slot = None;
+            }
+            polled
+        });
+        match received.await? {
             Received::Some(lease, brought) => return Ok((lease, brought)),
             Received::NoBuffer => slot = Some(buffer(registration, pool).await?),
         }

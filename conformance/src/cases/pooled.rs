@@ -1,0 +1,336 @@
+//! Receives into buffers of the Notifier's pool: who has one, who waits for one, and where they go.
+
+use std::{
+    io::{ErrorKind, Write},
+    net::Shutdown,
+    task::Poll,
+    thread,
+    time::Duration,
+};
+
+use futures_lite::future;
+use pike::{Closed, Notifier, buf::Lease, net::TcpStream};
+
+use crate::{
+    Cx, Outcome, Task,
+    cx::SHORT,
+    join_all,
+    net::{self, assert_bytes_at, bytes_at, soon, v4},
+};
+
+/// With a pool of `count` buffers of `len` bytes.
+fn with_pool(cx: &Cx, count: usize, len: usize) -> Notifier {
+    cx.builder().buffers(count, len).build().expect("a Notifier")
+}
+
+/// Bytes, the end, lengths: on a stream and its half, with a pool of one, which an empty lease does not take.
+pub fn pooled_receive(cx: &Cx) -> Outcome {
+    let notifier = with_pool(cx, 1, 100);
+    let (one, other) = net::pair(cx, &notifier);
+    soon(&notifier, "pooled receives", async {
+        one.write_all(&bytes_at(0, 250)).await.unwrap();
+        let mut got = 0;
+        while got < 250 {
+            let lease = other.recv_pooled().await.unwrap();
+            assert!((1..=100).contains(&lease.len()), "{} bytes in a buffer of 100", lease.len());
+            assert_bytes_at(got, &lease);
+            got += lease.len();
+        }
+        // What was received is sent from the same buffer, which comes back.
+        one.write_all(b"ping").await.unwrap();
+        let (sent, lease) = other.write_all_owned(other.recv_pooled().await.unwrap()).await;
+        sent.unwrap();
+        assert_eq!(&lease[..], b"ping");
+        drop(lease);
+        assert_eq!(&one.recv_pooled().await.unwrap()[..], b"ping");
+
+        let (read, write) = other.into_split();
+        one.shutdown(Shutdown::Write).unwrap();
+        let ends: [Lease; 3] = [
+            read.recv_pooled().await.unwrap(),
+            read.recv_pooled().await.unwrap(),
+            read.recv_pooled().await.unwrap(),
+        ];
+        assert!(ends.iter().all(|lease| lease.is_empty()));
+        write.write_all(b"x").await.unwrap();
+        assert_eq!(&one.recv_pooled().await.unwrap()[..], b"x");
+    });
+    Ok(())
+}
+
+/// Datagrams, with their senders; one that is longer than a buffer is cut.
+pub fn pooled_datagrams(cx: &Cx) -> Outcome {
+    let notifier = with_pool(cx, 2, 64);
+    let (one, other) = (net::udp(&notifier, v4()), net::udp(&notifier, v4()));
+    let (here, there) = (one.local_addr().unwrap(), other.local_addr().unwrap());
+    soon(&notifier, "datagrams", async {
+        let (lease, sent) = future::zip(other.recv_from_pooled(), one.send_to(b"first", there)).await;
+        sent.unwrap();
+        let (lease, from) = lease.unwrap();
+        assert_eq!((&lease[..], from), (&b"first"[..], here));
+        one.send_to(&bytes_at(0, 100), there).await.unwrap();
+        let cut = other.recv_pooled().await.unwrap();
+        assert_eq!(cut.len(), 64);
+        assert_bytes_at(0, &cut);
+        drop((lease, cut));
+        // An empty datagram is no end, and an empty lease has no buffer.
+        for _ in 0..4 {
+            one.send_to(b"", there).await.unwrap();
+        }
+        let mut empty = Vec::new();
+        for _ in 0..4 {
+            empty.push(other.recv_from_pooled().await.unwrap());
+        }
+        assert!(empty.iter().all(|(lease, from)| lease.is_empty() && *from == here));
+        one.send_to(b"last", there).await.unwrap();
+        let (lease, from) = other.socket().recv_from_pooled().await.unwrap();
+        assert_eq!((&lease[..], from), (&b"last"[..], here.into()));
+    });
+    let (stream, _peer) = net::with_peer(cx, &notifier);
+    let error = soon(&notifier, "no sender", stream.socket().recv_from_pooled()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    Ok(())
+}
+
+/// A pool that runs dry neither fails nor spins: receives wait, and get the buffers that come back in the order in which
+/// they asked, whichever thread returns them.
+pub fn pooled_dry_waits_in_order(cx: &Cx) -> Outcome {
+    let notifier = with_pool(cx, 2, 64);
+    let (streams, mut peers): (Vec<_>, Vec<_>) = (0..5).map(|_| net::with_peer(cx, &notifier)).unzip();
+    peers.iter_mut().for_each(|peer| peer.write_all(b"ping").unwrap());
+    cx.settle(&notifier);
+    let mut held: Vec<Lease> = streams[..2]
+        .iter()
+        .map(|stream| soon(&notifier, "one of two", stream.recv_pooled()).unwrap())
+        .collect();
+    let mut waiting: Vec<_> = streams[2..].iter().map(|stream| Task::pending(stream.recv_pooled())).collect();
+    cx.assert_quiet(&notifier, "a dry pool");
+    assert!(waiting.iter().all(|task| !task.is_woken()), "woken for nothing");
+    // Who comes later does not overtake, nor does who asks again.
+    let mut late = Task::pending(streams[0].recv_pooled());
+    peers[0].write_all(b"late").unwrap();
+    cx.settle(&notifier);
+    drop(held.pop());
+    assert!(waiting[0].is_woken());
+    assert!(late.poll().is_pending(), "overtook");
+    assert!(waiting[1].poll().is_pending(), "overtook");
+    let lease = waiting[0].ready().unwrap();
+    assert_eq!(&lease[..], b"ping");
+    let returned = held.pop().unwrap();
+    thread::spawn(move || drop(returned)).join().unwrap();
+    let second = waiting[1].ready().unwrap();
+    drop((lease, second));
+    for task in [&mut waiting[2], &mut late] {
+        assert!(task.is_woken());
+        drop(task.ready().unwrap());
+    }
+    Ok(())
+}
+
+/// Connections that are idle hold no buffer: many wait to receive, and a pool of one serves them all.
+pub fn pooled_idle_holds_no_buffer(cx: &Cx) -> Outcome {
+    let notifier = with_pool(cx, 1, 64);
+    let (streams, mut peers): (Vec<_>, Vec<_>) = (0..50).map(|_| net::with_peer(cx, &notifier)).unzip();
+    let mut waiting: Vec<_> = streams.iter().map(|stream| Task::pending(stream.recv_pooled())).collect();
+    for at in (0..50).rev() {
+        peers[at].write_all(&[at as u8]).unwrap();
+        let lease = net::finish(cx, &notifier, "one of many", &mut waiting[at]).unwrap();
+        assert_eq!(&lease[..], [at as u8]);
+    }
+    Ok(())
+}
+
+/// One socket with endless data beside others with little, over a pool of one: they queue for it alike, and nobody starves.
+pub fn pooled_greedy_socket(cx: &Cx) -> Outcome {
+    let notifier = with_pool(cx, 1, 512);
+    let (greedy, mut flood) = net::with_peer(cx, &notifier);
+    let flooding = thread::spawn(move || {
+        let chunk = vec![b'x'; 1 << 16];
+        while flood.write_all(&chunk).is_ok() {}
+    });
+    let modest: Vec<_> = (0..8).map(|_| net::pair(cx, &notifier)).collect();
+    let rounds = cx.rounds(50);
+    let work = async |stream: &TcpStream| {
+        let lease = stream.recv_pooled().await.unwrap();
+        // Others ask while it is held.
+        future::yield_now().await;
+        lease.len()
+    };
+    soon(&notifier, "the modest", async {
+        let others = join_all(modest.iter().map(|(one, other)| -> crate::Boxed<'_, ()> {
+            Box::pin(async move {
+                for _ in 0..rounds {
+                    other.write_all(b"little").await.unwrap();
+                    assert_eq!(&one.recv_pooled().await.unwrap()[..], b"little");
+                }
+            })
+        }));
+        future::or(async { drop(others.await) }, async { while work(&greedy).await > 0 {} }).await;
+    });
+    assert_eq!(soon(&notifier, "the greedy one goes on", work(&greedy)), 512);
+    drop(greedy);
+    flooding.join().unwrap();
+    Ok(())
+}
+
+/// A lease is good after its socket and its Notifier are gone, on any thread.
+pub fn pooled_lease_outlives_notifier(cx: &Cx) -> Outcome {
+    let notifier = with_pool(cx, 4, 64);
+    let (stream, mut peer) = net::with_peer(cx, &notifier);
+    let leases: Vec<Lease> = (0..4)
+        .map(|at| {
+            peer.write_all(&[at; 10]).unwrap();
+            soon(&notifier, "a lease", stream.recv_pooled()).unwrap()
+        })
+        .collect();
+    drop(stream);
+    notifier.shutdown(Duration::from_secs(1));
+    drop(notifier);
+    for (at, lease) in leases.into_iter().enumerate() {
+        thread::spawn(move || assert_eq!(&lease[..], [at as u8; 10])).join().unwrap();
+    }
+    Ok(())
+}
+
+/// Who waits for a buffer hears of the end: of its Handle, and of the Notifier.
+pub fn pooled_dry_ends_with_closed(cx: &Cx) -> Outcome {
+    let notifier = with_pool(cx, 1, 64);
+    let (holder, mut peer) = net::with_peer(cx, &notifier);
+    let (streams, mut peers): (Vec<_>, Vec<_>) = (0..2).map(|_| net::with_peer(cx, &notifier)).unzip();
+    peer.write_all(b"x").unwrap();
+    peers.iter_mut().for_each(|peer| peer.write_all(b"x").unwrap());
+    let held = soon(&notifier, "the only buffer", holder.recv_pooled()).unwrap();
+    cx.settle(&notifier);
+    let mut waiting: Vec<_> = streams.iter().map(|stream| Task::pending(stream.recv_pooled())).collect();
+    streams[0].socket().cancel();
+    assert!(waiting[0].is_woken() && !waiting[1].is_woken());
+    assert!(Closed::is(&waiting[0].ready().unwrap_err()));
+    drop(notifier);
+    assert!(waiting[1].is_woken());
+    assert!(Closed::is(&waiting[1].ready().unwrap_err()));
+    drop(held);
+    Ok(())
+}
+
+/// A receive that is dropped after a buffer was promised to it passes it on, and one that is leaked keeps nobody from the
+/// others.
+pub fn pooled_promise_is_passed_on(cx: &Cx) -> Outcome {
+    let notifier = with_pool(cx, 1, 64);
+    let (streams, mut peers): (Vec<_>, Vec<_>) = (0..4).map(|_| net::with_peer(cx, &notifier)).unzip();
+    peers.iter_mut().for_each(|peer| peer.write_all(b"ping").unwrap());
+    cx.settle(&notifier);
+    let held = soon(&notifier, "the only buffer", streams[0].recv_pooled()).unwrap();
+    let mut waiting: Vec<_> = streams[1..].iter().map(|stream| Task::pending(stream.recv_pooled())).collect();
+    drop(held);
+    assert!(waiting[0].is_woken() && !waiting[1].is_woken());
+    drop(waiting.remove(0));
+    assert!(waiting[0].is_woken() && !waiting[1].is_woken());
+    assert_eq!(&waiting[0].ready().unwrap()[..], b"ping");
+    assert!(waiting[1].is_woken());
+    assert_eq!(&waiting[1].ready().unwrap()[..], b"ping");
+    assert_eq!(&soon(&notifier, "the dropped one's", streams[1].recv_pooled()).unwrap()[..], b"ping");
+    Ok(())
+}
+
+/// While a pooled receive waits for a buffer, the borrowed readers of the same socket do not wait for it.
+pub fn pooled_dry_spares_other_readers(cx: &Cx) -> Outcome {
+    let notifier = with_pool(cx, 1, 64);
+    let (holder, mut peer) = net::with_peer(cx, &notifier);
+    peer.write_all(b"x").unwrap();
+    let held = soon(&notifier, "the only buffer", holder.recv_pooled()).unwrap();
+    let (stream, mut peer) = net::with_peer(cx, &notifier);
+    cx.settle(&notifier);
+    let mut buf = [0; 8];
+    stream.try_read(&mut buf).unwrap_err(); // known to have nothing from here on
+    let mut pooled = Task::new(stream.recv_pooled());
+    let mut borrowed = Task::new(stream.read(&mut buf));
+    assert!(pooled.poll().is_pending() && borrowed.poll().is_pending());
+    peer.write_all(b"ping").unwrap();
+    cx.turn_until(&notifier, "the first is woken", || pooled.is_woken());
+    assert!(pooled.poll().is_pending(), "there is no buffer");
+    assert!(borrowed.is_woken(), "the wake is passed on");
+    assert_eq!(borrowed.ready().unwrap(), 4);
+    drop(held);
+    assert!(pooled.is_woken());
+    assert!(pooled.poll().is_pending(), "there is nothing to receive any more");
+    // And it gave the buffer back.
+    let (third, mut its_peer) = net::with_peer(cx, &notifier);
+    its_peer.write_all(b"y").unwrap();
+    assert_eq!(&soon(&notifier, "another", third.recv_pooled()).unwrap()[..], b"y");
+    peer.write_all(b"pong").unwrap();
+    assert_eq!(&net::finish(cx, &notifier, "the pooled one", &mut pooled).unwrap()[..], b"pong");
+    Ok(())
+}
+
+/// Sizes that no pool can have are refused when the Notifier is made.
+pub fn pooled_sizes_are_checked(cx: &Cx) -> Outcome {
+    for (count, len) in
+        [(0, 4096), (16, 0), (0, 0), (32_769, 1), (usize::MAX, 2), (32_768, usize::MAX), (1, 1 << 31)]
+    {
+        let error = cx.builder().buffers(count, len).build().expect_err("no such pool");
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{count} of {len}: {error}");
+        assert!(error.to_string().contains("pool"), "{error}");
+    }
+    // The memory is taken when the first buffer is, and only as far as it is used.
+    let notifier = with_pool(cx, 32_768, 1 << 20);
+    let (stream, mut peer) = net::with_peer(cx, &notifier);
+    peer.write_all(b"ping").unwrap();
+    match soon(&notifier, "a buffer of a huge pool", stream.recv_pooled()) {
+        Ok(lease) => assert_eq!(&lease[..], b"ping"),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{error}"),
+    }
+    let mut buf = [0; 8];
+    peer.write_all(b"pong").unwrap();
+    assert!(soon(&notifier, "borrowed all the same", stream.read(&mut buf)).unwrap() >= 4);
+    Ok(())
+}
+
+/// Threads return buffers while tasks wait for them: none is lost, none is used twice.
+pub fn pooled_returns_race_waiters(cx: &Cx) -> Outcome {
+    let notifier = with_pool(cx, 3, 256);
+    let pairs: Vec<_> = (0..6).map(|_| net::pair(cx, &notifier)).collect();
+    let rounds = cx.rounds(400);
+    let (returns, returned) = std::sync::mpsc::channel::<(usize, Lease)>();
+    let returning = thread::spawn(move || {
+        for (at, lease) in returned {
+            assert_bytes_at(at, &lease);
+        }
+    });
+    soon(&notifier, "all rounds", async {
+        join_all(pairs.iter().map(|(one, other)| -> crate::Boxed<'_, ()> {
+            let returns = returns.clone();
+            Box::pin(async move {
+                let (mut sent, mut got) = (0, 0);
+                for round in 0..rounds {
+                    let bytes = bytes_at(sent, 1 + round % 250);
+                    other.write_all(&bytes).await.unwrap();
+                    sent += bytes.len();
+                    while got < sent {
+                        let lease = one.recv_pooled().await.unwrap();
+                        got += lease.len();
+                        returns.send((got - lease.len(), lease)).unwrap();
+                    }
+                }
+            })
+        }))
+        .await;
+    });
+    drop(returns);
+    returning.join().unwrap();
+    // All three are there.
+    let (one, other) = &pairs[0];
+    let all: Vec<_> = (0..3)
+        .map(|_| {
+            soon(&notifier, "every buffer", async {
+                other.write_all(b"x").await.unwrap();
+                one.recv_pooled().await.unwrap()
+            })
+        })
+        .collect();
+    other.try_write(b"x").unwrap();
+    thread::sleep(SHORT);
+    cx.settle(&notifier);
+    assert!(matches!(Task::new(one.recv_pooled()).poll(), Poll::Pending), "a fourth of three");
+    drop(all);
+    Ok(())
+}
