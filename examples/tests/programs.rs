@@ -4,6 +4,7 @@ use std::{
     env,
     io::{BufRead, BufReader, Read, Write},
     net::{Ipv4Addr, Shutdown, TcpListener, TcpStream, UdpSocket},
+    os::unix::net::UnixListener,
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
     thread,
@@ -247,4 +248,35 @@ fn relay_sends_back() {
     });
     assert!(!refused.status.success());
     assert!(text(&refused.stderr).contains("no backend is called"));
+}
+
+/// Commands and their answers; a path that a server left is taken over, one that is in use is not.
+#[test]
+fn unix_answers_commands() {
+    let path = env::temp_dir().join(format!("pike-control-{}.sock", std::process::id()));
+    let path = path.to_str().expect("UTF-8");
+    drop(UnixListener::bind(path).expect("a path to leave behind"));
+    let serve = || {
+        let mut command = example("unix");
+        command.args(["serve", path]);
+        command
+    };
+    let send = |word: &str| {
+        let mut command = example("unix");
+        command.args(["send", path, word]);
+        let output = output(command);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let mut server = Running::start(serve());
+    let mut lines = BufReader::new(server.0.stdout.take().expect("piped")).lines().map_while(Result::ok);
+    assert_eq!(lines.next().expect("a line"), format!("listening at {path}"));
+    assert!(send("uptime").ends_with(" s\n"));
+    assert!(send("whoami").starts_with("uid "));
+    assert_eq!(send("what"), "no such command: what\n");
+    assert!(!output(serve()).status.success(), "a second server");
+    assert_eq!(send("uptime").lines().count(), 1, "the first is undisturbed");
+    assert_eq!(send("stop"), "stopping\n");
+    assert!(server.0.wait().expect("an end").success());
+    assert!(!std::path::Path::new(path).exists());
 }
