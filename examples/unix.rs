@@ -37,7 +37,7 @@ async fn answer(stream: UnixStream, started: std::time::Instant, stop: &Event) -
     while let Some(line) = lines.next().await {
         let reply = match line?.trim() {
             "uptime" => format!("{} s\n", started.elapsed().as_secs()),
-            "whoami" => format!("uid {}, gid {}\n", peer.uid, peer.gid),
+            "whoami" => format!("uid {}, gid {}\n", peer.uid(), peer.gid()),
             "stop" => {
                 stop.notify();
                 "stopping\n".into()
