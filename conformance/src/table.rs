@@ -239,6 +239,28 @@ macro_rules! for_each_case {
                 forms_mixed_at_random,
                 notifier_dropped_under_operations: alone,
             }
+            messages {
+                message_cut_is_reported,
+                message_in_pieces,
+                message_cancel_safety,
+                message_packet_info,
+                message_traffic_class_hops_time,
+                message_segments,
+                message_error_queue,
+                message_sent_timestamp,
+            }
+            descriptors {
+                descriptors_arrive,
+                descriptors_are_sockets,
+                descriptors_never_taken: alone,
+                descriptors_without_room: alone,
+                descriptors_without_numbers: alone,
+                descriptors_dropped_receive: alone,
+                descriptors_refused: alone,
+                descriptors_end_a_read: alone,
+                descriptors_both_ways: alone,
+                credentials_arrive,
+            }
             errors {
                 bad_descriptors_are_refused: alone,
                 double_registration_is_refused,

@@ -5,7 +5,7 @@
 
 use std::{
     fs::File,
-    io,
+    io::{self, IoSlice, IoSliceMut},
     net::{SocketAddr, TcpListener, TcpStream},
     os::{fd::AsFd, unix::net::UnixStream},
     panic::{self, AssertUnwindSafe},
@@ -13,7 +13,8 @@ use std::{
 
 use pike::{
     Closed, Event, Handle, Notifier, net,
-    socket::{Domain, Socket, Type},
+    os::unix::control::{Outgoing, descriptors_space},
+    socket::{Domain, RecvFlags, SendFlags, Socket, Type, control::ControlBuf},
 };
 use pike_conformance::{harness::alone, heap, unix};
 
@@ -64,6 +65,33 @@ const REFUSALS: &[(&str, Refusal)] = &[
         let lent = AssertUnwindSafe(|| notifier.block_on(stream.recv_with(|_| panic!("in the closure"))));
         panic::catch_unwind(lent).unwrap_err();
         io::ErrorKind::Other.into()
+    }),
+    ("more descriptors than there is room for", |notifier| {
+        let (one, other) = Socket::pair_on(notifier, Domain::Unix, Type::Stream, None).unwrap();
+        let given = [one.as_fd(); 8];
+        let control = [Outgoing::Descriptors(&given).into()];
+        one.try_send_msg(&[IoSlice::new(b"x")], None, &control, SendFlags::NONE).unwrap();
+        let (mut buf, mut received) = ([0; 8], ControlBuf::<{ descriptors_space(2) }>::new());
+        let mut bufs = [IoSliceMut::new(&mut buf)];
+        assert!(other.try_recv_msg(&mut bufs, &mut received, RecvFlags::NONE).unwrap().control_truncated);
+        let error = other.try_recv_msg(&mut bufs, &mut received, RecvFlags::NONE).unwrap_err();
+        one.try_send_msg(&[IoSlice::new(b"x")], None, &control, SendFlags::NONE).unwrap();
+        notifier.block_on(other.recv_msg(&mut bufs, &mut received, RecvFlags::NONE)).unwrap();
+        error
+    }),
+    ("descriptors without a byte on a stream", |notifier| {
+        let (one, _other) = Socket::pair_on(notifier, Domain::Unix, Type::Stream, None).unwrap();
+        let given = [one.as_fd()];
+        one.try_send_msg(&[], None, &[Outgoing::Descriptors(&given).into()], SendFlags::NONE).unwrap_err()
+    }),
+    ("descriptors in the queue of a socket that is dropped", |notifier| {
+        let (one, other) = Socket::pair_on(notifier, Domain::Unix, Type::Datagram, None).unwrap();
+        let file = File::open("/dev/null").unwrap();
+        let given = [file.as_fd(); 100];
+        let control = [Outgoing::Descriptors(&given).into()];
+        one.try_send_msg(&[IoSlice::new(b"x")], None, &control, SendFlags::NONE).unwrap();
+        drop(other);
+        one.try_send_msg(&[IoSlice::new(b"x")], None, &control, SendFlags::NONE).unwrap_err()
     }),
     ("a Notifier dropped before its sockets and events", |notifier| {
         let own = Notifier::builder().backend(notifier.backend()).build().unwrap();

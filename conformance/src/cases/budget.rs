@@ -2,8 +2,9 @@
 
 use std::{
     future::{Future, poll_fn},
-    io::{Read, Write},
+    io::{self, IoSlice, IoSliceMut, Read, Write},
     net::{Ipv4Addr, TcpStream},
+    os::fd::AsFd,
     pin::pin,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     thread,
@@ -13,7 +14,12 @@ use std::{
 use futures_lite::future::{self, zip};
 use pike::{
     Event, Interest, Notifier, budget, net,
-    socket::{Type, option},
+    os::unix::control::{self as unix_control, ControlExt, descriptors_space},
+    socket::{
+        Domain, RecvFlags, SendFlags, Socket, Type,
+        control::{ControlBuf, Outgoing, PACKET_INFO_SPACE, Source, TIMESTAMP_SPACE},
+        option,
+    },
     time,
 };
 
@@ -309,6 +315,32 @@ pub fn no_allocation_per_operation(cx: &Cx) -> Outcome {
         let mut buf = [0; 64];
         let (got, sent) = zip(udp.recv_from(&mut buf), udp.send_to(b"ping", address)).await;
         assert_eq!((got.unwrap(), sent.unwrap()), ((4, address), 4));
+    });
+    let stdin = io::stdin();
+    let gift = [stdin.as_fd()];
+    let descriptors = [unix_control::Outgoing::Descriptors(&gift).into()];
+    let (one, other) = Socket::pair_on(&notifier, Domain::Unix, Type::SeqPacket, None).unwrap();
+    measure(&notifier, "recv_msg and send_msg with a descriptor", 0, async |_| {
+        let (mut buf, mut control) = ([0; 64], ControlBuf::<{ descriptors_space(1) }>::new());
+        let (mut bufs, bytes) = ([IoSliceMut::new(&mut buf)], [IoSlice::new(b"ping")]);
+        let receiving = one.recv_msg(&mut bufs, &mut control, RecvFlags::NONE);
+        let sending = other.send_msg(&bytes, None, &descriptors, SendFlags::NONE);
+        let (got, sent) = zip(receiving, sending).await;
+        assert_eq!((got.unwrap().len, sent.unwrap()), (4, 4));
+        assert!(control.descriptors().next().is_some());
+    });
+    udp.socket().set(option::ReceivePacketInfo, true).unwrap();
+    udp.socket().set(option::ReceiveTimestamp, true).unwrap();
+    measure(&notifier, "recv_msg and send_msg with packet info", 0, async |_| {
+        let mut buf = [0; 64];
+        let mut control = ControlBuf::<{ PACKET_INFO_SPACE + TIMESTAMP_SPACE }>::new();
+        let (mut bufs, bytes) = ([IoSliceMut::new(&mut buf)], [IoSlice::new(b"ping")]);
+        let source = [Outgoing::Source(Source { address: address.ip(), interface: 0 })];
+        let receiving = udp.socket().recv_msg(&mut bufs, &mut control, RecvFlags::NONE);
+        let sending = udp.socket().send_msg(&bytes, Some(address.into()), &source, SendFlags::NONE);
+        let (got, sent) = zip(receiving, sending).await;
+        assert_eq!((got.unwrap().from, sent.unwrap()), (Some(address.into()), 4));
+        assert_eq!(control.packet_info().unwrap().destination, Some(address.ip()));
     });
     measure(&notifier, "readable and peek", 0, async |_| {
         let (readable, wrote) = zip(a.readable(), b.write(b"x")).await;

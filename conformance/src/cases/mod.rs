@@ -2,10 +2,12 @@
 
 pub mod budget;
 pub mod cancel;
+pub mod descriptors;
 pub mod errors;
 pub mod event;
 pub mod handle;
 pub mod lifecycle;
+pub mod messages;
 pub mod multicast;
 pub mod names;
 pub mod notifier;

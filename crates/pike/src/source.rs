@@ -69,11 +69,13 @@ const READ_MORE: u64 = 1 << 13;
 const WRITE_MORE: u64 = 1 << 14;
 /// A priority condition was reported at some time. Unlike PRIORITY no operation takes it back.
 pub(crate) const URGENT_SEEN: u64 = 1 << 11;
+/// Something may be in the error queue (Linux). As ERROR, but only who reads that queue takes it back.
+pub(crate) const ERROR_QUEUE: u64 = 1 << 12;
 /// The Handle was cancelled, or its Notifier is gone: no operation goes on, waiters are woken.
 pub(crate) const CLOSED: u64 = 1 << 9;
 const TICK: u64 = 1 << 16;
 /// Every flag: each is a bit of its own.
-const FLAGS: [u64; 15] = [
+const FLAGS: [u64; 16] = [
     READABLE,
     WRITABLE,
     PRIORITY,
@@ -87,6 +89,7 @@ const FLAGS: [u64; 15] = [
     READ_MORE,
     WRITE_MORE,
     URGENT_SEEN,
+    ERROR_QUEUE,
     CLOSED,
     NO_STREAM,
 ];
@@ -161,7 +164,7 @@ impl Seen {
 
     /// What it says that may be reported again.
     pub(crate) fn readiness(self) -> u64 {
-        self.0 & (READ_BITS | WRITE_BITS | PRIORITY | URGENT_SEEN | ERROR)
+        self.0 & (READ_BITS | WRITE_BITS | PRIORITY | URGENT_SEEN | ERROR | ERROR_QUEUE)
     }
 
     #[inline]
@@ -383,7 +386,7 @@ impl Source {
     /// Forgets all readiness: what was reported before a connect or a listen says nothing about what comes after.
     /// Returns what it forgot.
     pub(crate) fn reset(&self, bits: u64) -> Seen {
-        let keep = READ_WAIT | WRITE_WAIT | READ_MORE | WRITE_MORE | CLOSED | NO_STREAM;
+        let keep = READ_WAIT | WRITE_WAIT | READ_MORE | WRITE_MORE | ERROR_QUEUE | CLOSED | NO_STREAM;
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
             let next = ((word & !(TICK - 1)) | (word & keep) | bits).wrapping_add(TICK);

@@ -24,7 +24,7 @@
 use std::{marker::PhantomPinned, mem::MaybeUninit, pin::Pin, ptr, task::Waker};
 
 use crate::{
-    source::{Direction, PRIORITY},
+    source::{Direction, ERROR_QUEUE, PRIORITY},
     sync::{
         UnsafeCell,
         atomic::{AtomicU8, Ordering},
@@ -54,8 +54,8 @@ impl Kind {
     pub(crate) const fn new(bits: u64, consumes: bool) -> Self {
         debug_assert!(bits <= u16::MAX as u64);
         // All that consume on one side wait for the same, or the one that is woken might have no use for what another
-        // waits for, and know of nothing to pass on. So who waits for priority only looks.
-        Self { bits: bits as u16, consumes: consumes && bits & PRIORITY == 0 }
+        // waits for, and know of nothing to pass on. So who waits for priority or for an error only looks.
+        Self { bits: bits as u16, consumes: consumes && bits & (PRIORITY | ERROR_QUEUE) == 0 }
     }
 
     /// That of an operation which waits for its direction and nothing else: nearly all.

@@ -103,7 +103,11 @@ impl<T: IoSafe> Handle<T> {
     }
 
     fn attach_nonblocking(core: Arc<Core>, io: &T, bits: u64) -> io::Result<Registration> {
-        Registration::new(core, platform::raw(io), source::TRY_READ | source::TRY_WRITE | bits)
+        Registration::new(
+            core,
+            platform::raw(io),
+            source::TRY_READ | source::TRY_WRITE | source::ERROR_QUEUE | bits,
+        )
     }
 
     /// Attaches what is known to be non-blocking. `bits`: what is known of the source beside.
@@ -205,7 +209,7 @@ impl<T: IoSafe> Handle<T> {
     }
 
     #[inline]
-    fn try_bits<R>(&self, bits: u64, attempt: impl FnOnce(Seen) -> Attempt<R>) -> io::Result<R> {
+    pub(crate) fn try_bits<R>(&self, bits: u64, attempt: impl FnOnce(Seen) -> Attempt<R>) -> io::Result<R> {
         let source = self.registration.source();
         let mut seen = source.seen().with(platform::forked());
         if seen.is_closed() {

@@ -1,5 +1,6 @@
 //! What Unix has: descriptors, and who a peer is.
 
+pub mod control;
 mod credentials;
 pub mod option;
 

@@ -86,6 +86,10 @@ impl Flavour {
         matches!(self, Self::Tcp | Self::UnixStream)
     }
 
+    pub(crate) fn is_internet(self) -> bool {
+        matches!(self, Self::Tcp | Self::Datagram)
+    }
+
     /// Whether connecting only notes whom it talks to.
     pub(crate) fn is_connectionless(self) -> bool {
         matches!(self, Self::Datagram | Self::UnixDatagram)
@@ -133,6 +137,11 @@ flags! {
         /// Receive the urgent byte (TCP).
         OUT_OF_BAND = 2;
     }
+}
+
+impl RecvFlags {
+    /// Receive from the error queue. Public where there is one: `os::linux::control::ERROR_QUEUE`.
+    pub(crate) const ERROR_QUEUE: Self = Self(4);
 }
 
 flags! {

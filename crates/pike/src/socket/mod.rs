@@ -5,9 +5,11 @@
 mod accept;
 mod address;
 mod connect;
+pub mod control;
 mod descriptor;
 mod hot;
 mod kind;
+mod message;
 pub mod option;
 mod owned;
 mod pause;
@@ -25,11 +27,12 @@ use std::{
 pub use self::{
     address::Address,
     kind::{Domain, Protocol, RecvFlags, SendFlags, Type},
+    message::Message,
     unix_address::UnixAddress,
 };
 pub(crate) use self::{descriptor::Descriptor, kind::Flavour};
 use crate::{
-    Handle, Notifier, budget,
+    Handle, Interest, Notifier, Ready, budget,
     handle::op::Attempt,
     notifier::{core::Core, current},
     source::{Direction, NO_STREAM, Seen, TRY_READ, TRY_WRITE},
@@ -238,6 +241,15 @@ impl Socket {
     /// The Handle below, to wait for readiness or to cancel.
     pub(crate) fn handle(&self) -> &Handle<Descriptor> {
         &self.handle
+    }
+
+    /// Waits until any of `interest` is ready, and says what is. Otherwise as [`Handle::ready`].
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`](crate::Closed).
+    pub fn ready(&self, interest: Interest) -> impl Future<Output = io::Result<Ready>> + Send + '_ {
+        self.handle.ready(interest)
     }
 
     /// Ends all waiting: every waiter and every later operation gets [`Closed`](crate::Closed). The descriptor stays

@@ -225,6 +225,33 @@ options! {
     V6Only: bool;
 }
 
+// What comes with each message, in control data (see `control`).
+options! {
+    /// Tell where a datagram went: `IP_PKTINFO`, or `IPV6_RECVPKTINFO` of an IPv6 socket; the BSDs have `IP_RECVDSTADDR`
+    /// and `IP_RECVIF` for IPv4. See [`PacketInfo`](super::control::PacketInfo).
+    #[doc(alias = "IP_PKTINFO")]
+    #[doc(alias = "IPV6_RECVPKTINFO")]
+    #[doc(alias = "IP_RECVDSTADDR")]
+    ReceivePacketInfo: bool;
+
+    /// Tell when a datagram arrived: `SO_TIMESTAMPNS` on Linux, else `SO_TIMESTAMP`, in microseconds. The system may
+    /// need a moment to begin, and have no time for what came before.
+    #[doc(alias = "SO_TIMESTAMP")]
+    #[doc(alias = "SO_TIMESTAMPNS")]
+    ReceiveTimestamp: bool;
+
+    /// Tell a datagram's traffic class, with its [`Ecn`](super::control::Ecn): `IP_RECVTOS`, `IPV6_RECVTCLASS`; of an
+    /// IPv6 socket both. NetBSD, OpenBSD and DragonFly have none for IPv4.
+    #[doc(alias = "IP_RECVTOS")]
+    #[doc(alias = "IPV6_RECVTCLASS")]
+    ReceiveTrafficClass: bool;
+
+    /// Tell how many hops a datagram might still have taken: `IP_RECVTTL`, `IPV6_RECVHOPLIMIT`; of an IPv6 socket both.
+    #[doc(alias = "IP_RECVTTL")]
+    #[doc(alias = "IPV6_RECVHOPLIMIT")]
+    ReceiveHopLimit: bool;
+}
+
 // Multicast, of UDP.
 options! {
     /// `IP_ADD_MEMBERSHIP`, to be set only: receive what the group is sent. `EADDRINUSE` if it is a member already.

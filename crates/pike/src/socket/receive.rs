@@ -50,21 +50,13 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// As [`read`](Self::read).
+    /// As [`read`](Self::read); `EINVAL` for urgent data that is left in line.
     pub fn recv<'a>(
         &'a self,
         buf: &'a mut [u8],
         flags: RecvFlags,
     ) -> impl Future<Output = io::Result<usize>> + Send + use<'a> {
-        let urgent = flags.contains(RecvFlags::OUT_OF_BAND);
-        let bits = if urgent { source::PRIORITY | source::READ_CLOSED } else { Direction::Read.bits() };
-        let aim = Special { direction: Direction::Read, kind: Kind::new(bits, true) };
-        Op::new(self.handle.registration(), aim, move |seen| {
-            if urgent {
-                return self.attempt_urgent(seen, buf, flags);
-            }
-            self.attempt_recv(seen, buf, flags)
-        })
+        Op::new(self.handle.registration(), flags.aim(), move |seen| self.attempt_recv(seen, buf, flags))
     }
 
     /// Receives into several buffers, each filled before the next. Otherwise as [`read`](Self::read).
@@ -306,14 +298,20 @@ impl Socket {
     fn attempt_recv(&self, seen: Seen, buf: &mut [u8], flags: RecvFlags) -> Attempt<usize> {
         match flags {
             RecvFlags::NONE => self.attempt_read(seen, buf),
-            flags => platform::recv(self.descriptor().as_fd(), buf, flags).into(),
+            flags => self.judge_special(seen, flags, platform::recv(self.descriptor().as_fd(), buf, flags)),
         }
     }
 
-    /// The system says EINVAL rather than EAGAIN when there is no urgent data; after the end there will be none.
-    fn attempt_urgent(&self, seen: Seen, buf: &mut [u8], flags: RecvFlags) -> Attempt<usize> {
-        match platform::recv(self.descriptor().as_fd(), buf, flags) {
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput && !seen.any(source::READ_CLOSED) => {
+    /// Of a receive with flags. The system says EINVAL rather than EAGAIN when there is no urgent data; after the end
+    /// there will be none, and if it is left in line there is none apart.
+    pub(super) fn judge_special<R>(&self, seen: Seen, flags: RecvFlags, result: io::Result<R>) -> Attempt<R> {
+        match result {
+            Err(error)
+                if flags.contains(RecvFlags::OUT_OF_BAND)
+                    && error.kind() == io::ErrorKind::InvalidInput
+                    && !seen.any(source::READ_CLOSED)
+                    && !platform::is_urgent_in_line(self.descriptor()) =>
+            {
                 Attempt::Empty
             }
             result => result.into(),
@@ -348,6 +346,21 @@ fn judge_unix(seen: Seen, asked: usize, received: io::Result<platform::Received>
     match received {
         Ok(received) if received.control_cut => Attempt::Done(received.count),
         received => judge(seen, asked, received.map(|received| received.count)),
+    }
+}
+
+impl RecvFlags {
+    /// What a receive with these flags waits for: of urgent data and of errors, all who wait are woken.
+    pub(super) fn bits(self) -> u64 {
+        match self {
+            _ if self.contains(Self::OUT_OF_BAND) => source::PRIORITY | source::READ_CLOSED,
+            _ if self.contains(Self::ERROR_QUEUE) => source::ERROR_QUEUE,
+            _ => Direction::Read.bits(),
+        }
+    }
+
+    pub(super) fn aim(self) -> Special {
+        Special { direction: Direction::Read, kind: Kind::new(self.bits(), true) }
     }
 }
 

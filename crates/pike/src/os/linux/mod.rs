@@ -1,5 +1,6 @@
 //! What Linux has.
 
+pub mod control;
 mod device;
 pub mod option;
 

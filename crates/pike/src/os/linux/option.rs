@@ -46,4 +46,34 @@ options! {
     /// the connection fails with `ETIMEDOUT`; `None` leaves that to the system.
     #[doc(alias = "TCP_USER_TIMEOUT")]
     UserTimeout: Option<Duration>;
+
+    /// `SO_PASSCRED`, of a Unix socket: tell who sent each message. See
+    /// [`Incoming::Credentials`](crate::os::unix::control::Incoming::Credentials).
+    #[doc(alias = "SO_PASSCRED")]
+    PassCredentials: bool;
+
+    /// `IP_RECVERR`, or `IPV6_RECVERR` of an IPv6 socket (then both): keep errors, with who reported them, in the
+    /// [error queue](super::control::ERROR_QUEUE). An unconnected UDP socket reports them then, too.
+    #[doc(alias = "IP_RECVERR")]
+    #[doc(alias = "IPV6_RECVERR")]
+    ReceiveErrors: bool;
+
+    /// `SO_TIMESTAMPING` (2.6.30), the `SOF_TIMESTAMPING` bits of linux/net_tstamp.h: which clocks tell when a message
+    /// arrives or is sent. See [`Timestamping`](super::control::Timestamping).
+    #[doc(alias = "SO_TIMESTAMPING")]
+    Timestamps: u32;
+
+    /// `SO_RXQ_OVFL` (2.6.33): tell how many datagrams were dropped for want of room.
+    #[doc(alias = "SO_RXQ_OVFL")]
+    ReceiveDropped: bool;
+
+    /// `UDP_GRO` (5.0): receive several datagrams of a sender at once, and their size. See
+    /// [`Incoming::SegmentSize`](super::control::Incoming::SegmentSize).
+    #[doc(alias = "UDP_GRO")]
+    Gro: bool;
+
+    /// `UDP_SEGMENT` (4.18), in bytes, from 0 (not at all) to 65535: send what is longer as datagrams of this size.
+    /// [`Outgoing::SegmentSize`](super::control::Outgoing::SegmentSize) says so of one message.
+    #[doc(alias = "UDP_SEGMENT")]
+    SegmentSize: u32;
 }

@@ -150,7 +150,7 @@ fn translate(events: u32) -> u64 {
         (libc::EPOLLPRI, source::PRIORITY | source::URGENT_SEEN),
         (libc::EPOLLRDHUP, source::READABLE | source::READ_CLOSED),
         (libc::EPOLLHUP, source::READABLE | source::WRITABLE | source::READ_CLOSED | source::WRITE_CLOSED),
-        (libc::EPOLLERR, source::READABLE | source::WRITABLE | source::ERROR),
+        (libc::EPOLLERR, source::READABLE | source::WRITABLE | source::ERROR | source::ERROR_QUEUE),
     ]
     .into_iter()
     .filter(|(event, _)| events & *event as u32 != 0)
@@ -171,7 +171,7 @@ mod tests {
             (libc::EPOLLIN | libc::EPOLLPRI, READABLE | PRIORITY | URGENT_SEEN),
             (libc::EPOLLIN | libc::EPOLLRDHUP, READABLE | READ_CLOSED),
             (libc::EPOLLOUT | libc::EPOLLHUP, READABLE | WRITABLE | READ_CLOSED | WRITE_CLOSED),
-            (libc::EPOLLERR, READABLE | WRITABLE | ERROR),
+            (libc::EPOLLERR, READABLE | WRITABLE | ERROR | ERROR_QUEUE),
         ] {
             assert_eq!(bits(events as u32), means, "{events:#x}");
         }

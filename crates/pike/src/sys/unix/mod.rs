@@ -3,9 +3,11 @@
 use std::io;
 
 mod address;
+pub(crate) mod control;
 mod descriptor;
 mod fork;
 mod io_safe;
+mod message;
 mod options;
 mod room;
 mod signals;
@@ -18,6 +20,7 @@ pub(crate) use descriptor::set_close_on_exec;
 pub(crate) use descriptor::{Owned, close, raw, set_nonblocking};
 pub(crate) use fork::{forked, forks, watch_forks};
 pub use io_safe::IoSafe;
+pub(crate) use message::{at_mark, is_urgent_in_line, recv_msg, send_msg};
 pub(crate) use room::{Vectors, read_room, recv_room_from, write};
 pub(crate) use signals::block_signals;
 pub(crate) use socket::{

@@ -91,6 +91,10 @@ pub(crate) fn flavour(fd: &impl AsFd) -> io::Result<Flavour> {
     })
 }
 
+pub(crate) fn is_stream(fd: &impl AsFd) -> io::Result<bool> {
+    Ok(SockRef::from(fd).r#type()? == socket2::Type::STREAM)
+}
+
 pub(crate) fn is_udp(fd: &impl AsFd) -> io::Result<bool> {
     Ok(protocol(fd)? == libc::IPPROTO_UDP)
 }

@@ -25,10 +25,20 @@ const MORE: c_int = libc::MSG_MORE;
 #[cfg(not(target_os = "linux"))]
 const MORE: c_int = 0;
 
+/// Receive from the error queue; no public flag means it elsewhere.
+#[cfg(target_os = "linux")]
+const MSG_ERRQUEUE: c_int = libc::MSG_ERRQUEUE;
+#[cfg(not(target_os = "linux"))]
+const MSG_ERRQUEUE: c_int = 0;
+
 #[inline]
 pub(super) fn recv_flags(flags: RecvFlags) -> c_int {
     let mut number = 0;
-    for (flag, means) in [(RecvFlags::PEEK, libc::MSG_PEEK), (RecvFlags::OUT_OF_BAND, libc::MSG_OOB)] {
+    for (flag, means) in [
+        (RecvFlags::PEEK, libc::MSG_PEEK),
+        (RecvFlags::OUT_OF_BAND, libc::MSG_OOB),
+        (RecvFlags::ERROR_QUEUE, MSG_ERRQUEUE),
+    ] {
         if flags.contains(flag) {
             number |= means;
         }
@@ -37,7 +47,7 @@ pub(super) fn recv_flags(flags: RecvFlags) -> c_int {
 }
 
 #[inline]
-fn send_flags(flags: SendFlags) -> c_int {
+pub(super) fn send_flags(flags: SendFlags) -> c_int {
     let mut number = NO_SIGNAL;
     for (flag, means) in [(SendFlags::OUT_OF_BAND, libc::MSG_OOB), (SendFlags::MORE, MORE)] {
         if flags.contains(flag) {

@@ -6,8 +6,9 @@
 mod device;
 mod form;
 mod multicast;
-mod numbers;
+pub(super) mod numbers;
 mod peer;
+mod receive;
 
 use std::{
     io,
@@ -148,6 +149,11 @@ mod linux {
         option::BusyPoll => Micros, SOL_SOCKET, SO_BUSY_POLL, get set;
         option::QuickAck => Flag, IPPROTO_TCP, TCP_QUICKACK, get set;
         option::Cork => Flag, IPPROTO_TCP, TCP_CORK, get set;
+        option::PassCredentials => Flag, SOL_SOCKET, SO_PASSCRED, get set;
+        option::ReceiveDropped => Flag, SOL_SOCKET, SO_RXQ_OVFL, get set;
+        option::Timestamps => Number<0, { c_int::MAX as u32 }>, SOL_SOCKET, SO_TIMESTAMPING, get set;
+        option::Gro => Flag, SOL_UDP, UDP_GRO, get set;
+        option::SegmentSize => Number<0, 65535>, SOL_UDP, UDP_SEGMENT, get set;
         option::UserTimeout => Millis, IPPROTO_TCP, TCP_USER_TIMEOUT, get set;
     }
 }

@@ -1,9 +1,9 @@
-//! The numbers of levels and options: libc's, under one name each where systems differ.
+//! The numbers of levels, options and control data: libc's, under one name each where systems differ.
 #![allow(unused_imports)]
 
 use libc::c_int;
 // What is named below goes before what comes by the star.
-pub(super) use libc::*;
+pub(in crate::sys::unix) use libc::*;
 
 /// What stands for an option that the system lacks; no system has it as a number.
 pub(super) const ABSENT: c_int = c_int::MIN;
@@ -14,12 +14,24 @@ cfg_if::cfg_if! {
     } else if #[cfg(target_vendor = "apple")] {
         // SO_LINGER counts clock ticks there.
         pub(super) use libc::{SO_LINGER_SEC as SO_LINGER, TCP_KEEPALIVE as TCP_KEEPIDLE};
+    } else if #[cfg(target_os = "dragonfly")] {
+        pub(in crate::sys::unix) const IP_RECVTOS: c_int = ABSENT;
     } else if #[cfg(target_os = "netbsd")] {
+        // Of netinet/in.h and netinet6/in6.h; libc does not have them.
+        pub(in crate::sys::unix) const IP_RECVTTL: c_int = 23;
+        pub(in crate::sys::unix) const IP_RECVTOS: c_int = ABSENT;
+        pub(in crate::sys::unix) const IPV6_RECVHOPLIMIT: c_int = 37;
+        pub(in crate::sys::unix) const IPV6_HOPLIMIT: c_int = 47;
         pub(super) const IP_ADD_SOURCE_MEMBERSHIP: c_int = ABSENT;
         pub(super) const IP_DROP_SOURCE_MEMBERSHIP: c_int = ABSENT;
         pub(super) const MCAST_JOIN_SOURCE_GROUP: c_int = ABSENT;
         pub(super) const MCAST_LEAVE_SOURCE_GROUP: c_int = ABSENT;
     } else if #[cfg(target_os = "openbsd")] {
+        // As above.
+        pub(in crate::sys::unix) const IP_RECVTTL: c_int = 31;
+        pub(in crate::sys::unix) const IP_RECVTOS: c_int = ABSENT;
+        pub(in crate::sys::unix) const IPV6_RECVHOPLIMIT: c_int = 37;
+        pub(in crate::sys::unix) const IPV6_HOPLIMIT: c_int = 47;
         pub(super) const TCP_KEEPIDLE: c_int = ABSENT;
         pub(super) const TCP_KEEPINTVL: c_int = ABSENT;
         pub(super) const TCP_KEEPCNT: c_int = ABSENT;
@@ -27,5 +39,23 @@ cfg_if::cfg_if! {
         pub(super) const IP_DROP_SOURCE_MEMBERSHIP: c_int = ABSENT;
         pub(super) const MCAST_JOIN_SOURCE_GROUP: c_int = ABSENT;
         pub(super) const MCAST_LEAVE_SOURCE_GROUP: c_int = ABSENT;
+    }
+}
+
+cfg_if::cfg_if! {
+    if #[cfg(any(target_os = "linux", target_vendor = "apple"))] {
+        pub(super) use libc::IP_PKTINFO as IP_RECVPKTINFO;
+        pub(super) const IP_RECVINTERFACE: c_int = ABSENT;
+    } else {
+        // Two options, each for a part of it.
+        pub(super) use libc::{IP_RECVDSTADDR as IP_RECVPKTINFO, IP_RECVIF as IP_RECVINTERFACE};
+    }
+}
+
+cfg_if::cfg_if! {
+    if #[cfg(target_os = "linux")] {
+        pub(super) use libc::SO_TIMESTAMPNS as SO_RECVTIMESTAMP;
+    } else {
+        pub(super) use libc::SO_TIMESTAMP as SO_RECVTIMESTAMP;
     }
 }

@@ -1,0 +1,175 @@
+//! Whole messages: several buffers, an address, control data.
+
+use std::{
+    future::Future,
+    io::{self, IoSlice, IoSliceMut},
+    os::fd::AsFd,
+};
+
+use super::{
+    Address, RecvFlags, SendFlags, Socket,
+    control::{Control, Outgoing},
+};
+use crate::{
+    handle::{
+        op::{Attempt, Op},
+        waiting::Writes,
+    },
+    source::{Direction, Seen},
+    sys::platform,
+};
+
+/// What was received, beside the bytes and the control data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Message {
+    /// How many bytes are in the buffers. On a stream, 0 means end of file.
+    pub len: usize,
+    /// Who sent it. None on a stream, and where the system does not say.
+    pub from: Option<Address>,
+    /// The message was longer than the buffers, and the rest of it is lost.
+    pub truncated: bool,
+    /// The control buffer was too small, and some of what came with the message is lost.
+    pub control_truncated: bool,
+    /// The message ends here (sockets of type [`SeqPacket`](super::Type::SeqPacket)).
+    pub end_of_record: bool,
+    /// The bytes are urgent data.
+    pub out_of_band: bool,
+}
+
+impl Socket {
+    /// Receives a message into `bufs`, each filled before the next, and what comes with it into `control`.
+    ///
+    /// `control` is emptied first: descriptors that were left in it are closed. With an empty one
+    /// ([`ControlBuf::<0>`](super::control::ControlBuf)) control data is thrown away.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read), and `EMSGSIZE` for more buffers than the system takes (1024), except on a stream.
+    /// Nothing was received then. Too small a buffer is no error: the message says what was cut.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    ///
+    /// # Source
+    ///
+    /// recvmsg(2), cmsg(3).
+    pub fn recv_msg<'a>(
+        &'a self,
+        bufs: &'a mut [IoSliceMut<'_>],
+        control: &'a mut Control,
+        flags: RecvFlags,
+    ) -> impl Future<Output = io::Result<Message>> + Send {
+        Op::new(self.handle.registration(), flags.aim(), move |seen| {
+            self.attempt_recv_msg(seen, bufs, control, flags)
+        })
+    }
+
+    /// As [`recv_msg`](Self::recv_msg), if that does not have to wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_msg`](Self::recv_msg); [`io::ErrorKind::WouldBlock`] if there is nothing.
+    pub fn try_recv_msg(
+        &self,
+        bufs: &mut [IoSliceMut<'_>],
+        control: &mut Control,
+        flags: RecvFlags,
+    ) -> io::Result<Message> {
+        self.handle.try_bits(flags.bits(), |seen| self.attempt_recv_msg(seen, bufs, control, flags))
+    }
+
+    /// Sends `bufs` as one message, to an address or to the peer, with control data. Returns how many bytes the system
+    /// took: of a message all, on a stream perhaps not, but then the control data went with the first.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write) and [`send_to`](Self::send_to); those of the control data, such as `EPERM` for
+    /// credentials that are not one's own, or `EINVAL` for what the socket does not take; `EMSGSIZE` for more buffers
+    /// than the system takes (1024), except on a stream; [`io::ErrorKind::InvalidInput`] for more control data than one
+    /// message can carry (253 descriptors on Linux), on a stream without a byte to go with, or descriptors
+    /// or credentials on a socket of the internet. Nothing was sent then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, it has sent nothing.
+    ///
+    /// # Source
+    ///
+    /// sendmsg(2), cmsg(3).
+    pub fn send_msg<'a>(
+        &'a self,
+        bufs: &'a [IoSlice<'_>],
+        to: Option<Address>,
+        control: &'a [Outgoing<'_>],
+        flags: SendFlags,
+    ) -> impl Future<Output = io::Result<usize>> + Send {
+        Op::new(self.handle.registration(), Writes, move |_| self.attempt_send_msg(bufs, to, control, flags))
+    }
+
+    /// As [`send_msg`](Self::send_msg), if that does not have to wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_msg`](Self::send_msg); [`io::ErrorKind::WouldBlock`] if there is no room.
+    pub fn try_send_msg(
+        &self,
+        bufs: &[IoSlice<'_>],
+        to: Option<Address>,
+        control: &[Outgoing<'_>],
+        flags: SendFlags,
+    ) -> io::Result<usize> {
+        self.handle.try_op(Direction::Write, |_| self.attempt_send_msg(bufs, to, control, flags))
+    }
+
+    /// Whether the urgent byte comes next: all before it was read. A read never goes beyond it.
+    ///
+    /// # Errors
+    ///
+    /// The system's: `ENOTTY` or `EINVAL` if it is no TCP socket.
+    ///
+    /// # Source
+    ///
+    /// sockatmark(3).
+    #[doc(alias = "sockatmark")]
+    pub fn at_mark(&self) -> io::Result<bool> {
+        self.check()?;
+        platform::at_mark(self.descriptor().as_fd())
+    }
+
+    /// However short it is, there may be more: a message with control data ends a read of a stream early.
+    #[allow(unsafe_code)]
+    fn attempt_recv_msg(
+        &self,
+        seen: Seen,
+        bufs: &mut [IoSliceMut<'_>],
+        control: &mut Control,
+        flags: RecvFlags,
+    ) -> Attempt<Message> {
+        let len = bufs.len().min(self.vectors_max());
+        let bufs = &mut bufs[..len];
+        let with_sender = self.flavour.has_senders();
+        let receive = |control: &mut [u8]| {
+            platform::recv_msg(self.descriptor().as_fd(), bufs, control, flags, with_sender)
+        };
+        // SAFETY: the system's call wrote it.
+        self.judge_special(seen, flags, unsafe { control.fill(receive) })
+    }
+
+    fn attempt_send_msg(
+        &self,
+        bufs: &[IoSlice<'_>],
+        to: Option<Address>,
+        control: &[Outgoing<'_>],
+        flags: SendFlags,
+    ) -> Attempt<usize> {
+        if self.flavour.is_internet() && control.iter().any(Outgoing::is_for_unix_sockets) {
+            // The system would drop it, and say that all was sent.
+            let what = "only a Unix socket carries descriptors or credentials";
+            return Attempt::Failed(io::Error::new(io::ErrorKind::InvalidInput, what));
+        }
+        let bufs = &bufs[..bufs.len().min(self.vectors_max())];
+        platform::send_msg(self.descriptor().as_fd(), bufs, to, control, flags).into()
+    }
+}
