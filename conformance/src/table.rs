@@ -249,6 +249,11 @@ macro_rules! for_each_case {
                 message_error_queue,
                 message_sent_timestamp,
             }
+            urgent {
+                urgent_mark,
+                priority_is_over,
+                urgent_receive_forms,
+            }
             descriptors {
                 descriptors_arrive,
                 descriptors_are_sockets,

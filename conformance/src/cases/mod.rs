@@ -22,3 +22,4 @@ pub mod time;
 pub mod traits;
 pub mod udp;
 pub mod unix_socket;
+pub mod urgent;

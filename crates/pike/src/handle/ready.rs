@@ -16,7 +16,7 @@ use super::{
 use crate::{
     Closed, budget,
     interest::{Interest, Ready},
-    source::Direction,
+    source::{self, Direction},
     waiter::Kind,
 };
 
@@ -58,6 +58,10 @@ impl Future for UntilReady<'_> {
                 return Poll::Ready(Err(this.registration.why_closed()));
             }
             if seen.any(wanted) {
+                if wanted & source::PRIORITY != 0 && this.registration.is_priority_over(seen) {
+                    this.registration.source().clear(seen, source::PRIORITY);
+                    continue;
+                }
                 if !budget::take(cx) {
                     return Poll::Pending;
                 }

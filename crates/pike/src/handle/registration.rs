@@ -11,8 +11,8 @@ use crate::{
     Closed,
     batch::Batch,
     notifier::core::Core,
-    source::{Direction, Seen, Source, Wait},
-    sys::Raw,
+    source::{self, Direction, Seen, Source, Wait},
+    sys::{Raw, platform},
     token::Token,
 };
 
@@ -63,6 +63,14 @@ impl Registration {
 
     pub(crate) fn token(&self) -> Token {
         self.token
+    }
+
+    /// Whether urgent data of a TCP socket was reported and has been read since. No operation that reads past it in line
+    /// would notice; of other descriptors, to ask may take the condition away (PSI's on Linux).
+    pub(crate) fn is_priority_over(&self, seen: Seen) -> bool {
+        seen.any(source::PRIORITY)
+            && !seen.any(source::NO_STREAM)
+            && self.descriptor.is_some_and(|raw| !platform::has_priority(raw))
     }
 
     #[inline]

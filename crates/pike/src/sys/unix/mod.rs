@@ -24,8 +24,9 @@ pub(crate) use message::{at_mark, is_urgent_in_line, recv_msg, send_msg};
 pub(crate) use room::{Vectors, read_room, recv_room_from, write};
 pub(crate) use signals::block_signals;
 pub(crate) use socket::{
-    Connecting, accept, bind, connect, connected, flavour, is_of_one_connection, is_out_of_resources, is_udp,
-    is_writable, lingers, listen, local_address, pair, peer_address, refuse_sigpipe, shutdown, socket,
+    Connecting, accept, bind, connect, connected, flavour, has_priority, is_of_one_connection,
+    is_out_of_resources, is_udp, is_writable, lingers, listen, local_address, pair, peer_address,
+    refuse_sigpipe, shutdown, socket,
 };
 pub(crate) use transfer::{
     Received, VECTORS_MAX, peek_sender, recv, recv_from, recv_uninit, recv_uninit_message, recv_vectored,

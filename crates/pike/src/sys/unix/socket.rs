@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{SockAddr, SockRef};
 
 use super::{
-    Owned,
+    Owned, Raw,
     address::{from_raw_address, raw_address},
     cvt,
 };
@@ -251,6 +251,14 @@ pub(crate) fn is_of_one_connection(error: &io::Error) -> bool {
                 | libc::ENETUNREACH
         )
     )
+}
+
+/// Whether a priority condition is there now. If the system does not say, it may be.
+pub(crate) fn has_priority(raw: Raw) -> bool {
+    let mut asked = libc::pollfd { fd: raw, events: libc::POLLPRI, revents: 0 };
+    // SAFETY: one entry, and it outlives the call.
+    let count = unsafe { libc::poll(&mut asked, 1, 0) };
+    count < 0 || asked.revents & (libc::POLLPRI | libc::POLLNVAL) != 0
 }
 
 pub(crate) fn local_address(fd: &impl AsFd) -> io::Result<Address> {
