@@ -184,6 +184,21 @@ macro_rules! for_each_case {
                 udp_dual_stack,
                 udp_bind_errors: alone,
             }
+            unix_datagram {
+                unix_datagram_forms,
+                unix_datagram_full_receiver,
+            }
+            unix_net {
+                unix_listener_and_stream,
+                unix_stream_forms,
+                unix_stream_ends,
+                unix_split_halves,
+                unix_poll_traits,
+                unix_connect_waits_for_room,
+                unix_sockets_outlive_notifier,
+                unix_short_read_at_descriptor: alone,
+                unix_echo_costs_two_calls: alone,
+            }
             unix_socket {
                 unix_socket_types,
                 unix_socket_bad_addresses: alone,

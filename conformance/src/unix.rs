@@ -311,6 +311,29 @@ impl Drop for Folder {
     }
 }
 
+/// Sends bytes over a Unix socket, and a descriptor with them.
+pub fn send_descriptor(over: &impl AsRawFd, bytes: &[u8], descriptor: &impl AsRawFd) {
+    let fd = descriptor.as_raw_fd();
+    let mut vector = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    let mut control = [0_u64; 8]; // aligned as a header wants it
+    // SAFETY: all zeros is an empty message.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    (message.msg_iov, message.msg_iovlen) = (&raw mut vector, 1);
+    message.msg_control = control.as_mut_ptr().cast();
+    // SAFETY: computes a length.
+    message.msg_controllen = unsafe { libc::CMSG_SPACE(size_of::<RawFd>() as libc::c_uint) } as _;
+    // SAFETY: the control buffer has room for one header and one number.
+    unsafe {
+        let header = &mut *libc::CMSG_FIRSTHDR(&message);
+        (header.cmsg_level, header.cmsg_type) = (libc::SOL_SOCKET, libc::SCM_RIGHTS);
+        header.cmsg_len = libc::CMSG_LEN(size_of::<RawFd>() as libc::c_uint) as _;
+        libc::CMSG_DATA(header).cast::<RawFd>().write_unaligned(fd);
+    }
+    // SAFETY: reads the message, the bytes and the control buffer.
+    let sent = unsafe { libc::sendmsg(over.as_raw_fd(), &message, 0) };
+    assert_eq!(usize::try_from(sent), Ok(bytes.len()), "{}", io::Error::last_os_error());
+}
+
 /// Makes a named pipe.
 pub fn make_fifo(path: &CStr) -> io::Result<()> {
     // SAFETY: reads a string that ends with zero.

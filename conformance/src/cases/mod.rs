@@ -21,5 +21,7 @@ pub mod tcp_stream;
 pub mod time;
 pub mod traits;
 pub mod udp;
+pub mod unix_datagram;
+pub mod unix_net;
 pub mod unix_socket;
 pub mod urgent;

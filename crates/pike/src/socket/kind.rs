@@ -90,6 +90,11 @@ impl Flavour {
         matches!(self, Self::Tcp | Self::Datagram)
     }
 
+    #[inline]
+    pub(crate) fn is_unix(self) -> bool {
+        matches!(self, Self::UnixStream | Self::UnixDatagram | Self::UnixSeqPacket)
+    }
+
     /// Whether connecting only notes whom it talks to.
     pub(crate) fn is_connectionless(self) -> bool {
         matches!(self, Self::Datagram | Self::UnixDatagram)

@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{Address, Flavour, RecvFlags, Socket, hot, is_drained, judge};
+use super::{Address, Flavour, RecvFlags, Socket, UnixAddress, hot, is_drained, judge};
 use crate::{
     handle::{
         op::{Attempt, Op, Work},
@@ -131,7 +131,7 @@ impl Socket {
 
     async fn receiving_from(&self, buf: &mut [u8], flags: RecvFlags) -> io::Result<(usize, Address)> {
         self.check_senders()?;
-        self.receiving(move |_| self.attempt_recv_from(buf, flags)).await
+        self.receiving(move |seen| self.attempt_recv_from(seen, buf, flags)).await
     }
 
     /// Fails, before anything is waited for or received, if what it receives comes with no address.
@@ -204,7 +204,7 @@ impl Socket {
         flags: RecvFlags,
     ) -> io::Result<(usize, Address)> {
         self.check_senders()?;
-        self.handle.try_op(Direction::Read, |_| self.attempt_recv_from(buf, flags))
+        self.handle.try_op(Direction::Read, |seen| self.attempt_recv_from(seen, buf, flags))
     }
 
     pub(crate) fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
@@ -266,7 +266,7 @@ impl Socket {
         flags: RecvFlags,
     ) -> Poll<io::Result<(usize, Address)>> {
         self.check_senders()?;
-        self.poll_op(Direction::Read, cx, |_| self.attempt_recv_from(buf, flags))
+        self.poll_op(Direction::Read, cx, |seen| self.attempt_recv_from(seen, buf, flags))
     }
 
     #[inline]
@@ -282,7 +282,7 @@ impl Socket {
         if buf.is_empty() && self.has_nothing_to_fill() {
             return Attempt::Done(0);
         }
-        if self.flavour == Flavour::UnixStream {
+        if self.flavour.is_unix() {
             return self.attempt_unix_read(seen, &mut [IoSliceMut::new(buf)]);
         }
         judge(seen, buf.len(), platform::recv(self.descriptor().as_fd(), buf, RecvFlags::NONE))
@@ -298,7 +298,10 @@ impl Socket {
     fn attempt_recv(&self, seen: Seen, buf: &mut [u8], flags: RecvFlags) -> Attempt<usize> {
         match flags {
             RecvFlags::NONE => self.attempt_read(seen, buf),
-            flags => self.judge_special(seen, flags, platform::recv(self.descriptor().as_fd(), buf, flags)),
+            flags => {
+                let received = platform::recv(self.descriptor().as_fd(), buf, flags);
+                self.judge_special(seen, flags, self.or_end(seen, received, 0))
+            }
         }
     }
 
@@ -318,14 +321,15 @@ impl Socket {
         }
     }
 
-    fn attempt_recv_from(&self, buf: &mut [u8], flags: RecvFlags) -> Attempt<(usize, Address)> {
-        platform::recv_from(self.descriptor().as_fd(), buf, flags).into()
+    fn attempt_recv_from(&self, seen: Seen, buf: &mut [u8], flags: RecvFlags) -> Attempt<(usize, Address)> {
+        let received = platform::recv_from(self.descriptor().as_fd(), buf, flags);
+        self.or_end(seen, received, (0, UnixAddress::UNNAMED.into())).into()
     }
 
     fn attempt_read_vectored(&self, seen: Seen, bufs: &mut [IoSliceMut<'_>]) -> Attempt<usize> {
         let len = bufs.len().min(self.vectors_max());
         let bufs = &mut bufs[..len];
-        if self.flavour == Flavour::UnixStream {
+        if self.flavour.is_unix() {
             return self.attempt_unix_read(seen, bufs);
         }
         let len = bufs.iter().map(|buf| buf.len()).sum();
@@ -336,7 +340,24 @@ impl Socket {
     #[cold]
     fn attempt_unix_read(&self, seen: Seen, bufs: &mut [IoSliceMut<'_>]) -> Attempt<usize> {
         let len = bufs.iter().map(|buf| buf.len()).sum();
-        judge_unix(seen, len, platform::recv_vectored(self.descriptor().as_fd(), bufs))
+        let end = platform::Received { count: 0, control_cut: false };
+        let received = platform::recv_vectored(self.descriptor().as_fd(), bufs);
+        judge_unix(seen, len, self.or_end(seen, received, end))
+    }
+
+    /// What was received, or the end. After that a Unix socket for datagrams says EAGAIN, where a blocking one returns
+    /// nothing; and no report would follow.
+    fn or_end<T>(&self, seen: Seen, received: io::Result<T>, end: T) -> io::Result<T> {
+        match received {
+            Err(error)
+                if error.kind() == io::ErrorKind::WouldBlock
+                    && self.flavour == Flavour::UnixDatagram
+                    && seen.any(source::READ_CLOSED) =>
+            {
+                Ok(end)
+            }
+            received => received,
+        }
     }
 }
 
@@ -376,7 +397,7 @@ impl<R, F: FnOnce(&[u8]) -> R> Work<R> for Lend<'_, F> {
     #[inline]
     fn attempt(&mut self, seen: Seen) -> Attempt<Self::Brings> {
         let mut buffer = hot::take();
-        if self.socket.flavour == Flavour::UnixStream {
+        if self.socket.flavour.is_unix() {
             return self.attempt_unix(seen, buffer);
         }
         match platform::recv(self.socket.descriptor().as_fd(), &mut buffer[..], RecvFlags::NONE) {
