@@ -33,6 +33,7 @@ macro_rules! for_each_case {
                 handle_pipe_round_trip,
                 handle_fifo,
                 handle_pipe_hangup,
+                handle_child_stdio: alone,
                 handle_foreign_descriptors,
                 handle_pty,
                 async_io_retries_until_ready,

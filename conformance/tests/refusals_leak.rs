@@ -50,6 +50,36 @@ const REFUSALS: &[(&str, Refusal)] = &[
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         notifier.block_on(net::TcpListener::bind(listener.local_addr().unwrap())).unwrap_err()
     }),
+    ("a path that exists", |notifier| {
+        let _here = notifier.enter();
+        let path = std::env::temp_dir();
+        net::UnixDatagram::bind(&path).unwrap_err();
+        net::UnixListener::bind(path).unwrap_err()
+    }),
+    ("a path where nobody is", |notifier| {
+        let _here = notifier.enter();
+        let socket = net::UnixDatagram::unbound().unwrap();
+        notifier.block_on(socket.send_to(b"x", "/nobody/here")).unwrap_err();
+        notifier.block_on(net::UnixStream::connect("/nobody/here")).unwrap_err()
+    }),
+    ("a name too long for a Unix socket", |notifier| {
+        let _here = notifier.enter();
+        let long = "x".repeat(108);
+        net::unix::SocketAddr::from_abstract_name(&long).unwrap_err();
+        net::UnixListener::bind(&long).unwrap_err();
+        notifier.block_on(net::UnixStream::connect(&long)).unwrap_err()
+    }),
+    ("a descriptor that nobody takes", |notifier| {
+        let _here = notifier.enter();
+        let (one, other) = net::UnixStream::pair().unwrap();
+        let passed = File::open("/dev/null").unwrap();
+        for _ in 0..3 {
+            unix::send_descriptor(&other, b"x", &passed); // one is read without it, the others are never read
+        }
+        notifier.block_on(one.read(&mut [0; 8])).unwrap();
+        drop(other);
+        one.try_write(b"x").unwrap_err()
+    }),
     ("no address at all", |notifier| notifier.block_on(net::TcpStream::connect("no port")).unwrap_err()),
     ("a nested block_on", |notifier| {
         let nested = AssertUnwindSafe(|| notifier.block_on(async { notifier.block_on(async {}) }));

@@ -342,6 +342,29 @@ pub fn no_allocation_per_operation(cx: &Cx) -> Outcome {
         assert_eq!((got.unwrap().from, sent.unwrap()), (Some(address.into()), 4));
         assert_eq!(control.packet_info().unwrap().destination, Some(address.ip()));
     });
+    let ((one, other), (datagrams, peer), path) = {
+        let _here = notifier.enter();
+        let folder = crate::unix::Folder::new();
+        let path = folder.path("receiver");
+        let receiver = net::UnixDatagram::bind(&path).unwrap();
+        (net::UnixStream::pair().unwrap(), net::UnixDatagram::pair().unwrap(), (receiver, path, folder))
+    };
+    let (receiver, path, _folder) = &path;
+    measure(&notifier, "a Unix stream", 0, async |_| {
+        let mut buf = [0; 64];
+        let (read, wrote) = zip(one.read(&mut buf), other.write_all(b"ping")).await;
+        assert_eq!((read.unwrap(), wrote.unwrap()), (4, ()));
+        let (got, wrote) = zip(one.recv_with(|bytes| bytes.len()), other.write(b"ping")).await;
+        assert_eq!((got.unwrap(), wrote.unwrap()), (4, 4));
+    });
+    measure(&notifier, "Unix datagrams", 0, async |_| {
+        let mut buf = [0; 64];
+        let (got, sent) = zip(datagrams.recv(&mut buf), peer.send(b"ping")).await;
+        assert_eq!((got.unwrap(), sent.unwrap()), (4, 4));
+        let (got, sent) = zip(receiver.recv_from(&mut buf), receiver.send_to(b"ping", path)).await;
+        let ((count, from), sent) = (got.unwrap(), sent.unwrap());
+        assert_eq!((count, from.as_pathname(), sent), (4, Some(&**path), 4));
+    });
     measure(&notifier, "readable and peek", 0, async |_| {
         let (readable, wrote) = zip(a.readable(), b.write(b"x")).await;
         readable.unwrap();

@@ -10,6 +10,7 @@ use std::{
         unix::{ffi::OsStrExt, fs::OpenOptionsExt, net::UnixStream},
     },
     path::PathBuf,
+    process::{Command, Stdio},
     sync::atomic::{AtomicUsize, Ordering::SeqCst},
     thread,
     time::Duration,
@@ -185,6 +186,56 @@ pub fn handle_pipe_hangup(cx: &Cx) -> Outcome {
     assert_eq!(writer.ready().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     cx.turn_until(&notifier, "the second writer", || looker.is_woken());
     assert_eq!(looker.ready().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    Ok(())
+}
+
+/// What a child process reads and writes, through Handles: there and back more than the pipes hold, the end both ways, and
+/// a child that is gone.
+pub fn handle_child_stdio(cx: &Cx) -> Outcome {
+    let notifier = cx.notifier();
+    let start = |program: &str, argument: &str| {
+        let mut command = Command::new(program);
+        command.arg(argument).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stdin = File::from(OwnedFd::from(child.stdin.take().unwrap()));
+        let stdout = File::from(OwnedFd::from(child.stdout.take().unwrap()));
+        let new_on = |file| Handle::new_on(&notifier, file).unwrap();
+        (child, new_on(stdin), new_on(stdout))
+    };
+    let (mut child, stdin, stdout) = start("cat", "-");
+    let mut first = Task::pending(read(&stdout));
+    notifier.block_on(write(&stdin, b"ping")).unwrap();
+    cx.turn_until(&notifier, "an answer of cat", || first.is_woken());
+    assert_eq!(first.ready().unwrap(), b"ping");
+    drop(first);
+    let mut sent = vec![0; MUCH];
+    Rng::new().fill(&mut sent);
+    let sending = async {
+        write(&stdin, &sent).await.unwrap();
+        drop(stdin);
+    };
+    let receiving = async {
+        let mut received = Vec::new();
+        loop {
+            match read(&stdout).await.unwrap() {
+                bytes if bytes.is_empty() => return received,
+                bytes => received.extend(bytes),
+            }
+        }
+    };
+    let (received, ()) = notifier.block_on(zip(receiving, sending));
+    assert!(received == sent, "{} bytes of {}", received.len(), sent.len());
+    assert!(child.wait().unwrap().success());
+
+    let (mut child, stdin, stdout) = start("sleep", "600");
+    let mut end = Task::pending(read(&stdout));
+    cx.fill(stdin.get_ref());
+    let mut late = Task::pending(write(&stdin, b"x"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    cx.turn_until(&notifier, "the end of a child", || end.is_woken() && late.is_woken());
+    assert_eq!(end.ready().unwrap(), b"");
+    assert_eq!(late.ready().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     Ok(())
 }
 

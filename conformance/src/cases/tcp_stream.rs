@@ -19,7 +19,10 @@ use std::{
 use futures_lite::future;
 use pike::{
     Notifier,
-    net::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpListener, TcpStream, UdpSocket, WriteHalf},
+    net::{
+        OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpListener, TcpStream, UdpSocket, UnixDatagram,
+        UnixListener, UnixStream, WriteHalf,
+    },
     socket::{RecvFlags, SendFlags, Socket, Type, option},
 };
 
@@ -1152,6 +1155,16 @@ pub fn futures_stay_small(cx: &Cx) -> Outcome {
     small("recv_from", datagrams.recv_from(&mut buf));
     small("peek_from", datagrams.peek_from(&mut buf));
     small("peek_sender", datagrams.peek_sender());
+    let path = "/nowhere";
+    let (unix, datagrams) = {
+        let _here = notifier.enter();
+        (UnixStream::pair().unwrap().0, UnixDatagram::unbound().unwrap())
+    };
+    shared::<(UnixStream, UnixDatagram, UnixListener)>();
+    small("a Unix read", unix.read(&mut buf));
+    small("a Unix connect", UnixStream::connect(path));
+    small("a Unix send_to", datagrams.send_to(b"x", path));
+    small("a Unix recv_from", datagrams.recv_from(&mut buf));
     small("recv", socket.recv(&mut [0; 4096], RecvFlags::PEEK));
     Ok(())
 }

@@ -41,6 +41,40 @@ use crate::{
 /// gone; pike cannot see it. Dropping a Handle closes the descriptor as dropping `T` does: of a socket of std that was
 /// made to linger, that may wait. [`Handle::close`] does not, nor do pike's own sockets.
 ///
+/// # Pipes
+///
+/// An end of a pipe, a FIFO and what a child process reads or writes are files to a Handle: `File::from(OwnedFd::from(..))`
+/// of a `ChildStdout`, of a `PipeReader` of std (Rust 1.87), or an opened FIFO. A reader whose last writer has gone reads
+/// the rest and then 0 bytes; a writer whose last reader has gone fails with [`BrokenPipe`](io::ErrorKind::BrokenPipe)
+/// (the program must not have set SIGPIPE to its default). A FIFO is opened with `O_NONBLOCK` for reading, since an open
+/// waits for the other side.
+///
+/// ```
+/// use pike::{Handle, Interest, Notifier};
+/// use std::{fs::File, io::{self, Read, Write}, os::fd::OwnedFd, process::{Command, Stdio}};
+///
+/// # fn main() -> io::Result<()> {
+/// let notifier = Notifier::new()?;
+/// let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+/// let pipes = child.stdin.take().map(OwnedFd::from).zip(child.stdout.take().map(OwnedFd::from));
+/// let (stdin, stdout) = pipes.ok_or(io::ErrorKind::NotFound)?;
+/// let (stdin, stdout) = (
+///     Handle::new_on(&notifier, File::from(stdin))?,
+///     Handle::new_on(&notifier, File::from(stdout))?,
+/// );
+/// let mut buf = [0; 16];
+/// notifier.block_on(async {
+///     stdin.async_io(Interest::WRITABLE, |mut pipe| pipe.write(b"ping")).await?;
+///     let n = stdout.async_io(Interest::READABLE, |mut pipe| pipe.read(&mut buf)).await?;
+///     assert_eq!(&buf[..n], b"ping");
+///     drop(stdin); // the child reads the end, and ends
+///     assert_eq!(stdout.async_io(Interest::READABLE, |mut pipe| pipe.read(&mut [0])).await?, 0);
+///     io::Result::Ok(())
+/// })?;
+/// assert!(child.wait()?.success());
+/// # Ok(()) }
+/// ```
+///
 /// # Examples
 ///
 /// ```
