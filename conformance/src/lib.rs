@@ -3,7 +3,7 @@
 //! - [`cases`]: the cases, a file a subject.
 //! - [`table`](mod@table): the list of them, and [`suite!`], which makes a `#[test]` of each.
 //! - [`harness`]: what runs a case, with a watchdog; [`Outcome`] and [`Skip`].
-//! - [`Cx`], [`Task`], [`Rng`], [`unix`], [`heap`], `trace`: what cases are made with.
+//! - [`Cx`], [`Task`], [`Rng`], [`unix`], [`signals`], [`heap`], `trace`: what cases are made with.
 //!
 //! README.md says how to run the suite and how to add a case.
 
@@ -14,6 +14,8 @@ pub mod heap;
 mod net;
 pub mod relay;
 mod rng;
+#[cfg(unix)]
+pub mod signals;
 pub mod table;
 mod task;
 #[cfg(any(target_os = "linux", target_os = "android"))]

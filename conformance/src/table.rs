@@ -282,6 +282,33 @@ macro_rules! for_each_case {
                 descriptors_both_ways: alone,
                 credentials_arrive,
             }
+            signal {
+                signal_every_kind: alone,
+                signal_sets: alone,
+                signal_many_listeners: alone,
+                signal_many_notifiers: alone,
+                signal_again_and_again: alone,
+                signal_pending_on_drop: alone,
+                signal_termination_and_ctrl_c: alone,
+                signal_without_notifier: alone,
+                signal_real_time: alone,
+                signal_bad_input: alone,
+                signal_allocates_nothing: alone,
+            }
+            signal_handler {
+                signal_handler_is_polite: alone,
+                signal_chains: alone,
+                signal_restores_only_its_own: alone,
+                signal_stress: alone,
+                signal_interrupts_pike_anywhere: alone,
+                signal_fork: alone,
+            }
+            signalfd {
+                signalfd_receives_each: alone,
+                signalfd_refusals: alone,
+                signalfd_shared_by_tasks: alone,
+                signalfd_children: alone,
+            }
             errors {
                 bad_descriptors_are_refused: alone,
                 double_registration_is_refused,

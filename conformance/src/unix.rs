@@ -143,7 +143,12 @@ fn set_limit(limit: &libc::rlimit) -> io::Result<()> {
 /// that does not end in time, which is killed.
 #[track_caller]
 pub fn in_child(limit: Duration, f: impl FnOnce() -> Result<(), String>) {
-    let child = start_child(f);
+    expect_end(start_child(f), limit);
+}
+
+/// Waits for a child that should end well, as [`in_child`] does.
+#[track_caller]
+pub(crate) fn expect_end(child: Started, limit: Duration) {
     let status = reap(child.pid, limit);
     let words = child.words();
     match status {

@@ -121,6 +121,20 @@ impl Event {
         Op::new(&self.registration, aim, |_: Seen| self.take())
     }
 
+    /// Waits for notifications as [`Event::wait`] does, and lets `take` say what they are about. It is Empty if another
+    /// wait has taken that already.
+    pub(crate) fn wait_and<'a, R: 'a>(
+        &'a self,
+        mut take: impl FnMut() -> Attempt<R> + Send + 'a,
+    ) -> impl Future<Output = io::Result<R>> + Send + 'a {
+        let aim = Special { direction: Direction::Read, kind: Kind::new(READ_BITS, true) };
+        Op::new(&self.registration, aim, move |_: Seen| {
+            // First: what is notified after this is reported again.
+            self.post.count.swap(0, Ordering::AcqRel);
+            take()
+        })
+    }
+
     /// Waits until a turn of the Notifier has come by, which it asks for. It notifies nobody, and takes no notification.
     ///
     /// A task that has much to do gives way to the Notifier so.

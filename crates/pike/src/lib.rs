@@ -26,7 +26,8 @@
 //!
 //! - [`Notifier`] waits in the kernel and dispatches what became runnable, a [`Batch`] a turn, to a [`Dispatch`].
 //! - [`Handle`] attaches any descriptor; [`socket`] has every call and option; [`net`] the names of std and tokio.
-//! - [`Event`] wakes a task from any thread or signal handler; [`time`] has timers and deadlines.
+//! - [`Event`] wakes a task from any thread or signal handler; [`Signal`] receives signals; [`time`] has timers and
+//!   deadlines.
 //! - [`budget`] keeps a busy task from starving others. `os` has what only some systems have.
 //!
 //! Under an executor that knows nothing of pike there is nothing to set up: a shared Notifier with a thread of its own
@@ -62,6 +63,7 @@ cfg_if::cfg_if! {
         mod posted;
         mod registry;
         mod seat;
+        pub mod signal;
         pub mod socket;
         mod source;
         mod sync;
@@ -79,6 +81,7 @@ cfg_if::cfg_if! {
         pub use handle::Handle;
         pub use interest::{Interest, Ready};
         pub use notifier::{Backend, Builder, ChosenBy, Enter, Notifier, Probe};
+        pub use signal::Signal;
     } else {
         compile_error!("pike has no backend for this target: it supports Linux (epoll), macOS and the BSDs (kqueue)");
     }

@@ -24,6 +24,7 @@ mod parker;
 mod posted;
 mod readiness;
 mod seat;
+mod signals;
 mod slot;
 mod waiters;
 mod word;

@@ -1,8 +1,9 @@
-//! What Unix has: descriptors, and who a peer is.
+//! What Unix has: descriptors, signals, and who a peer is.
 
 pub mod control;
 mod credentials;
 pub mod option;
+pub mod signal;
 
 use std::{
     io,

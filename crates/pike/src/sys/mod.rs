@@ -35,6 +35,13 @@
 //!    left. On a readiness backend nothing is.
 //!
 //! Items 3, 7 and 8 have no code yet: epoll does not need them, and they come with the backends that do.
+//!
+//! # What a platform must supply for signals
+//!
+//! Signals belong to no backend: the platform calls, and `crate::signal` has the listeners. The platform names them
+//! (`INTERRUPT`, `TERMINATION`, `signal_name`), refuses what cannot be received (`is_refused`, `check_signal`), and
+//! `watch_signal(number, deliver)` has the system call `deliver(number, sender)` for each one that comes, from whatever
+//! the system runs it in, until `unwatch_signal(number)`. Both are called under one lock, which `deliver` does not take.
 
 use std::{io, time::Duration};
 

@@ -3,5 +3,6 @@
 pub mod control;
 mod device;
 pub mod option;
+pub mod signal;
 
 pub use device::DeviceName;

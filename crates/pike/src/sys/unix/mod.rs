@@ -1,15 +1,19 @@
-//! What the Unix backends share: descriptors, sockets, forks.
+//! What the Unix backends share: descriptors, sockets, signals, forks.
 
 use std::io;
 
 mod address;
 pub(crate) mod control;
 mod descriptor;
+mod disposition;
 mod fork;
 mod io_safe;
 mod message;
 mod options;
 mod room;
+mod sender;
+#[cfg(target_os = "linux")]
+pub(crate) mod signalfd;
 mod signals;
 mod socket;
 mod transfer;
@@ -18,11 +22,14 @@ pub(crate) use address::{HAS_ABSTRACT_NAMES, UNIX_NAME_LEN, bytes_of_path, path_
 #[cfg(target_os = "macos")]
 pub(crate) use descriptor::set_close_on_exec;
 pub(crate) use descriptor::{Owned, close, raw, set_nonblocking};
+pub(crate) use disposition::{check_signal, unwatch_signal, watch_signal};
 pub(crate) use fork::{forked, forks, watch_forks};
 pub use io_safe::IoSafe;
 pub(crate) use message::{at_mark, is_urgent_in_line, recv_msg, send_msg};
 pub(crate) use room::{Vectors, read_room, recv_room_from, write};
-pub(crate) use signals::block_signals;
+pub(crate) use signals::{
+    INTERRUPT, TERMINATION, block_signals, change_mask, is_refused, real_time_signals, signal_name,
+};
 pub(crate) use socket::{
     Connecting, accept, bind, connect, connected, flavour, has_priority, is_of_one_connection,
     is_out_of_resources, is_udp, is_writable, lingers, listen, local_address, pair, peer_address,

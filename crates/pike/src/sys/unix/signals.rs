@@ -1,6 +1,53 @@
-//! Signals, as far as pike's own threads are concerned.
+//! Signals: their names, and which of them a thread blocks.
 
-use std::{mem::MaybeUninit, ptr};
+use std::{io, mem::MaybeUninit, ptr};
+
+use super::cvt;
+
+/// What ctrl-c sends.
+pub(crate) const INTERRUPT: i32 = libc::SIGINT;
+
+/// What asks a program to end.
+pub(crate) const TERMINATION: &[i32] = &[libc::SIGINT, libc::SIGTERM];
+
+/// Two that cannot be handled, and four that come again at once when their handler returns.
+pub(crate) fn is_refused(number: i32) -> bool {
+    use libc::{SIGBUS, SIGFPE, SIGILL, SIGKILL, SIGSEGV, SIGSTOP};
+    [SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE, SIGILL].contains(&number)
+}
+
+/// The name of a signal, and a number to add to it.
+pub(crate) fn signal_name(number: i32) -> Option<(&'static str, i32)> {
+    macro_rules! names {
+        ($($name:ident)*) => { [$((libc::$name, stringify!($name))),*] };
+    }
+    let names = names!(
+        SIGHUP SIGINT SIGQUIT SIGILL SIGTRAP SIGABRT SIGBUS SIGFPE SIGKILL SIGUSR1 SIGSEGV SIGUSR2 SIGPIPE SIGALRM
+        SIGTERM SIGCHLD SIGCONT SIGSTOP SIGTSTP SIGTTIN SIGTTOU SIGURG SIGXCPU SIGXFSZ SIGVTALRM SIGPROF SIGWINCH
+        SIGIO SIGSYS
+    );
+    if let Some((_, name)) = names.into_iter().find(|(known, _)| *known == number) {
+        return Some((name, 0));
+    }
+    let (first, last) = real_time_signals()?;
+    (first <= number && number <= last).then_some(("SIGRTMIN", number - first))
+}
+
+/// The first and the last real-time signal that programs may use.
+pub(crate) fn real_time_signals() -> Option<(i32, i32)> {
+    cfg_if::cfg_if! {
+        if #[cfg(any(target_os = "linux", target_os = "android"))] {
+            // The C library keeps the kernel's first ones.
+            Some((libc::SIGRTMIN(), libc::SIGRTMAX()))
+        } else if #[cfg(target_os = "freebsd")] {
+            Some((65, 126))
+        } else if #[cfg(target_os = "netbsd")] {
+            Some((33, 63))
+        } else {
+            None
+        }
+    }
+}
 
 /// Blocks all signals on the calling thread: pike's own threads must not run the program's handlers.
 #[allow(unsafe_code)]
@@ -10,4 +57,69 @@ pub(crate) fn block_signals() {
     unsafe { libc::sigfillset(all.as_mut_ptr()) };
     // SAFETY: the set was filled above, and no old one is asked for. It cannot fail with these arguments.
     unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, all.as_ptr(), ptr::null_mut()) };
+}
+
+/// Blocks or unblocks (`SIG_BLOCK`, `SIG_UNBLOCK`) some signals on the calling thread.
+#[allow(unsafe_code)]
+pub(crate) fn change_mask(how: i32, numbers: impl Iterator<Item = i32>) -> io::Result<()> {
+    let set = Mask::of(numbers)?;
+    // SAFETY: reads the set, and no old one is asked for.
+    match unsafe { libc::pthread_sigmask(how, &set.0, ptr::null_mut()) } {
+        0 => Ok(()),
+        code => Err(io::Error::from_raw_os_error(code)),
+    }
+}
+
+/// The C library's set of signals.
+pub(crate) struct Mask(pub(super) libc::sigset_t);
+
+#[allow(unsafe_code)]
+impl Mask {
+    /// `EINVAL` for what is no signal.
+    pub(crate) fn of(numbers: impl Iterator<Item = i32>) -> io::Result<Self> {
+        let mut set = MaybeUninit::uninit();
+        // SAFETY: fills the set it is given.
+        unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+        // SAFETY: filled above.
+        let mut mask = Self(unsafe { set.assume_init() });
+        for number in numbers {
+            // SAFETY: changes an initialised set.
+            cvt(unsafe { libc::sigaddset(&mut mask.0, number) })?;
+        }
+        Ok(mask)
+    }
+
+    /// All but those that tell of a fault of the thread itself: while one of these is blocked, the kernel ends the
+    /// process instead of calling the program's handler.
+    pub(super) fn all_but_faults() -> Self {
+        use libc::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
+        let mut set = MaybeUninit::uninit();
+        // SAFETY: fills the set it is given.
+        unsafe { libc::sigfillset(set.as_mut_ptr()) };
+        // SAFETY: filled above.
+        let mut mask = Self(unsafe { set.assume_init() });
+        for fault in [SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP] {
+            // SAFETY: changes an initialised set.
+            unsafe { libc::sigdelset(&mut mask.0, fault) };
+        }
+        mask
+    }
+
+    /// What the calling thread blocks.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn of_this_thread() -> io::Result<Self> {
+        let mut set = MaybeUninit::uninit();
+        // SAFETY: changes nothing, and fills the set it is given.
+        match unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, ptr::null(), set.as_mut_ptr()) } {
+            // SAFETY: filled by the call.
+            0 => Ok(Self(unsafe { set.assume_init() })),
+            code => Err(io::Error::from_raw_os_error(code)),
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(crate) fn contains(&self, number: i32) -> bool {
+        // SAFETY: reads an initialised set.
+        unsafe { libc::sigismember(&self.0, number) == 1 }
+    }
 }
