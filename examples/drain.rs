@@ -1,4 +1,4 @@
-//! A server that stops well: on ctrl-c or SIGTERM it accepts no more, and each connection finishes what it is doing.
+//! A server that stops well: on ctrl-c, SIGTERM or a closed console it accepts no more, and each connection finishes what it is doing.
 //!
 //! ```text
 //! cargo run --release --example drain
@@ -10,14 +10,11 @@ use std::{io, pin::pin, sync::Arc, time::Duration};
 
 use futures_lite::future::or;
 use pike::{
-    Event,
+    Event, Signal,
     net::{TcpListener, TcpStream},
     time::timeout,
 };
 use pike_sched::{Group, Pool};
-
-#[path = "support/termination.rs"]
-mod termination;
 
 async fn serve(stream: TcpStream, stop: Arc<Event>) -> io::Result<()> {
     let mut buf = [0; 4096];
@@ -33,24 +30,27 @@ async fn serve(stream: TcpStream, stop: Arc<Event>) -> io::Result<()> {
 
 fn main() -> io::Result<()> {
     Pool::new()?.run(async {
+        let (listener, term) = (TcpListener::bind("[::]:7000").await?, Signal::termination()?);
         // A latch stays set, and lets everyone through who waits for it.
-        let (stop, group) = (termination::termination()?, Group::new());
-        let listener = TcpListener::bind("[::]:7000").await?;
-        println!("listening at {}", listener.local_addr()?);
+        let (stop, group) = (Arc::new(Event::latch()?), Group::new());
         let accept = async {
             loop {
                 let (stream, _) = listener.accept().await?;
                 group.spawn(serve(stream, stop.clone()));
             }
         };
-        or(accept, async { stop.wait().await.map(drop) }).await?;
+        // On Windows a closed console, a logoff or a shutdown waits until this is dropped.
+        let held = or(accept, term.recv()).await?;
+        drop(term); // from here on a second one ends the program at once
 
         drop(listener);
+        stop.notify();
         println!("finishing {} connections", group.len());
         if timeout(Duration::from_secs(10), group.wait()).await.is_err() {
             println!("cutting off {}", group.len());
             group.abort();
         }
+        drop(held);
         Ok(())
     })
 }

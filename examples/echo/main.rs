@@ -22,8 +22,6 @@ mod progress;
 mod report;
 mod serve;
 mod syscalls;
-#[path = "../support/termination.rs"]
-mod termination;
 
 use args::Command;
 

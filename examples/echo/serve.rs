@@ -10,15 +10,15 @@ use std::{
     time::Duration,
 };
 
-use futures_lite::future::or;
+use futures_lite::future::{or, pending};
 use pike::{
-    Backend, Event,
+    Backend, Event, Signal,
     net::{TcpListener, TcpStream},
     time::timeout,
 };
 use pike_sched::{Group, Pool};
 
-use super::{limits, report::grouped, termination::termination};
+use super::{limits, report::grouped};
 
 /// What a connection reads at most at a time.
 const BUFFER_LEN: usize = 16 * 1024;
@@ -40,12 +40,19 @@ pub fn until_signal(address: &str, backend: Option<Backend>) -> io::Result<()> {
     let pool = pool(backend)?;
     let probe = pool.notifier().probe().clone();
     pool.run(async {
-        let stop = termination()?;
+        let (term, stop) = (Signal::termination()?, Arc::new(Event::latch()?));
         let listener = TcpListener::bind(address)
             .await
             .map_err(|error| io::Error::new(error.kind(), format!("cannot listen at {address}: {error}")))?;
         println!("listening at {} ({probe})", listener.local_addr()?);
-        println!("{}", serve(listener, stop).await?);
+        let serving = serve(listener, stop.clone());
+        let stopping = async move {
+            let _held = term.recv().await?; // until all is served
+            drop(term); // a second one ends the program at once
+            stop.notify();
+            pending().await
+        };
+        println!("{}", or(serving, stopping).await?);
         Ok(())
     })
 }
