@@ -90,5 +90,5 @@ pub(super) fn put(room: &mut [MaybeUninit<u8>], level: c_int, kind: c_int, paylo
     Some(room.len())
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
