@@ -2,7 +2,7 @@
 
 use std::{
     future::poll_fn,
-    io::ErrorKind,
+    io::{ErrorKind, IoSliceMut},
     net::Shutdown,
     os::unix::net as std_unix,
     path::PathBuf,
@@ -13,7 +13,7 @@ use futures_lite::future::zip;
 use pike::{
     Notifier,
     net::{UnixDatagram, UnixStream, unix::SocketAddr},
-    socket::{Domain, Socket, Type},
+    socket::{Domain, RecvFlags, Socket, Type, control::ControlBuf},
 };
 
 use crate::{
@@ -97,6 +97,15 @@ pub fn unix_datagram_forms(cx: &Cx) -> Outcome {
     assert_kind(&one.try_send(b"x").unwrap_err(), &[ErrorKind::BrokenPipe]);
     one.shutdown(Shutdown::Both).unwrap();
     assert_eq!(soon(&notifier, "the end", one.recv(&mut buf)).unwrap(), 0);
+    let (socket, mut control) = (one.socket(), ControlBuf::<0>::new());
+    let message = soon(&notifier, "the end, whole", async {
+        socket.recv_msg(&mut [IoSliceMut::new(&mut buf)], &mut control, RecvFlags::NONE).await
+    });
+    assert_eq!(message.unwrap().len, 0);
+    let (ended, _) = soon(&notifier, "the end, owned", one.recv_owned(vec![0; 8]));
+    assert_eq!(ended.unwrap(), 0);
+    let (ended, _) = soon(&notifier, "the end, owned", one.recv_from_owned(vec![0; 8]));
+    assert_eq!(ended.unwrap(), (0, SocketAddr::UNNAMED));
 
     // Of std, and back.
     let (std, peer) = std_unix::UnixDatagram::pair().unwrap();

@@ -151,13 +151,20 @@ fn read_exact<B: IoBufMut>(carried: &mut Carried<'_, usize, B>, seen: Seen) -> A
     }
 }
 
-fn recv_from<B: IoBufMut, A: Peer>(carried: &mut Carried<'_, (usize, A), B>, _: Seen) -> Attempt<(usize, A)> {
+fn recv_from<B: IoBufMut, A: Peer>(
+    carried: &mut Carried<'_, (usize, A), B>,
+    seen: Seen,
+) -> Attempt<(usize, A)> {
     let at = carried.at;
     if let Some(error) = at.refuses_recv_from() {
         return Attempt::Failed(error);
     }
     let buf = carried.buffer();
     let received = platform::recv_room_from(at.descriptor(), buf.room());
+    let received = match at {
+        Endpoint::Socket(socket) => socket.or_end(seen, received, (0, UnixAddress::UNNAMED.into())),
+        Endpoint::Other(..) => received,
+    };
     received
         .and_then(|(count, address)| {
             // SAFETY: the system has written as many bytes into the room.

@@ -37,6 +37,18 @@ pub struct Message {
     pub out_of_band: bool,
 }
 
+impl Message {
+    /// Nothing, of nobody.
+    const END: Self = Self {
+        len: 0,
+        from: None,
+        truncated: false,
+        control_truncated: false,
+        end_of_record: false,
+        out_of_band: false,
+    };
+}
+
 impl Socket {
     /// Receives a message into `bufs`, each filled before the next, and what comes with it into `control`.
     ///
@@ -154,7 +166,8 @@ impl Socket {
             platform::recv_msg(self.descriptor().as_fd(), bufs, control, flags, with_sender)
         };
         // SAFETY: the system's call wrote it.
-        self.judge_special(seen, flags, unsafe { control.fill(receive) })
+        let received = unsafe { control.fill(receive) };
+        self.judge_special(seen, flags, self.or_end(seen, received, Message::END))
     }
 
     fn attempt_send_msg(

@@ -230,7 +230,8 @@ impl Socket {
         if self.flavour == Flavour::UnixStream {
             return judge_unix(seen, buf.len(), platform::recv_uninit_message(descriptor, buf));
         }
-        judge(seen, buf.len(), platform::recv_uninit(descriptor, buf, RecvFlags::NONE))
+        let received = platform::recv_uninit(descriptor, buf, RecvFlags::NONE);
+        judge(seen, buf.len(), self.or_end(seen, received, 0))
     }
 
     /// What a receive into several buffers means, for `asked` bytes.
@@ -347,7 +348,7 @@ impl Socket {
 
     /// What was received, or the end. After that a Unix socket for datagrams says EAGAIN, where a blocking one returns
     /// nothing; and no report would follow.
-    fn or_end<T>(&self, seen: Seen, received: io::Result<T>, end: T) -> io::Result<T> {
+    pub(crate) fn or_end<T>(&self, seen: Seen, received: io::Result<T>, end: T) -> io::Result<T> {
         match received {
             Err(error)
                 if error.kind() == io::ErrorKind::WouldBlock
