@@ -12,6 +12,9 @@ pike_conformance::suite!(epoll, Backend::Epoll);
 #[cfg(any(not(any(target_os = "linux", target_os = "android")), pike_kqueue_double))]
 pike_conformance::suite!(kqueue, Backend::Kqueue);
 
+#[cfg(target_os = "linux")]
+pike_conformance::suite!(io_uring, Backend::IoUring);
+
 /// The backends above are those of the build: none is forgotten.
 #[test]
 fn every_backend_has_a_suite() {
@@ -21,6 +24,9 @@ fn every_backend_has_a_suite() {
     }
     if cfg!(any(not(any(target_os = "linux", target_os = "android")), pike_kqueue_double)) {
         suites.push(Backend::Kqueue);
+    }
+    if cfg!(target_os = "linux") {
+        suites.push(Backend::IoUring);
     }
     for backend in Backend::BUILT {
         assert!(suites.contains(backend), "tests/suite.rs has no suite! for {backend}");

@@ -48,8 +48,9 @@ impl<T> Seat<T> {
     /// None while another thread has it.
     #[inline]
     pub(crate) fn take(&self) -> Option<Taken<'_, T>> {
-        // Acquire: pairs with the Release of the last holder, whose writes to `inner` this one continues.
-        let before = self.state.fetch_or(HELD, Ordering::Acquire);
+        // Acquire: pairs with the Release of the last holder, whose writes to `inner` this one continues. Release: who finds it
+        // taken has its writes seen by the holder that leaves (`Core::end`).
+        let before = self.state.fetch_or(HELD, Ordering::AcqRel);
         // Made only if it is taken: a Taken that is dropped leaves the seat.
         (before & HELD == 0).then(|| Taken { seat: self })
     }

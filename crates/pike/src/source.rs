@@ -1,9 +1,9 @@
 //! The state kept for one registered descriptor: its readiness, its generation, its waiters.
 //!
 //! ```text
-//!   63                                16 15                0
+//!   63                                18 17                0
 //!  +------------------------------------+-------------------+
-//!  | tick: reports and resets, 48 bits  | flags             |     one AtomicU64
+//!  | tick: reports and resets, 46 bits  | flags             |     one AtomicU64
 //!  +------------------------------------+-------------------+
 //! ```
 //!
@@ -71,11 +71,16 @@ const WRITE_MORE: u64 = 1 << 14;
 pub(crate) const URGENT_SEEN: u64 = 1 << 11;
 /// Something may be in the error queue (Linux). As ERROR, but only who reads that queue takes it back.
 pub(crate) const ERROR_QUEUE: u64 = 1 << 12;
+/// Nothing will be reported before somebody asks the backend to (contract item 3). On epoll never set. Set by open, and by the
+/// report that a request has ended; cleared by the one who arms.
+pub(crate) const UNARMED: u64 = 1 << 16;
+/// The backend's reports do not tell urgent data from other. Set by open, for good.
+pub(crate) const VAGUE: u64 = 1 << 17;
 /// The Handle was cancelled, or its Notifier is gone: no operation goes on, waiters are woken.
 pub(crate) const CLOSED: u64 = 1 << 9;
-const TICK: u64 = 1 << 16;
+const TICK: u64 = 1 << 18;
 /// Every flag: each is a bit of its own.
-const FLAGS: [u64; 16] = [
+const FLAGS: [u64; 18] = [
     READABLE,
     WRITABLE,
     PRIORITY,
@@ -90,6 +95,8 @@ const FLAGS: [u64; 16] = [
     WRITE_MORE,
     URGENT_SEEN,
     ERROR_QUEUE,
+    UNARMED,
+    VAGUE,
     CLOSED,
     NO_STREAM,
 ];
@@ -110,7 +117,7 @@ pub(crate) const WRITE_BITS: u64 = WRITABLE | WRITE_CLOSED;
 pub(crate) const NO_STREAM: u64 = 1 << 15;
 /// After any of these a short read does not mean that the queue is empty: a read stops at urgent data, and the end of
 /// the stream is behind the last bytes.
-const NOT_SHORT: u64 = NO_STREAM | URGENT_SEEN | READ_CLOSED | WRITE_CLOSED | ERROR;
+const NOT_SHORT: u64 = NO_STREAM | VAGUE | URGENT_SEEN | READ_CLOSED | WRITE_CLOSED | ERROR;
 
 /// Which way bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,7 +187,7 @@ impl Seen {
     /// Whether a new waiter of this direction may try the front. If not, it must look at what else the word says.
     #[inline]
     pub(crate) fn is_front_free(self, direction: Direction) -> bool {
-        !self.any(CLOSED | direction.more_flag())
+        !self.any(CLOSED | UNARMED | direction.more_flag())
     }
 
     /// Whether a short transfer on a stream may mean that the side is drained.
@@ -383,10 +390,29 @@ impl Source {
         self.word.compare_exchange(from.0, to, Ordering::AcqRel, Ordering::Acquire).map(drop).map_err(Seen)
     }
 
+    /// True for one caller, who then arms it: whoever comes first after it became unarmed.
+    pub(crate) fn take_unarmed(&self) -> bool {
+        // AcqRel: as in `exchange`.
+        self.word.fetch_and(!UNARMED, Ordering::AcqRel) & UNARMED != 0
+    }
+
+    /// It could not be armed: the next waiter tries again.
+    pub(crate) fn set_unarmed(&self) {
+        self.word.fetch_or(UNARMED, Ordering::AcqRel);
+    }
+
     /// Forgets all readiness: what was reported before a connect or a listen says nothing about what comes after.
     /// Returns what it forgot.
     pub(crate) fn reset(&self, bits: u64) -> Seen {
-        let keep = READ_WAIT | WRITE_WAIT | READ_MORE | WRITE_MORE | ERROR_QUEUE | CLOSED | NO_STREAM;
+        let keep = READ_WAIT
+            | WRITE_WAIT
+            | READ_MORE
+            | WRITE_MORE
+            | ERROR_QUEUE
+            | CLOSED
+            | NO_STREAM
+            | UNARMED
+            | VAGUE;
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
             let next = ((word & !(TICK - 1)) | (word & keep) | bits).wrapping_add(TICK);

@@ -250,7 +250,7 @@ impl<T: IoSafe> Handle<T> {
             seen = self.registration.look_again()?;
         }
         if !seen.any(bits) {
-            return Err(io::ErrorKind::WouldBlock.into());
+            return Err(self.until_reported(seen, bits));
         }
         match attempt(seen) {
             Attempt::Done(result) => Ok(result),
@@ -262,14 +262,23 @@ impl<T: IoSafe> Handle<T> {
                 Some(error) => error,
                 None => {
                     source.clear(seen, bits);
-                    io::ErrorKind::WouldBlock.into()
+                    self.until_reported(seen, bits)
                 }
             }),
             Attempt::Empty => {
                 source.clear(seen, bits);
-                Err(io::ErrorKind::WouldBlock.into())
+                Err(self.until_reported(seen, bits))
             }
             Attempt::Partly => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    /// `WouldBlock`, until something is reported: a backend that does so only when asked is asked.
+    #[cold]
+    fn until_reported(&self, seen: Seen, bits: u64) -> io::Error {
+        match self.registration.arm(seen, bits) {
+            Ok(()) => io::ErrorKind::WouldBlock.into(),
+            Err(error) => error,
         }
     }
 

@@ -11,7 +11,7 @@ use crate::{
     Closed,
     batch::Batch,
     notifier::core::Core,
-    source::{self, Direction, Seen, Source, Wait},
+    source::{self, Direction, PRIORITY, Seen, Source, UNARMED, Wait},
     sys::{Raw, platform},
     token::Token,
 };
@@ -35,7 +35,7 @@ unsafe impl Sync for Registration {}
 impl Registration {
     /// Attaches a descriptor. `bits`: what is assumed about it until something is reported.
     pub(crate) fn new(core: Arc<Core>, descriptor: Raw, bits: u64) -> io::Result<Self> {
-        let (source, token) = core.open(bits)?;
+        let (source, token) = core.open(bits | core.source_bits())?;
         match core.attach(descriptor, token) {
             Ok(known) => {
                 let registration = Self { core, source, token, descriptor: Some(descriptor) };
@@ -99,6 +99,32 @@ impl Registration {
         }
     }
 
+    /// For a waiter that was just linked, or an attempt that found nothing: makes sure that what comes is reported, where
+    /// the backend has to be asked. `seen`: the word before; `bits`: what is waited for.
+    ///
+    /// # Errors
+    ///
+    /// The backend's, if it cannot.
+    #[inline]
+    pub(crate) fn arm(&self, seen: Seen, bits: u64) -> io::Result<()> {
+        if seen.any(UNARMED) || bits & PRIORITY != 0 { self.arm_now(bits) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn arm_now(&self, bits: u64) -> io::Result<()> {
+        let Some(descriptor) = self.descriptor else { return Ok(()) };
+        if self.source().take_unarmed() {
+            if let Err(error) = self.core.arm(descriptor, self.token) {
+                self.source().set_unarmed();
+                return Err(error);
+            }
+        }
+        if bits & PRIORITY != 0 {
+            self.core.arm_priority(descriptor, self.token);
+        }
+        Ok(())
+    }
+
     /// Wakes all waiters, who find the source closed, as does every later operation.
     pub(crate) fn cancel(&self) {
         if self.core.is_forked() {
@@ -133,7 +159,10 @@ impl Registration {
             return Err(Closed::fork()); // the registration is the parent's (I14)
         }
         match self.descriptor {
-            Some(descriptor) => self.core.detach(descriptor, self.token),
+            Some(descriptor) => {
+                let armed = !self.source().seen().any(UNARMED);
+                self.core.detach(descriptor, self.token, armed)
+            }
             None => {
                 self.core.retire(self.token);
                 Ok(())
@@ -161,6 +190,7 @@ impl Registration {
                 return Poll::Ready(Ok(()));
             }
             if source.wait_in_slot(direction, bits, cx.waker()) == Wait::Linked {
+                self.arm(seen, bits)?;
                 return Poll::Pending;
             }
         }

@@ -195,7 +195,13 @@ impl<'a, A: Aim> Waiting<'a, A> {
             State::Front | State::Linked => unsafe { source.relink(direction, node, kind, cx.waker()) },
         };
         match waited {
-            Wait::Linked => Poll::Pending,
+            Wait::Linked => match self.registration.arm(seen, kind.bits()) {
+                Ok(()) => Poll::Pending,
+                Err(error) => {
+                    self.finish();
+                    Poll::Ready(Err(error))
+                }
+            },
             Wait::Ready => Poll::Ready(Ok(())),
         }
     }

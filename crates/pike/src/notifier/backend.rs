@@ -32,6 +32,8 @@ impl Backend {
         Backend::Kqueue,
         #[cfg(target_os = "linux")]
         Backend::Epoll,
+        #[cfg(target_os = "linux")]
+        Backend::IoUring,
     ];
 
     fn name(self) -> &'static str {

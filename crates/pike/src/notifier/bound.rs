@@ -5,6 +5,7 @@ use std::{
     io,
     sync::{Arc, OnceLock, Weak},
     thread::{self, ThreadId},
+    time::Duration,
 };
 
 use super::core::Core;
@@ -75,6 +76,7 @@ impl Drop for AtExit {
             if let Some(core) = core.upgrade() {
                 if !core.is_forked() {
                     core.close();
+                    core.end(Duration::ZERO);
                 }
             }
         }

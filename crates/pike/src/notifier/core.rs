@@ -52,6 +52,8 @@ pub(crate) struct Core {
 pub(super) struct OnSeat {
     pub(super) wait: sys::Wait,
     pub(super) view: View,
+    /// Whether the backend was shut down.
+    pub(super) ended: bool,
 }
 
 /// What a builder decided.
@@ -67,10 +69,10 @@ impl Core {
     /// With one value counted: the Notifier that the caller makes of it.
     pub(super) fn new(plan: Plan) -> io::Result<Arc<Self>> {
         sys::platform::watch_forks()?;
-        let (driver, wait) = Driver::new(plan.probe.backend)?;
+        let (driver, wait) = Driver::new(plan.probe.backend, plan.bound)?;
         Ok(Arc::new(Self {
             driver,
-            seat: Seat::new(OnSeat { wait, view: View::default() }),
+            seat: Seat::new(OnSeat { wait, view: View::default(), ended: false }),
             word: Word::new(),
             registry: Registry::new(),
             timers: Timers::new(),
@@ -151,12 +153,36 @@ impl Core {
         self.driver.attach(descriptor, token)
     }
 
+    /// Bits that the word of a source with a descriptor has from the start.
+    pub(crate) fn source_bits(&self) -> u64 {
+        self.driver.source_bits()
+    }
+
+    /// Asks the backend to report what comes, for a source that was found unarmed.
+    pub(crate) fn arm(&self, descriptor: sys::Raw, token: Token) -> io::Result<()> {
+        self.driver.arm(descriptor, token)?;
+        self.notify_if_waiting();
+        Ok(())
+    }
+
+    /// The same for priority conditions.
+    pub(crate) fn arm_priority(&self, descriptor: sys::Raw, token: Token) {
+        if self.driver.arm_priority(descriptor, token) {
+            self.notify_if_waiting();
+        }
+    }
+
     /// Takes the descriptor out of the backend and ends the source's use: in this order, so that no report for the
     /// number is made once another descriptor may have it.
-    pub(crate) fn detach(&self, descriptor: sys::Raw, token: Token) -> io::Result<()> {
-        let detached = self.driver.detach(descriptor, token);
+    ///
+    /// `armed`: whether the source was.
+    pub(crate) fn detach(&self, descriptor: sys::Raw, token: Token, armed: bool) -> io::Result<()> {
+        let detached = self.driver.detach(descriptor, token, armed);
         self.retire(token);
-        detached
+        if detached? == sys::Detached::Mailed {
+            self.notify_if_waiting();
+        }
+        Ok(())
     }
 
     /// Ends a source's use, and wakes who still waits there: they find it closed.
@@ -184,9 +210,23 @@ impl Core {
         let mut batch = Batch::new();
         self.registry.close(batch.list());
         self.timers.close(batch.list());
-        // Who is in a turn comes out of it, and finds the Notifier closed.
+        // Who is in a turn comes out of it, finds the Notifier closed, and shuts the backend down.
         self.notify();
+        self.end(Duration::ZERO);
         drop(batch); // wakes all
+    }
+
+    /// Once the Notifier is closed: cancels what the backend has in flight (I3). Whoever has the seat does it after having
+    /// left it: the closing and the leaving thread both write the seat's word, so one of them sees what the other did.
+    #[cold]
+    pub(super) fn end(&self, limit: Duration) {
+        let Some(mut seat) = self.seat.take() else { return };
+        seat.with(|on_seat| {
+            if !on_seat.ended {
+                // Fails where only the thread that the Notifier is bound to may do it: it comes by here when it exits.
+                on_seat.ended = self.driver.shutdown(&mut on_seat.wait, limit).is_ok();
+            }
+        });
     }
 }
 

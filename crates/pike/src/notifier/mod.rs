@@ -202,9 +202,9 @@ impl Notifier {
     ///
     /// Sleeping timers move on to the background Notifier, so that none is lost.
     pub fn shutdown(&self, limit: Duration) -> usize {
-        let _ = limit; // a readiness backend leaves nothing in flight
         if !self.core.is_forked() {
             self.core.close();
+            self.core.end(limit);
         }
         0
     }

@@ -50,7 +50,12 @@ impl Core {
         timeout: Option<Duration>,
         parker: Option<&Parker>,
     ) -> io::Result<Batch> {
-        self.check()?;
+        if let Err(error) = self.check() {
+            if !self.is_forked() {
+                self.end(Duration::ZERO);
+            }
+            return Err(error);
+        }
         if is_dispatching() {
             return Err(io::Error::new(
                 io::ErrorKind::Deadlock,
@@ -66,6 +71,9 @@ impl Core {
         let mut batch = Batch::new();
         let waited = seat.with(|on_seat| self.wait(on_seat, timeout, parker, &mut batch));
         drop(seat);
+        if self.is_closed() {
+            self.end(Duration::ZERO);
+        }
         budget::reset();
         match waited {
             Ok(()) => Ok(batch),
@@ -162,7 +170,7 @@ impl Core {
     /// One wait of the backend; each report goes to its source at once.
     #[inline]
     fn reap(&self, on_seat: &mut OnSeat, timeout: Option<Duration>, batch: &mut Batch) -> io::Result<usize> {
-        let OnSeat { wait, view } = on_seat;
+        let OnSeat { wait, view, .. } = on_seat;
         self.driver.wait(wait, timeout, |Report { token, bits }| {
             if let Some(source) = self.registry.look_up(view, token) {
                 source.report(token.generation(), bits, batch.list());

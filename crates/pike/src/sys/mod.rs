@@ -34,7 +34,8 @@
 //! 8. **shutdown(wait, limit)** cancels all, reaps until nothing is in flight or the limit has passed, and says what is
 //!    left. On a readiness backend nothing is.
 //!
-//! Items 3, 7 and 8 have no code yet: epoll does not need them, and they come with the backends that do.
+//! Item 3 has code for rings only, which start a poll for both directions: [`Driver::arm`], and the bit `UNARMED` in the
+//! word of a source, which a report that ends a request sets again. Item 7 has none yet.
 //!
 //! # What a platform must supply for signals
 //!
@@ -52,8 +53,12 @@ pub(crate) use unix as platform;
 
 #[cfg(target_os = "linux")]
 mod epoll;
+#[cfg(target_os = "linux")]
+mod io_uring;
 #[cfg(kqueue)]
 mod kqueue;
+#[cfg(target_os = "linux")]
+mod linux;
 
 pub(crate) use platform::Raw;
 
@@ -65,11 +70,23 @@ pub(crate) struct Report {
     pub(crate) bits: u64,
 }
 
+/// Whether a detach is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Detached {
+    /// Nothing more is to be done.
+    Done,
+    /// The holder of the seat has to do it: a turn that sleeps must be notified.
+    Mailed,
+}
+
 /// The backend of one Notifier: the half that every thread may use.
 #[derive(Debug)]
 pub(crate) enum Driver {
     #[cfg(target_os = "linux")]
     Epoll(epoll::Driver),
+    #[cfg(target_os = "linux")]
+    IoUring(io_uring::Driver),
     #[cfg(kqueue)]
     Kqueue(kqueue::Driver),
 }
@@ -79,17 +96,29 @@ pub(crate) enum Driver {
 pub(crate) enum Wait {
     #[cfg(target_os = "linux")]
     Epoll(epoll::Wait),
+    // In a box: it is larger, and whoever has the other should not pay for that.
+    #[cfg(target_os = "linux")]
+    IoUring(Box<io_uring::Wait>),
     #[cfg(kqueue)]
     Kqueue(kqueue::Wait),
 }
 
 impl Driver {
     /// Makes the backend that was asked for. [`io::ErrorKind::Unsupported`] if this build has none of that name.
-    pub(crate) fn new(backend: Backend) -> io::Result<(Self, Wait)> {
+    ///
+    /// `bound`: only the thread of the first wait will ever wait.
+    pub(crate) fn new(backend: Backend, bound: bool) -> io::Result<(Self, Wait)> {
+        let _ = bound; // to a ring, it is a promise
         match backend {
             #[cfg(target_os = "linux")]
             Backend::Epoll => {
                 epoll::Driver::new().map(|(driver, wait)| (Self::Epoll(driver), Wait::Epoll(wait)))
+            }
+            #[cfg(target_os = "linux")]
+            Backend::IoUring => {
+                let used = if bound { io_uring::Use::Bound } else { io_uring::Use::Free };
+                io_uring::Driver::new(used)
+                    .map(|(driver, wait)| (Self::IoUring(driver), Wait::IoUring(Box::new(wait))))
             }
             #[cfg(kqueue)]
             Backend::Kqueue => {
@@ -106,8 +135,20 @@ impl Driver {
         match self {
             #[cfg(target_os = "linux")]
             Self::Epoll(_) => Backend::Epoll,
+            #[cfg(target_os = "linux")]
+            Self::IoUring(_) => Backend::IoUring,
             #[cfg(kqueue)]
             Self::Kqueue(_) => Backend::Kqueue,
+        }
+    }
+
+    /// Bits that the word of each source has from the start.
+    #[inline]
+    pub(crate) fn source_bits(&self) -> u64 {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::IoUring(_) => io_uring::Driver::SOURCE_BITS,
+            _ => 0,
         }
     }
 
@@ -116,18 +157,50 @@ impl Driver {
         match self {
             #[cfg(target_os = "linux")]
             Self::Epoll(driver) => driver.attach(descriptor, token).map(|()| 0),
+            #[cfg(target_os = "linux")]
+            Self::IoUring(driver) => driver.attach(descriptor).map(|()| 0),
             #[cfg(kqueue)]
             Self::Kqueue(driver) => driver.attach(descriptor, token),
         }
     }
 
-    pub(crate) fn detach(&self, descriptor: Raw, token: Token) -> io::Result<()> {
-        let _ = token; // epoll goes by the descriptor alone
+    /// For a source whose word said that it is unarmed, and does so no more. A turn that sleeps must be notified.
+    pub(crate) fn arm(&self, descriptor: Raw, token: Token) -> io::Result<()> {
         match self {
             #[cfg(target_os = "linux")]
-            Self::Epoll(driver) => driver.detach(descriptor),
+            Self::IoUring(driver) => driver.arm(descriptor, token),
+            _ => {
+                let _ = (descriptor, token);
+                Ok(())
+            }
+        }
+    }
+
+    /// For who waits for a priority condition. True if a turn that sleeps must be notified.
+    pub(crate) fn arm_priority(&self, descriptor: Raw, token: Token) -> bool {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::IoUring(driver) => {
+                driver.arm_priority(descriptor, token);
+                true
+            }
+            _ => {
+                let _ = (descriptor, token);
+                false
+            }
+        }
+    }
+
+    /// `armed`: whether [`Driver::arm`] was called and has not been undone by a report.
+    pub(crate) fn detach(&self, descriptor: Raw, token: Token, armed: bool) -> io::Result<Detached> {
+        let _ = (token, armed); // epoll goes by the descriptor alone
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Epoll(driver) => driver.detach(descriptor).map(|()| Detached::Done),
+            #[cfg(target_os = "linux")]
+            Self::IoUring(driver) => Ok(driver.detach(descriptor, token, armed)),
             #[cfg(kqueue)]
-            Self::Kqueue(driver) => driver.detach(descriptor, token),
+            Self::Kqueue(driver) => driver.detach(descriptor, token).map(|()| Detached::Done),
         }
     }
 
@@ -136,6 +209,8 @@ impl Driver {
         match self {
             #[cfg(target_os = "linux")]
             Self::Epoll(driver) => driver.notify(),
+            #[cfg(target_os = "linux")]
+            Self::IoUring(driver) => driver.notify(),
             #[cfg(kqueue)]
             Self::Kqueue(driver) => driver.notify(),
         }
@@ -151,11 +226,26 @@ impl Driver {
         match (self, wait) {
             #[cfg(target_os = "linux")]
             (Self::Epoll(driver), Wait::Epoll(wait)) => driver.wait(wait, timeout, report),
+            #[cfg(target_os = "linux")]
+            (Self::IoUring(driver), Wait::IoUring(wait)) => driver.wait(wait, timeout, report),
             #[cfg(kqueue)]
             (Self::Kqueue(driver), Wait::Kqueue(wait)) => driver.wait(wait, timeout, report),
             // A Notifier has the two halves of one backend.
-            #[cfg(all(target_os = "linux", kqueue))]
+            #[cfg(target_os = "linux")]
             _ => unreachable!("the halves of two backends"),
+        }
+    }
+
+    /// Cancels all that is in flight, and reaps it; what is not done after `limit` is left to the kernel. On the seat, and
+    /// the last thing that is done there.
+    pub(crate) fn shutdown(&self, wait: &mut Wait, limit: Duration) -> io::Result<()> {
+        match (self, wait) {
+            #[cfg(target_os = "linux")]
+            (Self::IoUring(driver), Wait::IoUring(wait)) => driver.shutdown(wait, limit),
+            _ => {
+                let _ = limit; // a readiness backend leaves nothing in flight
+                Ok(())
+            }
         }
     }
 
@@ -165,6 +255,8 @@ impl Driver {
         match self {
             #[cfg(target_os = "linux")]
             Self::Epoll(_) => epoll::Driver::CAPACITY,
+            #[cfg(target_os = "linux")]
+            Self::IoUring(_) => io_uring::Driver::CAPACITY,
             #[cfg(kqueue)]
             Self::Kqueue(_) => kqueue::Driver::CAPACITY,
         }

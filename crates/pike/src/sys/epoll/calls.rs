@@ -9,23 +9,13 @@ use std::{
 };
 
 use crate::{
-    sys::{
-        Raw,
-        unix::{cvt, keep_errno},
-    },
+    sys::{Raw, unix::cvt},
     token::Token,
 };
 
 pub(super) fn create() -> io::Result<OwnedFd> {
     // SAFETY: takes no pointer.
     let fd = cvt(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
-    // SAFETY: just created, and nobody else's.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-pub(super) fn eventfd() -> io::Result<OwnedFd> {
-    // SAFETY: takes no pointer.
-    let fd = cvt(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
     // SAFETY: just created, and nobody else's.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
@@ -105,14 +95,4 @@ pub(super) fn arm_timer(timer: &OwnedFd, timeout: Duration) -> io::Result<()> {
     // SAFETY: `spec` outlives the call, and no old value is asked for.
     cvt(unsafe { libc::timerfd_settime(timer.as_raw_fd(), 0, &spec, ptr::null_mut()) })?;
     Ok(())
-}
-
-/// Async-signal-safe: one write, and `errno` stays as it was.
-pub(super) fn write_eventfd(eventfd: &OwnedFd) {
-    keep_errno(|| {
-        let one = 1_u64;
-        // SAFETY: eight readable bytes. The one failure there is, a counter about to overflow, leaves the
-        // descriptor readable as well.
-        unsafe { libc::write(eventfd.as_raw_fd(), (&raw const one).cast(), 8) };
-    });
 }

@@ -16,8 +16,8 @@ use std::{
     time::Duration,
 };
 
-use super::{Raw, Report};
-use crate::{source, token::Token};
+use super::{Raw, Report, linux};
+use crate::token::Token;
 
 mod calls;
 
@@ -26,8 +26,7 @@ const EVENTS: usize = 1024;
 const NOTIFY: Token = Token::internal(0);
 const TIMER: Token = Token::internal(1);
 
-const INTEREST: u32 =
-    (libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLPRI | libc::EPOLLET) as u32;
+const INTEREST: u32 = linux::INTEREST | (libc::EPOLLPRI | libc::EPOLLET) as u32;
 
 /// The half that every thread uses.
 #[derive(Debug)]
@@ -53,7 +52,7 @@ impl std::fmt::Debug for Wait {
 impl Driver {
     pub(crate) fn new() -> io::Result<(Self, Wait)> {
         let epoll = calls::create()?;
-        let notify = calls::eventfd()?;
+        let notify = linux::eventfd()?;
         calls::add(&epoll, notify.as_raw_fd(), (libc::EPOLLIN | libc::EPOLLET) as u32, NOTIFY)?;
         let driver = Self { epoll, notify, pwait2: AtomicBool::new(true), timer: OnceLock::new() };
         let events = vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS].into_boxed_slice();
@@ -69,7 +68,7 @@ impl Driver {
     }
 
     pub(crate) fn notify(&self) {
-        calls::write_eventfd(&self.notify);
+        linux::write_eventfd(&self.notify);
     }
 
     /// One wait. An interruption by a signal is an empty one.
@@ -86,7 +85,7 @@ impl Driver {
         };
         for event in &wait.events[..count] {
             // The two of ours, NOTIFY and TIMER, have no source and concern nobody.
-            report(Report { token: Token::from_bits(event.u64), bits: bits(event.events) });
+            report(Report { token: Token::from_bits(event.u64), bits: linux::bits(event.events) });
         }
         Ok(count)
     }
@@ -130,50 +129,5 @@ impl Driver {
         let timer = calls::timerfd()?;
         calls::add(&self.epoll, timer.as_raw_fd(), (libc::EPOLLIN | libc::EPOLLET) as u32, TIMER)?;
         Ok(self.timer.get_or_init(|| timer))
-    }
-}
-
-/// What epoll says, in the words of a source. IN and OUT alone, which nearly all events are, are the same in both.
-#[inline]
-fn bits(events: u32) -> u64 {
-    const SAME: u32 = (libc::EPOLLIN | libc::EPOLLOUT) as u32;
-    const _: () = assert!(SAME as u64 == source::READABLE | source::WRITABLE);
-    if events & !SAME == 0 { events.into() } else { translate(events) }
-}
-
-/// An error makes both sides ready, and so does a hang-up (I5).
-#[cold]
-fn translate(events: u32) -> u64 {
-    [
-        (libc::EPOLLIN, source::READABLE),
-        (libc::EPOLLOUT, source::WRITABLE),
-        (libc::EPOLLPRI, source::PRIORITY | source::URGENT_SEEN),
-        (libc::EPOLLRDHUP, source::READABLE | source::READ_CLOSED),
-        (libc::EPOLLHUP, source::READABLE | source::WRITABLE | source::READ_CLOSED | source::WRITE_CLOSED),
-        (libc::EPOLLERR, source::READABLE | source::WRITABLE | source::ERROR | source::ERROR_QUEUE),
-    ]
-    .into_iter()
-    .filter(|(event, _)| events & *event as u32 != 0)
-    .fold(0, |bits, (_, means)| bits | means)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn events_mean_what_a_source_makes_of_them() {
-        use source::*;
-        for (events, means) in [
-            (libc::EPOLLIN, READABLE),
-            (libc::EPOLLOUT, WRITABLE),
-            (libc::EPOLLIN | libc::EPOLLOUT, READABLE | WRITABLE),
-            (libc::EPOLLIN | libc::EPOLLPRI, READABLE | PRIORITY | URGENT_SEEN),
-            (libc::EPOLLIN | libc::EPOLLRDHUP, READABLE | READ_CLOSED),
-            (libc::EPOLLOUT | libc::EPOLLHUP, READABLE | WRITABLE | READ_CLOSED | WRITE_CLOSED),
-            (libc::EPOLLERR, READABLE | WRITABLE | ERROR | ERROR_QUEUE),
-        ] {
-            assert_eq!(bits(events as u32), means, "{events:#x}");
-        }
     }
 }

@@ -1,0 +1,190 @@
+//! What only a ring can get wrong: requests that end by themselves, queues that are full, threads that exit, sockets that
+//! are closed while the kernel holds a request for them.
+#![cfg(target_os = "linux")]
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    thread,
+    time::{Duration, Instant},
+};
+
+use pike::{Backend, Handle, Notifier, net};
+use pike_conformance::{Cx, Task, harness::alone, unix};
+
+fn cx(name: &str) -> Cx {
+    Cx::new(name.to_owned(), Backend::IoUring, Duration::from_secs(60))
+}
+
+async fn read_one(stream: &net::TcpStream) -> u8 {
+    let mut byte = [0];
+    assert_eq!(stream.read(&mut byte).await.unwrap(), 1);
+    byte[0]
+}
+
+/// The kernel ends the requests of a thread that has exited, at the next arrival and without saying which. Those who wait hear of it.
+#[test]
+fn waiters_outlive_the_thread_that_submitted_for_them() {
+    let cx = cx("thread exit");
+    let notifier = cx.notifier();
+    let (stream, mut peer) = cx.stream(&notifier);
+    for round in 0..20 {
+        let mut reader = Task::pending(read_one(&stream));
+        // This thread starts the poll of the reader, and that of the notify descriptor, and ends.
+        thread::scope(|scope| {
+            scope.spawn(|| cx.settle(&notifier));
+        });
+        assert!(reader.poll().is_pending());
+        peer.write_all(&[round]).unwrap();
+        cx.turn_until(&notifier, "data after the thread's end", || reader.is_woken());
+        assert_eq!(reader.ready(), round);
+        // And whoever sleeps in a turn hears a notify.
+        thread::scope(|scope| {
+            let sleeper = scope.spawn(|| notifier.poll(Some(Duration::from_secs(30))).unwrap());
+            let started = Instant::now();
+            while !sleeper.is_finished() {
+                notifier.notify();
+                thread::sleep(Duration::from_millis(1));
+            }
+            assert!(started.elapsed() < Duration::from_secs(20), "a notify was not heard");
+        });
+    }
+}
+
+/// More arrivals between two turns than the completion queue holds: it overflows, and polls end. Nothing is lost.
+#[test]
+fn an_overflow_of_completions_loses_nothing() {
+    const ARRIVALS: usize = 10_000;
+    let cx = cx("overflow");
+    let notifier = cx.notifier();
+    let (stream, mut peer) = cx.stream(&notifier);
+    let (idle, mut idle_peer) = cx.stream(&notifier);
+    let mut waits = Task::pending(read_one(&idle));
+    let mut reader = Task::pending(read_one(&stream));
+    cx.settle(&notifier);
+    for _ in 0..ARRIVALS {
+        peer.write_all(b"x").unwrap();
+    }
+    idle_peer.write_all(b"y").unwrap();
+    cx.turn_until(&notifier, "the first of many", || reader.is_woken());
+    assert_eq!(reader.ready(), b'x');
+    notifier.block_on(async {
+        for _ in 1..ARRIVALS {
+            assert_eq!(read_one(&stream).await, b'x');
+        }
+    });
+    cx.turn_until(&notifier, "another source's data", || waits.is_woken());
+    assert_eq!(waits.ready(), b'y');
+    // The polls go on, or were started again.
+    for _ in 0..3 {
+        let mut reader = Task::pending(read_one(&stream));
+        cx.settle(&notifier);
+        peer.write_all(b"z").unwrap();
+        cx.turn_until(&notifier, "data after an overflow", || reader.is_woken());
+        assert_eq!(reader.ready(), b'z');
+    }
+}
+
+/// More sources begin to wait between two turns than the submission queue holds, and are dropped, too.
+#[test]
+fn a_full_submission_queue_loses_nothing() {
+    alone(|| {
+        unix::raise_descriptor_limit();
+        let cx = cx("full queue");
+        for bound in [false, true] {
+            let builder = cx.builder();
+            let notifier = if bound { builder.bound() } else { builder }.build().unwrap();
+            let (handles, mut peers) = cx.handles(&notifier, 1000);
+            let mut waiting: Vec<_> = handles.iter().map(|handle| Task::pending(handle.readable())).collect();
+            notifier.poll(Some(Duration::ZERO)).unwrap();
+            peers.iter_mut().for_each(|peer| peer.write_all(b"x").unwrap());
+            cx.turn_until(&notifier, "a thousand sources", || waiting.iter().all(Task::is_woken));
+            waiting.iter_mut().for_each(|waiter| assert!(waiter.poll().is_ready()));
+            drop(waiting);
+            drop(handles);
+            notifier.poll(Some(Duration::ZERO)).unwrap();
+            for mut peer in peers {
+                // The data was not read, so that this is a reset rather than an end.
+                assert!(peer.read(&mut [0]).map_or(true, |n| n == 0));
+            }
+        }
+    });
+}
+
+/// A poll in flight must not keep the peer from the end of a socket that is closed: without a turn where any thread may
+/// cancel, and with one where only the thread that the Notifier is bound to can.
+#[test]
+fn a_closed_socket_ends_although_it_was_waited_for() {
+    let cx = cx("FIN");
+    let ends = |peer: &mut TcpStream| {
+        peer.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        assert_eq!(peer.read(&mut [0]).unwrap(), 0);
+    };
+    let waited_for = |notifier: &Notifier| {
+        let (handle, peer) = cx.handle(notifier);
+        drop(Task::pending(handle.readable()));
+        cx.settle(notifier);
+        (handle, peer)
+    };
+    let free = cx.notifier();
+    let (handle, mut peer) = waited_for(&free);
+    drop(handle);
+    ends(&mut peer);
+    let (handle, mut peer) = waited_for(&free);
+    thread::spawn(move || drop(handle)).join().unwrap();
+    ends(&mut peer);
+
+    let bound = cx.builder().bound().build().unwrap();
+    let (handle, mut peer) = waited_for(&bound);
+    drop(handle);
+    bound.poll(Some(Duration::ZERO)).unwrap();
+    ends(&mut peer);
+    let (handle, mut peer) = waited_for(&bound);
+    let dropping = thread::spawn(move || drop(handle));
+    // Interrupted by the other thread's drop.
+    dropping.join().unwrap();
+    bound.poll(Some(Duration::ZERO)).unwrap();
+    ends(&mut peer);
+}
+
+/// The end of a Notifier cancels all, so that sockets which outlive it can still end; of a bound one too, whose thread exits.
+#[test]
+fn sockets_end_after_their_notifier() {
+    let cx = cx("sockets outlive");
+    for bound in [false, true] {
+        let (handle, mut peer): (Handle<TcpStream>, TcpStream) = thread::scope(|scope| {
+            let made = scope.spawn(|| {
+                let builder = cx.builder();
+                let notifier = if bound { builder.bound() } else { builder }.build().unwrap();
+                let (handle, peer) = cx.handle(&notifier);
+                drop(Task::pending(handle.readable()));
+                cx.settle(&notifier);
+                (handle, peer)
+            });
+            made.join().unwrap()
+        });
+        drop(handle);
+        peer.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        assert_eq!(peer.read(&mut [0]).unwrap(), 0, "bound: {bound}");
+    }
+}
+
+/// What the thread of a bound Notifier waits for arrives, from sources of other threads too.
+#[test]
+fn a_bound_ring_serves_sources_of_other_threads() {
+    let cx = cx("bound");
+    let notifier = cx.builder().bound().build().unwrap();
+    notifier.poll(Some(Duration::ZERO)).unwrap();
+    let (stream, mut peer) = cx.stream(&notifier);
+    for round in 0..100 {
+        thread::scope(|scope| {
+            let reader = scope.spawn(|| futures_lite::future::block_on(read_one(&stream)));
+            peer.write_all(&[round]).unwrap();
+            while !reader.is_finished() {
+                cx.check_time("a reader on another thread");
+                notifier.poll(Some(Duration::from_millis(20))).unwrap();
+            }
+            assert_eq!(reader.join().unwrap(), round);
+        });
+    }
+}

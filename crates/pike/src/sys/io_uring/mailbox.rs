@@ -1,0 +1,95 @@
+//! What other threads want of the ring, and the seat's own thread too: whoever holds the seat does it in the next wait.
+//!
+//! The queues of a ring belong to the seat (contract item 7): an entry that another thread pushed while the holder is in
+//! the kernel would not be seen. Nothing is lost to a full queue either: what does not fit waits here, in order.
+//!
+//! A wait takes the mail after it has said in the word that it is about to sleep, and who mails looks at the word
+//! after the mail was put in. Both go through this lock, so one of them sees the other.
+
+use std::{
+    mem,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use crate::{sys::Raw, token::Token};
+
+/// One thing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mail {
+    /// Start the poll of a source for both directions.
+    Poll { token: Token, descriptor: Raw },
+    /// Start the poll of a source for priority conditions, unless it is there.
+    Priority { token: Token, descriptor: Raw },
+    /// Cancel all polls of a source.
+    Cancel { token: Token },
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Mailbox(Mutex<Vec<Mail>>);
+
+impl Mailbox {
+    pub(super) fn put(&self, mail: Mail) {
+        self.lock().push(mail);
+    }
+
+    /// Takes all, and leaves the empty `into` in their place: the two change roles, and nothing is allocated.
+    pub(super) fn take(&self, into: &mut Vec<Mail>) {
+        debug_assert!(into.is_empty());
+        let mut mail = self.lock();
+        if !mail.is_empty() {
+            mem::swap(&mut *mail, into);
+        }
+    }
+
+    /// Takes back what was asked for a source and nobody has done yet. True if that was the start of its poll: then
+    /// the kernel has never heard of it.
+    pub(super) fn take_back(&self, token: Token) -> bool {
+        let mut taken = false;
+        self.lock().retain(|mail| match *mail {
+            Mail::Poll { token: of, .. } if of == token => {
+                taken = true;
+                false
+            }
+            Mail::Priority { token: of, .. } => of != token,
+            _ => true,
+        });
+        taken
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Mail>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_of_a_source_is_taken_back_and_nothing_else() {
+        let mailbox = Mailbox::default();
+        let [one, other] = [1, 2].map(|slot| Token::new(slot, 0));
+        mailbox.put(Mail::Poll { token: one, descriptor: 1 });
+        mailbox.put(Mail::Priority { token: one, descriptor: 1 });
+        mailbox.put(Mail::Poll { token: other, descriptor: 2 });
+        mailbox.put(Mail::Cancel { token: one });
+        assert!(mailbox.take_back(one));
+        assert!(!mailbox.take_back(one));
+        let mut taken = Vec::new();
+        mailbox.take(&mut taken);
+        assert_eq!(taken, [Mail::Poll { token: other, descriptor: 2 }, Mail::Cancel { token: one }]);
+    }
+
+    #[test]
+    fn the_two_buffers_change_roles() {
+        let mailbox = Mailbox::default();
+        let mut taken = Vec::with_capacity(100);
+        mailbox.put(Mail::Cancel { token: Token::new(0, 0) });
+        mailbox.take(&mut taken);
+        assert_eq!(taken.len(), 1);
+        assert!(mailbox.lock().capacity() >= 100);
+        taken.clear();
+        mailbox.take(&mut taken);
+        assert!(taken.is_empty());
+    }
+}

@@ -1,0 +1,200 @@
+//! The ring itself: its queues and the one system call that moves both. Used by whoever holds the seat, and nobody else.
+//!
+//! Sources: io_uring_setup(2), io_uring_enter(2); the kernel's io_uring/io_uring.c for which error means what.
+#![allow(unsafe_code)]
+
+use std::{io, os::fd::AsRawFd, time::Duration};
+
+use io_uring::{
+    EnterFlags, IoUring, cqueue, squeue,
+    types::{SubmitArgs, Timespec},
+};
+
+use crate::sys::Raw;
+
+/// Entries that one system call can submit. What is more waits for the next.
+const SUBMISSIONS: u32 = 256;
+/// Completions that wait for a turn before the kernel has to keep them elsewhere and ends multishot requests.
+const COMPLETIONS: u32 = 4096;
+/// The longest wait, some 136 years: what the kernel adds to its clock must not overflow, or it is over at once.
+const LONGEST: Duration = Duration::from_secs(u32::MAX as u64);
+
+/// Who may use a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// Whoever has the seat, any thread.
+    Free,
+    /// The thread that takes the first turn, and no other. The kernel then does its part when that thread asks for it.
+    Bound,
+}
+
+pub(super) struct Ring {
+    inner: IoUring,
+    /// A bound ring is made disabled: the thread that enables it is its owner.
+    enabled: bool,
+    /// Whether the kernel works for this ring only inside of an enter.
+    deferred: bool,
+}
+
+impl Ring {
+    /// # Errors
+    ///
+    /// The system's: see [`super::probe`]. [`io::ErrorKind::Unsupported`] without timeouts for a wait (before Linux 5.11).
+    pub(super) fn new(used: Use) -> io::Result<Self> {
+        let build = |used, submit_all| {
+            let mut builder = IoUring::builder();
+            builder.dontfork().setup_cqsize(COMPLETIONS);
+            if submit_all {
+                builder.setup_submit_all();
+            }
+            if used == Use::Bound {
+                builder.setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag().setup_r_disabled();
+            }
+            builder.build(SUBMISSIONS)
+        };
+        // Before Linux 6.1 and 5.18, which know these flags, the layer above keeps to one thread all the same.
+        let is_unknown = |error: &io::Error| error.raw_os_error() == Some(libc::EINVAL);
+        let (inner, deferred) = match build(used, true) {
+            Err(error) if is_unknown(&error) && used == Use::Bound => (build(Use::Free, true), false),
+            made => (made, used == Use::Bound),
+        };
+        let inner = match inner {
+            Err(error) if is_unknown(&error) => build(Use::Free, false)?,
+            made => made?,
+        };
+        let features = inner.params();
+        if !features.is_feature_ext_arg() || !features.is_feature_nodrop() {
+            let message = "this kernel's io_uring has no timeout for a wait (Linux 5.11)";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+        }
+        Ok(Self { inner, enabled: !deferred, deferred })
+    }
+
+    pub(super) fn raw(&self) -> Raw {
+        self.inner.as_raw_fd()
+    }
+
+    /// Makes the calling thread the owner of a bound ring, once.
+    #[inline]
+    pub(super) fn enable(&mut self) -> io::Result<()> {
+        if !self.enabled {
+            self.inner.submitter().register_enable_rings()?;
+            self.enabled = true;
+        }
+        Ok(())
+    }
+
+    /// Whether anybody ever turned it. A bound ring that nobody did has nothing in flight.
+    pub(super) fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
+    /// Queues an entry. False if there is no room: then nothing has happened.
+    ///
+    /// # Safety
+    ///
+    /// What the entry refers to stays until its last completion was reaped (I2, I9).
+    pub(super) unsafe fn push(&mut self, entry: &squeue::Entry) -> bool {
+        // SAFETY: passed on to the caller.
+        unsafe { self.inner.submission().push(entry) }.is_ok()
+    }
+
+    /// Whether there are completions that were not reaped.
+    #[inline]
+    pub(super) fn has_completions(&mut self) -> bool {
+        !self.inner.completion().is_empty()
+    }
+
+    /// Submits what is queued, and waits for a completion until the timeout (`None`: as long as it takes).
+    ///
+    /// # Errors
+    ///
+    /// Only what ends the ring. What is not submitted stays queued, and is submitted by a later call.
+    #[inline]
+    pub(super) fn enter(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let submission = self.inner.submission();
+        let (queued, overflown) = (submission.len(), submission.cq_overflow());
+        drop(submission);
+        if timeout == Some(Duration::ZERO) && queued == 0 && !overflown && !self.deferred {
+            return Ok(()); // completions come without being asked for
+        }
+        let entered = match timeout {
+            Some(Duration::ZERO) => self.call(queued, 0, None),
+            Some(timeout) => self.call(queued, 1, Some(timeout.min(LONGEST))),
+            None => self.call(queued, 1, None),
+        };
+        match entered {
+            Err(error) => unless_harmless(error),
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// Whether a bound ring has work left that makes completions. Of a free one, the kernel does it unasked.
+    #[inline]
+    pub(super) fn has_more(&mut self) -> bool {
+        self.deferred && self.inner.submission().taskrun()
+    }
+
+    /// Does that work. An enter that waits for one completion stops at twenty, so this asks for all, and waits for none.
+    pub(super) fn work(&mut self, limit: usize) -> io::Result<()> {
+        if !self.has_more() {
+            return Ok(());
+        }
+        self.call(0, limit as u32, Some(Duration::ZERO)).map(drop).or_else(unless_harmless)
+    }
+
+    fn call(&self, queued: usize, want: u32, timeout: Option<Duration>) -> io::Result<usize> {
+        // Always: it also flushes what has overflown, and does the work of a bound ring.
+        let flags = EnterFlags::GETEVENTS;
+        let submitter = self.inner.submitter();
+        match timeout {
+            None => {
+                // SAFETY: no argument. What the entries refer to is the affair of who pushed them.
+                unsafe { submitter.enter::<libc::sigset_t>(queued as u32, want, flags.bits(), None) }
+            }
+            Some(timeout) => {
+                let timeout = Timespec::from(timeout);
+                let argument = SubmitArgs::new().timespec(&timeout);
+                let flags = (flags | EnterFlags::EXT_ARG).bits();
+                // SAFETY: the argument is of the kind that EXT_ARG says, and outlives the call with its timeout.
+                unsafe { submitter.enter(queued as u32, want, flags, Some(&argument)) }
+            }
+        }
+    }
+
+    /// Hands over at most `limit` completions, and says how many.
+    #[inline]
+    pub(super) fn reap(&mut self, limit: usize, mut each: impl FnMut(cqueue::Entry)) -> usize {
+        let mut count = 0;
+        for completion in self.inner.completion().take(limit) {
+            each(completion);
+            count += 1;
+        }
+        count
+    }
+}
+
+/// Told apart one by one: what ends a wait, what says "later", and what is the end.
+#[cold]
+fn unless_harmless(error: io::Error) -> io::Result<()> {
+    match error.raw_os_error() {
+        // The timeout, and a signal: empty waits.
+        Some(libc::ETIME | libc::EINTR) => Ok(()),
+        // The kernel keeps completions that found no room, and takes nothing more before they are reaped.
+        Some(libc::EBUSY) => Ok(()),
+        // No memory for a request just now: it stays queued.
+        Some(libc::EAGAIN | libc::ENOMEM) => Ok(()),
+        // Among them EBADR: completions were lost for want of memory, and nobody knows whose.
+        _ => Err(error),
+    }
+}
+
+impl std::fmt::Debug for Ring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ring")
+            .field("fd", &self.raw())
+            .field("enabled", &self.enabled)
+            .field("deferred", &self.deferred)
+            .finish()
+    }
+}
