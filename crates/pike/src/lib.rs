@@ -41,6 +41,7 @@
 //! # Features
 //!
 //! - `futures-io` (default), `tokio`: their `AsyncRead` and `AsyncWrite` on the streams of [`net`] and their halves.
+//! - `bytes`: its `Bytes` and `BytesMut` as owned buffers (see [`buf`]).
 
 cfg_if::cfg_if! {
     if #[cfg(any(target_os = "linux", kqueue))] {
