@@ -74,6 +74,8 @@ mod home;
 mod idle;
 mod inbox;
 mod join;
+#[cfg(all(test, loom))]
+mod models;
 mod pool;
 mod queue;
 mod ring;

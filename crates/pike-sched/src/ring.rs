@@ -97,8 +97,9 @@ impl Ring {
         let mut head = self.head.load(Relaxed);
         while head != tail {
             let task = self.slot(head).load(Relaxed);
-            // Relaxed: what is in the slot was written by this thread, which is also the one to write it again.
-            match self.head.compare_exchange_weak(head, head.wrapping_add(1), Relaxed, Relaxed) {
+            // Release: pairs with a thief's Acquire, so that the tail he reads then is not older than the head. What is in
+            // the slot was written by this thread, which is also the one to write it again.
+            match self.head.compare_exchange_weak(head, head.wrapping_add(1), Release, Relaxed) {
                 Ok(_) => return Some(task),
                 Err(now) => head = now,
             }

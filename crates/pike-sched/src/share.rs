@@ -41,7 +41,7 @@ const NEXT_MAX: u8 = 3;
 /// How often the inbox comes first.
 const RUNS_PER_LOOK: u32 = 61;
 /// After how many runs a worker sees to its other business: its main future, its private queue, its Notifier.
-const RUNS_PER_ROUND: usize = 61;
+const RUNS_PER_ROUND: usize = 16;
 
 impl Shared {
     /// Whether there is a task for whoever looks, for the moment.

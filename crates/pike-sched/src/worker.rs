@@ -5,10 +5,10 @@
 //!
 //! 1. Poll the main future if it was woken. If that is ready, the drive is over.
 //! 2. Take in what has arrived from other threads: a signal in each home says whether to look.
-//! 3. Run the tasks that are in the queue now, each with a full budget. What they wake waits for the next
-//!    round.
+//! 3. Run the tasks that are in the queue now, each with a full budget; and then what they woke, until the main future is
+//!    woken or 16 were run.
 //! 4. If there is nothing to do, leave it to `block_on` to turn the Notifier and wait. If there is, turn it
-//!    here without waiting, once 16 tasks were run since the last turn.
+//!    here without waiting, once 16 tasks were run since the last turn, or 64 if the last turns found nothing.
 //!
 //! A turn wakes its batch into the queue, on this thread and with no lock. So all that a turn made ready is
 //! run before the next: N ready sockets cost one wait and what their tasks do. And tasks that keep each other
@@ -73,8 +73,10 @@ use crate::{
 /// After how many runs a worker looks at its Notifier although tasks are ready.
 ///
 /// A task may do 32 operations a run, so a flood of one socket keeps the others waiting for 512 of them at
-/// most.
+/// most, and for 2,048 if there was nothing to wait for before.
 const RUNS_PER_TURN: usize = 16;
+/// The same after turns that found nothing: each of them doubles it up to this.
+const RUNS_PER_TURN_MAX: usize = 64;
 
 pub(crate) struct Worker {
     pub(crate) pool: Arc<Shared>,
@@ -276,7 +278,7 @@ impl Worker {
             self.rise();
             self.look_at_others();
         }
-        let mut runs = 0;
+        let (mut runs, mut runs_per_turn) = (0, RUNS_PER_TURN);
         loop {
             match self.round(self.local.take_signals(), main.as_mut()) {
                 ControlFlow::Break(output) => return Poll::Ready(output),
@@ -289,8 +291,9 @@ impl Worker {
                 self.is_awake.set(false);
                 return Poll::Pending;
             }
-            if runs >= RUNS_PER_TURN {
-                self.turn_without_waiting();
+            if runs >= runs_per_turn {
+                let found = self.turn_without_waiting();
+                runs_per_turn = if found { RUNS_PER_TURN } else { RUNS_PER_TURN_MAX.min(runs_per_turn * 2) };
                 runs = 0;
             }
         }
@@ -331,15 +334,22 @@ impl Worker {
         if self.driving.get() {
             self.look_at_pool();
         }
+        ControlFlow::Continue(runs + self.run_queue())
+    }
+
+    /// Runs what is in the queue now; and then what that woke, as long as nobody has waited for long.
+    #[inline]
+    fn run_queue(&self) -> usize {
         let batch = self.queue.len();
-        self.slot.tally.runs.add(batch as u64);
-        for _ in 0..batch {
-            if let Some(runnable) = self.queue.pop() {
-                pike::budget::reset();
-                runnable.run();
-            }
+        let mut runs = 0;
+        while runs < batch || (runs < RUNS_PER_TURN && !self.is_called()) {
+            let Some(runnable) = self.queue.pop() else { break };
+            pike::budget::reset();
+            runnable.run();
+            runs += 1;
         }
-        ControlFlow::Continue(runs + batch)
+        self.slot.tally.runs.add(runs as u64);
+        runs
     }
 
     #[inline]
@@ -357,24 +367,32 @@ impl Worker {
         }
     }
 
+    /// Whether a signal is up.
     #[inline]
-    fn is_idle(&self) -> bool {
-        let is_called = self.local.has_signals() || (self.driving.get() && self.slot.home.has_signals());
-        self.queue.is_empty() && !is_called && (!self.sharing.on.get() || self.has_nothing_shared())
+    fn is_called(&self) -> bool {
+        self.local.has_signals() || (self.driving.get() && self.slot.home.has_signals())
     }
 
-    fn turn_without_waiting(&self) {
+    #[inline]
+    fn is_idle(&self) -> bool {
+        self.queue.is_empty() && !self.is_called() && (!self.sharing.on.get() || self.has_nothing_shared())
+    }
+
+    /// True if that found something.
+    fn turn_without_waiting(&self) -> bool {
         self.sharing.in_turn.set(true);
         let turned = self.notifier().poll(Some(Duration::ZERO));
         self.close_batch();
-        if let Err(error) = turned {
-            match error.kind() {
+        match turned {
+            Ok(wakes) => return wakes > 0,
+            Err(error) => match error.kind() {
                 // Another thread turns it, and wakes what is ready.
                 io::ErrorKind::ResourceBusy | io::ErrorKind::Interrupted => (),
                 // As `block_on` does, which may not come to it for long.
                 _ => drop(self.notifier().shutdown(Duration::ZERO)),
-            }
+            },
         }
+        false
     }
 
     /// Makes the bells of what is driven here wake the rounds.

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! cargo run --release -p pike-bench --bin tasks            medians of 7, on one and on two workers
-//! cargo run --release -p pike-bench --bin tasks -- pike    one library alone, once: to be profiled
+//! cargo run --release -p pike-bench --bin tasks -- pike fan-out 2
+//!                                                          one library, piece of work and number alone: to be profiled
 //! ```
 //!
 //! Axes: the library, the number of workers, and what is done (`work`). The three take turns, so that what else the machine
@@ -19,7 +20,7 @@ const ROUNDS: usize = 7;
 
 fn main() -> ExitCode {
     let mut args = env::args().skip(1);
-    let (only, scenario) = (args.next(), args.next());
+    let (only, scenario, number) = (args.next(), args.next(), args.next());
     let mut ahead = true;
     println!(
         "{:<12} {:>7} {:>9} {:>9} {:>15}   ns an operation, median of {ROUNDS} (least)",
@@ -30,6 +31,9 @@ fn main() -> ExitCode {
             continue;
         }
         for workers in [1, 2] {
+            if number.as_deref().is_some_and(|number| number != workers.to_string()) {
+                continue;
+            }
             if let Some(only) = &only {
                 match runtimes::ALL.iter().find(|(name, _)| name == only) {
                     Some((_, run)) => println!("{:<12} {workers:>7} {:>9.1}", work.name, run(work, workers)),
