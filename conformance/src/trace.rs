@@ -22,6 +22,11 @@ impl Calls {
         Self(calls.iter().copied().filter(|(_, count)| *count > 0).collect())
     }
 
+    /// How many of these numbers.
+    pub fn of_kind(&self, numbers: &[libc::c_long]) -> usize {
+        numbers.iter().filter_map(|number| self.0.get(number)).sum()
+    }
+
     /// How many in all.
     pub fn total(&self) -> usize {
         self.0.values().sum()

@@ -1,10 +1,15 @@
 //! What can be chosen about a pool.
 
-use std::{io, time::Duration};
+use std::{fmt, io, time::Duration};
 
 use pike::{Backend, Notifier};
 
-use crate::{Pool, idle::WORKERS_MAX, threads::Plan};
+use crate::{
+    Pool,
+    failures::{Failures, Hook},
+    idle::WORKERS_MAX,
+    threads::Plan,
+};
 
 /// Settings for a [`Pool`]. Made by [`Pool::builder`].
 ///
@@ -16,7 +21,6 @@ use crate::{Pool, idle::WORKERS_MAX, threads::Plan};
 /// println!("on {}", pool.notifier().backend());
 /// # Ok(()) }
 /// ```
-#[derive(Debug)]
 #[must_use = "a builder does nothing before build()"]
 pub struct Builder {
     workers: usize,
@@ -25,12 +29,21 @@ pub struct Builder {
     bound: bool,
     spin: Duration,
     threads: Plan,
+    on_failure: Option<Hook>,
 }
 
 impl Builder {
     pub(crate) fn new() -> Self {
         let threads = Plan { name: "pike".into(), stack_size: None };
-        Self { workers: 1, backend: None, notifier: None, bound: false, spin: Duration::ZERO, threads }
+        Self {
+            workers: 1,
+            backend: None,
+            notifier: None,
+            bound: false,
+            spin: Duration::ZERO,
+            threads,
+            on_failure: None,
+        }
     }
 
     /// How many workers the pool has, from 1 to 56. One by default.
@@ -94,6 +107,27 @@ impl Builder {
         self
     }
 
+    /// Calls `report`, once for each worker whose Notifier fails, with the worker's number and the reason, on its thread.
+    ///
+    /// A Notifier fails if it was shut down, or if the system refuses to wait; what waits there gets
+    /// [`Closed`](pike::Closed). The worker goes on with the tasks that have to stay with it, and leaves the others to those
+    /// workers whose Notifiers have not failed. [`Pool::failures`] tells of it as well.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let pool = pike_sched::Pool::builder()
+    ///     .workers(2)
+    ///     .on_failure(|worker, error| eprintln!("worker {worker} has lost its Notifier: {error}"))
+    ///     .build()?;
+    /// # drop(pool); Ok(()) }
+    /// ```
+    pub fn on_failure(mut self, report: impl Fn(usize, &io::Error) + Send + Sync + 'static) -> Self {
+        self.on_failure = Some(Box::new(report));
+        self
+    }
+
     /// Makes the pool, and starts its threads.
     ///
     /// # Errors
@@ -114,7 +148,7 @@ impl Builder {
         while notifiers.len() < self.workers {
             notifiers.push(self.make_notifier()?);
         }
-        Pool::with_notifiers(notifiers, &self.threads)
+        Pool::with_notifiers(notifiers, Failures::new(self.workers, self.on_failure), &self.threads)
     }
 
     fn check(&self, notifier: &Notifier) -> io::Result<()> {
@@ -137,5 +171,18 @@ impl Builder {
             builder = builder.bound();
         }
         builder.build()
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("workers", &self.workers)
+            .field("backend", &self.backend)
+            .field("notifier", &self.notifier)
+            .field("bound", &self.bound)
+            .field("spin", &self.spin)
+            .field("threads", &self.threads)
+            .finish_non_exhaustive()
     }
 }

@@ -3,7 +3,10 @@
 //! It refers to no Notifier. A task's waker keeps its pool's home, and with it this, for as long as it likes; the Notifiers
 //! end with the pool.
 
-use std::sync::{Arc, atomic::AtomicPtr};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicPtr},
+};
 
 use crate::{
     counters::Tally,
@@ -16,6 +19,8 @@ pub(crate) struct Crew {
     pub(crate) idle: Idle,
     /// One a worker.
     pub(crate) slots: Box<[Arc<Slot>]>,
+    /// Whether a thread is the first worker now. A hint.
+    pub(crate) first_is_driven: AtomicBool,
 }
 
 /// A worker's place.

@@ -96,6 +96,7 @@ impl Worker {
             self.end_pool();
         }
         self.leave_tasks();
+        self.pool.have_first_looked_after();
         self.pool.seat.leave();
         // Told to end after the look above, by a task that does not wait for it.
         self.pool.end_if_told();

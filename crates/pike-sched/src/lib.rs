@@ -37,6 +37,8 @@
 //! - [`spawn`], [`spawn_local`], [`yield_now`]: for code that runs in a pool already.
 //! - [`JoinHandle`]: a task's result, or the [`JoinError`] that tells why there is none.
 //! - [`Group`]: tasks that are waited for or aborted together, as a server does when it stops.
+//! - [`Pool::listen`] and [`Listener`]: connections for all workers.
+//! - `spawn_blocking`, with the feature `blocking`: work that blocks, on threads of its own.
 //!
 //! # Several workers
 //!
@@ -63,17 +65,21 @@
 //!   and after it is gone.
 
 mod bell;
+#[cfg(feature = "blocking")]
+mod blocking;
 mod builder;
 mod counters;
 mod crew;
 mod current;
 mod ending;
 mod error;
+mod failures;
 mod group;
 mod home;
 mod idle;
 mod inbox;
 mod join;
+mod listen;
 #[cfg(all(test, loom))]
 mod models;
 mod pool;
@@ -90,11 +96,14 @@ mod watch;
 mod worker;
 mod yield_now;
 
+#[cfg(feature = "blocking")]
+pub use blocking::spawn_blocking;
 pub use builder::Builder;
 pub use counters::Counters;
 pub use error::JoinError;
 pub use group::{Group, Wait};
 pub use join::JoinHandle;
+pub use listen::{Listener, Sharding};
 pub use pool::Pool;
 pub use spawn::{spawn, spawn_local};
 pub use yield_now::{YieldNow, yield_now};

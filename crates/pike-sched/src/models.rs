@@ -83,7 +83,8 @@ fn loom_ring_two_thieves() {
             let ring = ring.clone();
             thread::spawn(move || {
                 let own = Ring::new();
-                let mut mine: Vec<_> = ring.steal_into(&own).map(|(task, _)| task.addr()).into_iter().collect();
+                let mut mine: Vec<_> =
+                    ring.steal_into(&own).map(|(task, _)| task.addr()).into_iter().collect();
                 mine.extend(drain(&own));
                 mine
             })
@@ -201,7 +202,8 @@ fn spawn(home: &StdArc<Home>, dropped: &StdArc<StdAtomicUsize>) -> crate::JoinHa
 #[test]
 fn loom_inbox_nothing_is_overlooked() {
     loom::model(|| {
-        let (inbox, flag) = (Arc::new((Inbox::new(), AtomicUsize::new(0))), StdArc::<StdAtomicUsize>::default());
+        let (inbox, flag) =
+            (Arc::new((Inbox::new(), AtomicUsize::new(0))), StdArc::<StdAtomicUsize>::default());
         let home = Home::new();
         let handles = [0, 1].map(|_| spawn(&home, &flag));
         let mut tasks = home.inbox.take();

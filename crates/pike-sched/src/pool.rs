@@ -16,6 +16,7 @@ use crate::{
     crew::{Crew, Slot},
     current::Entered,
     ending::{Ends, Leaving, refuse_nested},
+    failures::Failures,
     home::Home,
     idle::Idle,
     seat::Seat,
@@ -61,8 +62,7 @@ pub(crate) struct Shared {
     pub(crate) crew: Arc<Crew>,
     /// Of the first worker.
     pub(crate) seat: Seat,
-    /// Whether a thread is the first worker now. A hint.
-    pub(crate) first_is_driven: AtomicBool,
+    pub(crate) failures: Failures,
     /// Whether the workers were told to end.
     pub(crate) ending: AtomicBool,
 }
@@ -110,8 +110,13 @@ impl Pool {
     }
 
     /// A pool with a worker for each of these Notifiers.
-    pub(crate) fn with_notifiers(notifiers: Vec<Notifier>, plan: &Plan) -> io::Result<Self> {
-        let crew = |slots| Arc::new(Crew { idle: Idle::new(), slots });
+    pub(crate) fn with_notifiers(
+        notifiers: Vec<Notifier>,
+        failures: Failures,
+        plan: &Plan,
+    ) -> io::Result<Self> {
+        let crew =
+            |slots| Arc::new(Crew { idle: Idle::new(), slots, first_is_driven: AtomicBool::new(false) });
         let (home, crew) = match notifiers.len() {
             1 => {
                 let home = Home::new();
@@ -124,8 +129,8 @@ impl Pool {
         };
         let bound = notifiers.len() > 1 && notifiers.iter().any(Notifier::is_bound);
         let notifiers = notifiers.into_boxed_slice();
-        let (first_is_driven, ending) = (AtomicBool::new(false), AtomicBool::new(false));
-        let shared = Shared { notifiers, bound, home, crew, seat: Seat::new(), first_is_driven, ending };
+        let (seat, ending) = (Seat::new(), AtomicBool::new(false));
+        let shared = Shared { notifiers, bound, home, crew, seat, failures, ending };
         let shared = Arc::new(shared);
         let mut pool = Self { shared, threads: Vec::new() };
         for worker in 1..pool.workers() {
@@ -314,6 +319,15 @@ impl Pool {
     pub fn counters(&self) -> Vec<Counters> {
         let slots = self.shared.crew.slots.iter().zip(&self.shared.notifiers);
         slots.map(|(slot, notifier)| slot.tally.read(notifier.turns())).collect()
+    }
+
+    /// The workers whose Notifiers have failed, and why. See [`Builder::on_failure`].
+    pub fn failures(&self) -> Vec<(usize, io::Error)> {
+        self.shared.failures.list()
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// How many tasks there are, those of `spawn_local` aside.

@@ -257,7 +257,7 @@ impl Worker {
             let rise = self.pool.crew.idle.rise(self.index(), sharing.alarm.replace(false));
             if rise.claimed {
                 sharing.searching.set(true);
-            } else if rise.unwatched && self.pool.has_watch() {
+            } else if rise.unwatched && self.pool.has_watch() && !sharing.watch.went_off() {
                 // One that sleeps without an alarm is to set it now.
                 self.notify();
             }

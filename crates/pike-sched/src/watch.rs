@@ -7,8 +7,8 @@
 //! registrations do not.
 //!
 //! The alarm goes off after a millisecond for each worker that sleeps, four at most: so the others are looked at about once a
-//! millisecond, however many sleep. It is not set again when all others sleep and none has turned since the look before: an
-//! idle pool sleeps for good. Who rises from such a rest wakes a sleeper, which sets its alarm; that costs one notification
+//! millisecond, however many sleep. It is not set again when all others sleep and none has run a task since the look before:
+//! an idle pool sleeps for good. Who rises from such a rest, for something else than its alarm, wakes a sleeper, which sets its alarm; that costs one notification
 //! for each rest of a few milliseconds, and none under load.
 //!
 //! The first worker may be absent: no thread is in `run` or `block_on`. Its Notifier is then looked after as long as something
@@ -61,7 +61,7 @@ struct Inner {
     is_set: bool,
     /// What it saw when it looked last.
     seen: Vec<Seen>,
-    /// Whether something had happened since the look before.
+    /// Whether a task was run between the last two looks.
     busy: bool,
 }
 
@@ -69,6 +69,7 @@ struct Inner {
 #[derive(Clone, Copy)]
 struct Seen {
     turns: u64,
+    runs: u64,
     awake: bool,
 }
 
@@ -81,6 +82,11 @@ impl Watch {
     fn is_busy(&self) -> bool {
         self.0.borrow().as_ref().is_some_and(|inner| inner.busy)
     }
+
+    /// Whether it is time to look.
+    pub(crate) fn went_off(&self) -> bool {
+        self.0.borrow().as_ref().is_some_and(|inner| inner.alarm.went_off.load(Relaxed))
+    }
 }
 
 impl Shared {
@@ -89,8 +95,15 @@ impl Shared {
         !self.bound
     }
 
+    /// The first worker is absent from now on: if something waits at its Notifier, a sleeper is to set its alarm for it.
+    pub(crate) fn have_first_looked_after(&self) {
+        if self.is_shared() && self.has_watch() && !self.is_ending() && !self.notifiers[0].is_unused() {
+            self.crew.notify();
+        }
+    }
+
     fn first_is_absent(&self) -> bool {
-        !self.first_is_driven.load(Relaxed)
+        !self.crew.first_is_driven.load(Relaxed)
     }
 
     fn see(&self, worker: usize) -> Seen {
@@ -99,7 +112,7 @@ impl Shared {
             true => !notifier.is_unused(),
             false => !self.crew.idle.is_asleep(worker),
         };
-        Seen { turns: notifier.turns(), awake }
+        Seen { turns: notifier.turns(), runs: self.crew.slots[worker].tally.runs.get(), awake }
     }
 }
 
@@ -161,7 +174,8 @@ impl Worker {
             if now.awake && before.awake && now.turns == before.turns {
                 self.help(other);
             }
-            inner.busy |= now.turns != before.turns;
+            // Not turns, of which those are that an alarm brought about.
+            inner.busy |= now.runs != before.runs;
         }
     }
 

@@ -30,8 +30,9 @@
 //! is in a dispatch, wakes them ([`Worker::push`]).
 //!
 //! A Notifier that fails (it was shut down, or is that of another process, since a fork) is closed by
-//! `block_on`, which gives `Closed` to all that wait for it, and goes on without turning. So the pool does:
-//! tasks see the error, and what needs no I/O is not touched.
+//! `block_on`, which gives `Closed` to all that wait for it, and goes on without turning. So the worker does, and reports
+//! it: tasks see the error, and what needs no I/O is not touched. If there are other workers whose Notifiers have not
+//! failed, it leaves them the tasks of the pool, and keeps those that have to stay with it.
 //!
 //! # Several workers
 //!
@@ -242,7 +243,7 @@ impl Worker {
         self.driven.set(if_driving(&self.pool.home));
         self.own.set(if_driving(&self.slot.home));
         if self.index == 0 {
-            self.pool.first_is_driven.store(driving, Relaxed);
+            self.pool.crew.first_is_driven.store(driving, Relaxed);
         }
     }
 
@@ -271,12 +272,25 @@ impl Worker {
         self.notifier().block_on(poll_fn(|cx| self.poll_with_seat(main.as_mut(), cx)))
     }
 
+    /// The Notifier of this worker turns no more: says so, once.
+    #[cold]
+    fn has_failed(&self, error: &io::Error) {
+        if self.pool.failures.add(self.index, error) && self.sharing.on.get() {
+            self.stop_sharing();
+            // What is woken here from now on is sent to the others.
+            self.driven.set(ptr::null());
+        }
+    }
+
     fn poll_with_seat<F: Future>(&self, mut main: Pin<&mut F>, cx: &Context<'_>) -> Poll<F::Output> {
         self.is_awake.set(true);
         self.hang_bells(cx.waker());
         if self.sharing.on.get() {
             self.rise();
             self.look_at_others();
+        }
+        if let Some(error) = self.notifier().failure() {
+            self.has_failed(error);
         }
         let (mut runs, mut runs_per_turn) = (0, RUNS_PER_TURN);
         loop {
@@ -389,7 +403,10 @@ impl Worker {
                 // Another thread turns it, and wakes what is ready.
                 io::ErrorKind::ResourceBusy | io::ErrorKind::Interrupted => (),
                 // As `block_on` does, which may not come to it for long.
-                _ => drop(self.notifier().shutdown(Duration::ZERO)),
+                _ => {
+                    self.notifier().shutdown(Duration::ZERO);
+                    self.has_failed(&error);
+                }
             },
         }
         false

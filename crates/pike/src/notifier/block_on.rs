@@ -110,12 +110,16 @@ impl Core {
                 }
             }
             // Shut down, or the kernel refuses to wait: waiters were or are told, and only a waker helps from here.
-            Err(_) => {
+            Err(error) => {
                 parker.end_turn();
                 if !self.is_forked() {
                     self.close(); // in a child of a fork, the locks may be held for ever (I14)
                 }
-                parker.park();
+                // The first time the future is polled once more, so that it can look at the reason.
+                match self.failure.set(error) {
+                    Ok(()) => drop(parker.wake()),
+                    Err(_) => parker.park(),
+                }
             }
         }
     }

@@ -4,7 +4,7 @@ use std::{
     fmt, io,
     ptr::NonNull,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -39,6 +39,8 @@ pub(crate) struct Core {
     pub(super) bound: Option<Bound>,
     /// How often it was turned. Written with the seat.
     pub(super) turns: AtomicU64,
+    /// Why a `block_on` turns it no more.
+    pub(super) failure: OnceLock<io::Error>,
     pub(super) probe: Probe,
     /// Live `Notifier` values. With the last one the Notifier shuts down.
     values: AtomicUsize,
@@ -82,6 +84,7 @@ impl Core {
             spin: plan.spin,
             bound: plan.bound.then(Bound::new),
             turns: AtomicU64::new(0),
+            failure: OnceLock::new(),
             probe: plan.probe,
             values: AtomicUsize::new(1),
             closed: AtomicBool::new(false),

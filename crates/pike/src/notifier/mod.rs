@@ -121,6 +121,28 @@ impl Notifier {
         self.core.turns.load(std::sync::atomic::Ordering::Relaxed)
     }
 
+    /// Why a [`block_on`](Self::block_on) could not turn it any more: [`Closed`](crate::Closed) after a shutdown, or the
+    /// system's error, after which it was shut down. None as long as none has failed.
+    ///
+    /// The future of that `block_on` is polled once more, so that it may look here.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::{task::Poll, time::Duration};
+    /// let notifier = pike::Notifier::new()?;
+    /// notifier.shutdown(Duration::ZERO);
+    /// notifier.block_on(std::future::poll_fn(|_| match notifier.failure() {
+    ///     Some(error) => Poll::Ready(assert!(pike::Closed::is(error))),
+    ///     None => Poll::Pending,
+    /// }));
+    /// # Ok(()) }
+    /// ```
+    pub fn failure(&self) -> Option<&io::Error> {
+        self.core.failure.get()
+    }
+
     /// Whether nothing is registered with it and no timer sleeps on it, so that a turn would have nothing to report but a
     /// `notify`. From any thread, and true only for the moment.
     pub fn is_unused(&self) -> bool {

@@ -1,0 +1,246 @@
+//! Connections for all workers.
+//!
+//! Where the system shares connections out among sockets that listen at one address, each worker has such a socket, accepts
+//! from it, and no connection ever crosses from one worker to another: Linux (`SO_REUSEPORT`, 3.9).
+//! Elsewhere `SO_REUSEPORT` gives all connections to the socket that came last, or is missing. There
+//! one acceptor hands unregistered sockets to the workers by turns, and each registers its own.
+
+use std::{
+    fmt,
+    future::Future,
+    io,
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
+
+use pike::{
+    net::{TcpListener, TcpStream},
+    socket::{Domain, Socket, Type, option},
+};
+
+use crate::{JoinHandle, Pool, crew::Crew, home::Home, spawn, spawn::spawn_to};
+
+const BACKLOG: u32 = 1024;
+
+/// How connections come to the workers of a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Sharding {
+    /// Each worker has a listening socket of its own, and the system shares the connections out.
+    PerWorker,
+    /// One task accepts, and hands the connections to the workers by turns.
+    OneAcceptor,
+}
+
+impl Sharding {
+    /// What this system is best served with.
+    pub const NATIVE: Self = match cfg!(any(target_os = "linux", target_os = "android")) {
+        true => Self::PerWorker,
+        false => Self::OneAcceptor,
+    };
+}
+
+/// Listens for TCP connections, which are shared out among the workers of a pool. Made by [`Pool::listen`].
+///
+/// # Examples
+///
+/// ```
+/// use pike::net::TcpStream;
+/// use pike_sched::Pool;
+/// use std::io;
+///
+/// async fn echo(stream: TcpStream) -> io::Result<()> {
+///     let mut buf = [0; 512];
+///     loop {
+///         match stream.read(&mut buf).await? {
+///             0 => return Ok(()),
+///             n => stream.write_all(&buf[..n]).await?,
+///         }
+///     }
+/// }
+///
+/// # fn main() -> io::Result<()> {
+/// let pool = Pool::builder().workers(2).build()?;
+/// let listener = pool.listen("127.0.0.1:0".parse().unwrap())?;
+/// let address = listener.local_addr();
+/// println!("listening at {address}: {:?}", listener.sharding());
+/// listener.serve(|stream, _peer| async { drop(echo(stream).await) });
+/// pool.run(async {
+///     let stream = TcpStream::connect(address).await?;
+///     stream.write_all(b"pike").await?;
+///     let mut buf = [0; 4];
+///     stream.read_exact(&mut buf).await?;
+///     assert_eq!(&buf, b"pike");
+///     Ok(())
+/// })
+/// # }
+/// ```
+#[must_use = "a listener accepts nothing before serve()"]
+pub struct Listener {
+    /// Of the pool, whose Notifiers it does not keep.
+    home: Arc<Home>,
+    crew: Arc<Crew>,
+    sharding: Sharding,
+    address: SocketAddr,
+    /// One a worker, or one.
+    shards: Vec<TcpListener>,
+}
+
+impl Pool {
+    /// Listens at an address, in the way that suits the system best ([`Sharding::NATIVE`]).
+    ///
+    /// # Errors
+    ///
+    /// The system's, as that the address is in use. Nothing listens then.
+    ///
+    /// # Platform
+    ///
+    /// - Linux: with `SO_REUSEPORT`, so that another process of the same user may listen at the same address.
+    pub fn listen(&self, address: SocketAddr) -> io::Result<Listener> {
+        self.listen_by(address, Sharding::NATIVE)
+    }
+
+    /// Listens at an address, in a way of the caller's choice.
+    ///
+    /// # Errors
+    ///
+    /// As [`listen`](Self::listen).
+    pub fn listen_by(&self, address: SocketAddr, sharding: Sharding) -> io::Result<Listener> {
+        let count = if sharding == Sharding::PerWorker { self.workers() } else { 1 };
+        let (home, crew) = (Arc::clone(&self.shared().home), Arc::clone(&self.shared().crew));
+        let mut listener = Listener { home, crew, sharding, address, shards: Vec::with_capacity(count) };
+        for notifier in &self.notifiers()[..count] {
+            let domain = if address.is_ipv4() { Domain::V4 } else { Domain::V6 };
+            let socket = Socket::new_on(notifier, domain, Type::Stream, None)?;
+            socket.set(option::ReuseAddress, true)?;
+            if count > 1 {
+                socket.set(option::ReusePort, true)?;
+            }
+            socket.bind(listener.address)?;
+            socket.listen(BACKLOG)?;
+            let shard = TcpListener::try_from(socket)?;
+            // The port, if the system was to choose one: the same for the others.
+            listener.address = shard.local_addr()?;
+            listener.shards.push(shard);
+        }
+        Ok(listener)
+    }
+}
+
+impl Listener {
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How connections come to the workers.
+    pub fn sharding(&self) -> Sharding {
+        self.sharding
+    }
+
+    /// Spawns tasks that accept, and for each connection one of what `task` makes. The stream belongs to the Notifier of the
+    /// worker that the connection came to, and its task begins there.
+    ///
+    /// The handles are those of the accepting tasks. They end when they are aborted, with the pool, or with an error that is
+    /// not of one connection alone; the connections go on.
+    ///
+    /// With [`Sharding::PerWorker`] the first worker's share waits until a thread is in `run` or `block_on`.
+    pub fn serve<F, Fut>(self, task: F) -> Vec<JoinHandle<io::Result<()>>>
+    where
+        F: Fn(TcpStream, SocketAddr) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let (crew, task) = (self.crew, Arc::new(task));
+        let shards = self.shards.into_iter();
+        match self.sharding {
+            Sharding::PerWorker => shards
+                .enumerate()
+                .map(|(worker, shard)| {
+                    let home = Arc::clone(&crew.slots[worker].home);
+                    spawn_to(home, accept_here(shard, Arc::clone(&task)))
+                })
+                .collect(),
+            Sharding::OneAcceptor => shards
+                .map(|shard| {
+                    let accept = hand_out(shard, Arc::clone(&crew), Arc::clone(&task));
+                    spawn_to(Arc::clone(&self.home), accept)
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Accepts, and spawns the connections where it runs.
+async fn accept_here<F, Fut>(listener: TcpListener, task: Arc<F>) -> io::Result<()>
+where
+    F: Fn(TcpStream, SocketAddr) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => drop(spawn(task(stream, peer))),
+            Err(error) if is_of_one_connection(&error) => (),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Accepts, and has the workers register the connections by turns.
+async fn hand_out<F, Fut>(listener: TcpListener, crew: Arc<Crew>, task: Arc<F>) -> io::Result<()>
+where
+    F: Fn(TcpStream, SocketAddr) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    let mut turn = 0;
+    loop {
+        let (stream, peer) = match listener.accept_std().await {
+            Ok(accepted) => accepted,
+            Err(error) if is_of_one_connection(&error) => continue,
+            Err(error) => return Err(error),
+        };
+        let (home, task) = (next_home(&crew, &mut turn), Arc::clone(&task));
+        // A task that stays with the worker registers it; the one that it spawns may move.
+        drop(spawn_to(home, async move {
+            if let Ok(stream) = TcpStream::from_std(stream) {
+                drop(spawn(task(stream, peer)));
+            }
+        }));
+    }
+}
+
+/// The home of the worker whose turn it is. The first has none while no thread drives it.
+fn next_home(crew: &Crew, turn: &mut usize) -> Arc<Home> {
+    let slots = &crew.slots;
+    *turn = (*turn + 1) % slots.len();
+    if *turn == 0 && slots.len() > 1 && !crew.first_is_driven.load(Relaxed) {
+        *turn = 1;
+    }
+    Arc::clone(&slots[*turn].home)
+}
+
+/// Whether an error of accept tells of the connection, and not of the listener: accept(2) has the list.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionReset, HostUnreachable, Interrupted, NetworkDown, NetworkUnreachable,
+        TimedOut,
+    };
+    matches!(
+        error.kind(),
+        ConnectionAborted
+            | ConnectionReset
+            | HostUnreachable
+            | Interrupted
+            | NetworkDown
+            | NetworkUnreachable
+            | TimedOut
+    )
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener")
+            .field("address", &self.address)
+            .field("sharding", &self.sharding)
+            .finish_non_exhaustive()
+    }
+}
