@@ -240,16 +240,19 @@ pub fn recv_send_flags(cx: &Cx) -> Outcome {
     assert_eq!(&buf[..5], b"hello");
     drop(Task::pending(other.recv(&mut buf, RecvFlags::PEEK)));
 
-    let mut urgent_buf = [0; 8];
-    let mut urgent = Task::pending(other.recv(&mut urgent_buf, RecvFlags::OUT_OF_BAND));
-    soon(&notifier, "a send", one.send(b"plain", SendFlags::NONE)).unwrap();
-    soon(&notifier, "plain data", other.recv(&mut buf, RecvFlags::NONE)).unwrap();
-    assert!(urgent.poll().is_pending(), "plain data is not urgent");
-    soon(&notifier, "an urgent send", one.send(b"!", SendFlags::OUT_OF_BAND)).unwrap();
-    cx.turn_until(&notifier, "an urgent byte", || urgent.is_woken());
-    assert_eq!(urgent.ready().unwrap(), 1);
-    drop(urgent);
-    assert_eq!(urgent_buf[0], b'!');
+    // A kqueue does not say that a byte is urgent; `priority_readiness` looks at that.
+    if cx.backend() != pike::Backend::Kqueue {
+        let mut urgent_buf = [0; 8];
+        let mut urgent = Task::pending(other.recv(&mut urgent_buf, RecvFlags::OUT_OF_BAND));
+        soon(&notifier, "a send", one.send(b"plain", SendFlags::NONE)).unwrap();
+        soon(&notifier, "plain data", other.recv(&mut buf, RecvFlags::NONE)).unwrap();
+        assert!(urgent.poll().is_pending(), "plain data is not urgent");
+        soon(&notifier, "an urgent send", one.send(b"!", SendFlags::OUT_OF_BAND)).unwrap();
+        cx.turn_until(&notifier, "an urgent byte", || urgent.is_woken());
+        assert_eq!(urgent.ready().unwrap(), 1);
+        drop(urgent);
+        assert_eq!(urgent_buf[0], b'!');
+    }
 
     one.shutdown(Shutdown::Write).unwrap();
     for flags in [RecvFlags::PEEK, RecvFlags::NONE, RecvFlags::PEEK] {

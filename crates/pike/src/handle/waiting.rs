@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 
 use super::registration::Registration;
 use crate::{
-    source::{Direction, Seen, Wait},
+    source::{Direction, PRIORITY, READABLE, Seen, Wait},
     sys::platform,
     waiter::{Kind, Node, State},
 };
@@ -140,7 +140,7 @@ impl<'a, A: Aim> Waiting<'a, A> {
         loop {
             let mut seen = source.seen().with(platform::forked());
             if !seen.any(bits) && !is_nothing() {
-                if self.waits || !seen.is_front_free(direction) {
+                if self.waits || !seen.is_front_free(direction) || self.is_hopeless() {
                     ready!(self.as_mut().poll(cx, seen)?);
                     continue;
                 }
@@ -180,6 +180,10 @@ impl<'a, A: Aim> Waiting<'a, A> {
                 return Poll::Ready(Err(error));
             }
         }
+        if self.is_hopeless() {
+            let message = "the backend of this Notifier does not report urgent data";
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::Unsupported, message)));
+        }
         let (source, direction, kind) = (self.registration.source(), self.aim.direction(), self.aim.kind());
         if !self.waits {
             self.as_mut().make_node();
@@ -204,6 +208,12 @@ impl<'a, A: Aim> Waiting<'a, A> {
             },
             Wait::Ready => Poll::Ready(Ok(())),
         }
+    }
+
+    /// Whether it waits for what the backend never reports. Of plain aims the compiler knows that they do not.
+    #[inline]
+    fn is_hopeless(&self) -> bool {
+        self.bits() & (PRIORITY | READABLE) == PRIORITY && !self.registration.core().reports_priority()
     }
 
     #[inline]

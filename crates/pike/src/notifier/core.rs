@@ -121,6 +121,11 @@ impl Core {
         }
     }
 
+    /// Whether priority readiness is ever reported.
+    pub(crate) fn reports_priority(&self) -> bool {
+        self.driver.backend() != super::Backend::Kqueue
+    }
+
     /// Interrupts a turn, or keeps the next from waiting. Async-signal-safe.
     #[inline]
     pub(crate) fn notify(&self) {

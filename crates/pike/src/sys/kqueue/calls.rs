@@ -56,6 +56,11 @@ impl Queue {
         Ok(queue)
     }
 
+    #[cfg(test)]
+    pub(super) fn raw(&self) -> RawFd {
+        self.raw
+    }
+
     /// Makes changes, and says what became of each: its error's code, or zero. Events are not looked at.
     pub(super) fn change<const N: usize>(&self, mut changes: [os::Event; N]) -> io::Result<[i32; N]> {
         for change in &mut changes {

@@ -29,9 +29,15 @@ use super::{Raw, Report};
 use crate::{source, token::Token};
 
 mod calls;
+#[cfg(pike_kqueue_double)]
+mod double;
 mod notify;
 mod os;
+#[cfg(all(test, any(target_os = "freebsd", pike_kqueue_double)))]
+mod semantics;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use self::{
     calls::{Events, Queue, change},
