@@ -42,6 +42,16 @@ impl Cx {
         self.backend
     }
 
+    /// Whether the backend reports priority readiness: no kqueue does.
+    pub fn has_priority(&self) -> bool {
+        self.backend != Backend::Kqueue
+    }
+
+    /// An interest that some case has no event for: priority, or reading where the backend has no priority.
+    pub fn rare_interest(&self) -> Interest {
+        if self.has_priority() { Interest::PRIORITY } else { Interest::READABLE }
+    }
+
     /// A Notifier with that backend and no other setting.
     pub fn notifier(&self) -> Notifier {
         self.builder().build().expect("a Notifier")

@@ -30,8 +30,8 @@ use crate::{
 pub fn bad_descriptors_are_refused(cx: &Cx) -> Outcome {
     let notifier = cx.notifier();
     let before = unix::descriptors();
-    if cx.backend() == Backend::Epoll {
-        for path in [std::env::current_exe().unwrap(), std::env::temp_dir()] {
+    if cx.backend() == Backend::Epoll || cx.backend() == Backend::Kqueue {
+        for path in [std::env::current_exe().unwrap(), std::env::temp_dir(), "/dev/null".into()] {
             let (error, mut file) = Handle::try_new_on(&notifier, File::open(&path).unwrap()).unwrap_err();
             assert_eq!(
                 (error.kind(), error.raw_os_error()),

@@ -105,7 +105,7 @@ pub fn cancel_wakes_all_waiters(cx: &Cx) -> Outcome {
         let mut waiters = vec![
             Task::pending(async { stream.readable().await }),
             Task::pending(async { stream.writable().await }),
-            Task::pending(async { stream.ready(Interest::PRIORITY).await.map(drop) }),
+            Task::pending(async { stream.ready(cx.rare_interest()).await.map(drop) }),
             Task::pending(std::future::poll_fn(|cx| stream.poll_read_ready(cx))),
             Task::pending(std::future::poll_fn(|cx| stream.poll_write_ready(cx))),
             Task::pending(async { listener.accept().await.map(drop) }),

@@ -637,7 +637,7 @@ pub fn shutdown_reports_and_closes(cx: &Cx) -> Outcome {
     let mut waiters: Vec<Task<'_, io::Result<()>>> = vec![
         Task::pending(async { read(&handles[0]).await.map(drop) }),
         Task::pending(async { handles[1].readable().await }),
-        Task::pending(async { handles[2].ready(Interest::PRIORITY).await.map(drop) }),
+        Task::pending(async { handles[2].ready(cx.rare_interest()).await.map(drop) }),
         Task::pending(async { listener.async_io(Interest::READABLE, |l| l.accept()).await.map(drop) }),
         Task::pending(async { event.wait().await.map(drop) }),
         Task::pending(poll_fn(|cx| handles[2].poll_readable(cx))),

@@ -356,7 +356,8 @@ pub fn owned_deadlines(cx: &Cx) -> Outcome {
     assert_eq!(large.len(), 1 << 20);
     cx.drain(&mut peer, sent);
 
-    // The trait's methods do not hide these: the output is a pair.
+    // The trait's methods do not hide these: the output is a pair. A short read need not have found that there is no more.
+    while stream.try_read(&mut [0]).is_ok() {}
     let (result, _) = soon(&notifier, "in time", async {
         let (wrote, ()) = future::zip(stream.write_owned(b"z".to_vec()).timeout(net::LIMIT), async {}).await;
         // Where a short read proves nothing, this is what takes the readiness back.
@@ -382,6 +383,9 @@ pub fn owned_flags(cx: &Cx) -> Outcome {
         let (sent, _) = socket.send_owned(b"!".to_vec(), SendFlags::OUT_OF_BAND).await;
         assert_eq!(sent.unwrap(), 1);
     });
+    if !cx.has_priority() {
+        return Ok(()); // nobody would say when to look for the urgent byte
+    }
     let theirs = net::attach(&notifier, peer);
     soon(&notifier, "urgent data", async {
         let (got, buf) = theirs.socket().recv_owned(Vec::with_capacity(9), RecvFlags::OUT_OF_BAND).await;

@@ -241,7 +241,7 @@ pub fn recv_send_flags(cx: &Cx) -> Outcome {
     drop(Task::pending(other.recv(&mut buf, RecvFlags::PEEK)));
 
     // A kqueue does not say that a byte is urgent; `priority_readiness` looks at that.
-    if cx.backend() != pike::Backend::Kqueue {
+    if cx.has_priority() {
         let mut urgent_buf = [0; 8];
         let mut urgent = Task::pending(other.recv(&mut urgent_buf, RecvFlags::OUT_OF_BAND));
         soon(&notifier, "a send", one.send(b"plain", SendFlags::NONE)).unwrap();
