@@ -21,7 +21,7 @@ use pike::{
 
 use crate::{
     Cx, Outcome, Task,
-    net::{self, LIMIT, assert_kind, soon, v4},
+    net::{self, assert_kind, soon, v4},
 };
 
 const ALL: usize = PACKET_INFO_SPACE + TIMESTAMP_SPACE + TRAFFIC_CLASS_SPACE + HOP_LIMIT_SPACE;
@@ -473,14 +473,14 @@ pub fn message_sent_timestamp(cx: &Cx) -> Outcome {
             }
         }
         assert_eq!(origin, Some(linux::Origin::Timestamping));
-        assert!(time.expect("a time") + LIMIT > before);
+        assert!(time.expect("a time") + net::LIMIT > before);
 
         soon(&notifier, "the datagram", take(&other, &mut buf, &mut control, RecvFlags::NONE)).unwrap();
         let arrival = control.entries().next();
         let Some(Incoming::Linux(linux::Incoming::Timestamping(arrival))) = arrival else {
             panic!("{arrival:?}")
         };
-        assert!(arrival.software.expect("a time") + LIMIT > before && arrival.hardware.is_none());
+        assert!(arrival.software.expect("a time") + net::LIMIT > before && arrival.hardware.is_none());
     }
     Ok(())
 }

@@ -121,7 +121,9 @@ fn of_socket(kind: c_int, payload: &[u8]) -> Option<Incoming<'static>> {
             // SAFETY: plain data.
             let time: libc::timeval = unsafe { value(payload) }?;
             let nanoseconds = u32::try_from(time.tv_usec).ok()?.checked_mul(1000)?;
-            Some(Incoming::Timestamp(system_time(time.tv_sec.into(), nanoseconds)?))
+            #[allow(clippy::useless_conversion, reason = "narrower on some systems")]
+            let seconds = time.tv_sec.into();
+            Some(Incoming::Timestamp(system_time(seconds, nanoseconds)?))
         }
         #[cfg(any(target_os = "freebsd", target_os = "dragonfly"))]
         libc::SCM_CREDS => {
