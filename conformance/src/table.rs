@@ -246,6 +246,9 @@ macro_rules! for_each_case {
                 pooled_dry_spares_other_readers,
                 pooled_sizes_are_checked,
                 pooled_returns_race_waiters,
+                pooled_many_share_a_pool,
+                pooled_residue_waits,
+                pooled_close_under_operations: alone,
             }
             cancel {
                 cancel_returns_the_buffer,

@@ -1,7 +1,7 @@
 //! Receives into buffers of the Notifier's pool: who has one, who waits for one, and where they go.
 
 use std::{
-    io::{ErrorKind, Write},
+    io::{ErrorKind, Read, Write},
     net::Shutdown,
     task::Poll,
     thread,
@@ -16,6 +16,7 @@ use crate::{
     cx::SHORT,
     join_all,
     net::{self, assert_bytes_at, bytes_at, soon, v4},
+    unix,
 };
 
 /// With a pool of `count` buffers of `len` bytes.
@@ -332,5 +333,125 @@ pub fn pooled_returns_race_waiters(cx: &Cx) -> Outcome {
     cx.settle(&notifier);
     assert!(matches!(Task::new(one.recv_pooled()).poll(), Poll::Pending), "a fourth of three");
     drop(all);
+    Ok(())
+}
+
+/// A pool of a size that may be shared with the kernel, and more connections with endless data than it has buffers, which
+/// hold them for a while: it runs dry again and again, every byte arrives, and nobody starves.
+pub fn pooled_many_share_a_pool(cx: &Cx) -> Outcome {
+    let notifier = with_pool(cx, 16, 512);
+    let pairs: Vec<_> = (0..40).map(|_| net::pair(cx, &notifier)).collect();
+    let total = cx.rounds(40_000);
+    soon(&notifier, "all bytes of all", async {
+        join_all(pairs.iter().enumerate().map(|(at, (one, other))| -> crate::Boxed<'_, ()> {
+            Box::pin(async move {
+                let send = async {
+                    one.write_all_owned(bytes_at(at, total)).await.0.unwrap();
+                    one.shutdown(Shutdown::Write).unwrap();
+                };
+                let receive = async {
+                    let mut got = 0;
+                    loop {
+                        let lease = other.recv_pooled().await.unwrap();
+                        if lease.is_empty() {
+                            break got;
+                        }
+                        assert_bytes_at(at + got, &lease);
+                        got += lease.len();
+                        for _ in 0..at % 3 {
+                            future::yield_now().await;
+                        }
+                    }
+                };
+                assert_eq!(future::zip(send, receive).await.1, total);
+            })
+        }))
+        .await;
+    });
+    Ok(())
+}
+
+/// What arrives for a pooled receive that was dropped waits for the next reader, of whatever form.
+pub fn pooled_residue_waits(cx: &Cx) -> Outcome {
+    for form in 0..5 {
+        let notifier = with_pool(cx, 32, 4);
+        let (stream, mut peer) = net::with_peer(cx, &notifier);
+        drop(Task::pending(stream.recv_pooled()));
+        cx.settle(&notifier);
+        peer.write_all(b"it waits here").unwrap();
+        cx.settle(&notifier);
+        let mut buf = vec![0; 64];
+        let got = soon(&notifier, "what waits", async {
+            match form {
+                0 => stream.read(&mut buf).await.map(|n| buf[..n].to_vec()),
+                1 => stream.peek(&mut buf).await.map(|n| buf[..n].to_vec()),
+                2 => stream.recv_with(<[u8]>::to_vec).await,
+                3 => {
+                    let (result, buf) = stream.read_owned(Vec::with_capacity(64)).await;
+                    result.map(|_| buf)
+                }
+                _ => {
+                    stream.readable().await.unwrap();
+                    loop {
+                        match stream.try_read(&mut buf) {
+                            Err(error) if error.kind() == ErrorKind::WouldBlock => future::yield_now().await,
+                            result => break result.map(|n| buf[..n].to_vec()),
+                        }
+                    }
+                }
+            }
+        });
+        let mut all = got.unwrap();
+        assert!(!all.is_empty() && b"it waits here".starts_with(&all), "form {form}: {all:?}");
+        if form == 1 {
+            all.clear();
+        }
+        while all.len() < 13 {
+            let n = soon(&notifier, "the rest", stream.read(&mut buf)).unwrap();
+            all.extend_from_slice(&buf[..n]);
+        }
+        assert_eq!(all, b"it waits here", "form {form}");
+        peer.write_all(b"more").unwrap();
+        assert_eq!(&soon(&notifier, "pooled again", stream.recv_pooled()).unwrap()[..], b"more");
+        drop(peer);
+        assert!(soon(&notifier, "the end", stream.recv_pooled()).unwrap().is_empty());
+        assert_eq!(soon(&notifier, "the end again", stream.read(&mut buf)).unwrap(), 0);
+    }
+    Ok(())
+}
+
+/// A socket that is dropped under a receive and a send closes: the peer sees the end within a turn or two, and no
+/// descriptor is left behind.
+pub fn pooled_close_under_operations(cx: &Cx) -> Outcome {
+    let notifier = with_pool(cx, 32, 64);
+    let before = unix::descriptors();
+    for round in 0..cx.rounds(100) {
+        let (stream, mut peer) = net::with_peer(cx, &notifier);
+        let receiving = Task::pending(stream.recv_pooled());
+        let mut sending = (round % 2 == 1).then(|| Task::new(stream.write_all_owned(vec![b'x'; 4 << 20])));
+        if round % 3 > 0 {
+            notifier.poll(Some(Duration::ZERO)).unwrap();
+        }
+        if let Some(sending) = &mut sending {
+            assert!(sending.poll().is_pending());
+        }
+        drop((receiving, sending));
+        drop(stream);
+        let reading = thread::spawn(move || {
+            peer.set_read_timeout(Some(net::LIMIT)).unwrap();
+            let mut all = Vec::new();
+            // A reset is an end, too: something may have been unread.
+            let ended = peer.read_to_end(&mut all);
+            (ended.err().filter(|error| !net::is_gone(error)), all)
+        });
+        while !reading.is_finished() {
+            cx.check_time("the end of the connection");
+            notifier.poll(Some(Duration::from_millis(1))).unwrap();
+        }
+        let (error, all) = reading.join().unwrap();
+        assert!(error.is_none(), "{error:?}");
+        assert!(all.iter().all(|&byte| byte == b'x'));
+    }
+    cx.turn_until(&notifier, "every descriptor is closed", || unix::descriptors() <= before);
     Ok(())
 }

@@ -281,6 +281,11 @@ impl Source {
         next != 0
     }
 
+    /// Whether anybody waits on this side.
+    pub(crate) fn is_waited_for(&self, direction: Direction) -> bool {
+        self.seen().any(direction.wait_flag() | direction.more_flag())
+    }
+
     /// Reads the word, before a syscall.
     #[inline]
     pub(crate) fn seen(&self) -> Seen {

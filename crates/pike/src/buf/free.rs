@@ -80,6 +80,15 @@ impl Free {
         }
     }
 
+    /// Takes one that nobody waits for, if more than `reserve` would be left.
+    pub(crate) fn take_beyond(&self, reserve: usize) -> Option<u32> {
+        let mut state = self.0.lock();
+        match state.can_be_taken() > state.promised + reserve {
+            true => state.pop(),
+            false => None,
+        }
+    }
+
     /// Gives one back. Whom it is promised to is to be woken.
     #[inline]
     #[must_use = "somebody waits for it"]

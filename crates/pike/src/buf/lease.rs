@@ -28,13 +28,23 @@ use super::{IoBuf, pool::Slot};
 /// ```
 pub struct Lease {
     slot: Option<Slot>,
-    len: usize,
+    from: usize,
+    to: usize,
 }
 
 impl Lease {
     #[inline]
     pub(crate) fn new(slot: Slot, len: usize) -> Self {
-        Self { slot: (len > 0).then_some(slot), len }
+        Self::part(slot, 0, len)
+    }
+
+    /// Of a buffer of which some was taken.
+    pub(crate) fn part(slot: Slot, from: usize, to: usize) -> Self {
+        Self { slot: (from < to).then_some(slot), from, to }
+    }
+
+    pub(crate) fn empty() -> Self {
+        Self { slot: None, from: 0, to: 0 }
     }
 }
 
@@ -43,7 +53,7 @@ impl Deref for Lease {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        self.slot.as_ref().map_or(&[], |slot| slot.bytes(self.len))
+        self.slot.as_ref().map_or(&[], |slot| &slot.bytes(self.to)[self.from..])
     }
 }
 
@@ -63,7 +73,7 @@ impl IoBuf for Lease {
 
 impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lease").field("len", &self.len).finish_non_exhaustive()
+        f.debug_struct("Lease").field("len", &self.len()).finish_non_exhaustive()
     }
 }
 

@@ -23,11 +23,13 @@ use std::{
 use pin_project_lite::pin_project;
 
 use super::free::{Asked, Free};
-use crate::{budget, sys::platform, waiter::Node};
+use crate::{batch::Batch, budget, sys::platform, waiter::Node};
 
-/// What a pool has unless the builder says otherwise: 1 MiB.
-const COUNT: u32 = 256;
+/// What a pool has unless the builder says otherwise: 2 MiB.
+const COUNT: u32 = 512;
 const LEN: usize = 4096;
+/// A pool of fewer has none to spare for the kernel.
+const SHARED_MIN: u32 = 16;
 /// The most that a ring of provided buffers takes.
 const COUNT_MAX: usize = 32_768;
 
@@ -141,6 +143,50 @@ impl Pool {
         Ok(self.free.take().map(|index| Slot::new(self, memory, index)))
     }
 
+    /// Whether it is large enough to be shared with the kernel, which takes its part in advance.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.count >= SHARED_MIN
+    }
+
+    /// Makes sure that there is memory for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::take`].
+    pub(crate) fn prepare(&self) -> io::Result<()> {
+        self.memory().map(drop)
+    }
+
+    /// Hands free buffers to the kernel, which takes them in advance: all but a quarter, which is left for receives that
+    /// the kernel has no part in, and for those that wait. Each comes back by [`Pool::adopt`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::take`].
+    pub(crate) fn provide(&self, mut to_kernel: impl FnMut(u32, NonNull<u8>, usize)) -> io::Result<()> {
+        let memory = self.memory()?;
+        while let Some(index) = self.free.take_beyond(self.count as usize / 4) {
+            // SAFETY: as in `Slot::new`.
+            #[allow(unsafe_code)]
+            let at = unsafe { memory.add(index as usize * self.len) };
+            to_kernel(index, at, self.len);
+        }
+        Ok(())
+    }
+
+    /// How many buffers there are.
+    pub(crate) fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// A buffer that the kernel has filled, of those that it was handed.
+    pub(crate) fn adopt(self: &Arc<Self>, index: u32) -> Slot {
+        match self.memory.get() {
+            Some(memory) if index < self.count => Slot::new(self, memory.at, index),
+            _ => unreachable!("the kernel gives back a buffer that it was not handed"),
+        }
+    }
+
     /// Waits for a buffer.
     pub(crate) fn wait(self: &Arc<Self>) -> Acquire<'_> {
         Acquire { pool: self, node: Node::new() }
@@ -193,6 +239,22 @@ impl Slot {
         assert!(len <= self.pool.len);
         // SAFETY: as in `room`; initialised, for the memory was zero and is only received into.
         unsafe { slice::from_raw_parts(self.at.as_ptr(), len) }
+    }
+}
+
+impl Slot {
+    /// As dropping, where no waker may be woken: into the batch.
+    pub(crate) fn give_back(self, batch: &mut Batch) {
+        if !self.pool.is_forked() {
+            batch.list().extend(self.pool.free.give_back(self.index));
+        }
+        // Only what the drop does beside.
+        let mut this = std::mem::ManuallyDrop::new(self);
+        // SAFETY: `this` is not dropped, so this field is dropped once.
+        #[allow(unsafe_code)]
+        unsafe {
+            std::ptr::drop_in_place(&mut this.pool)
+        };
     }
 }
 

@@ -97,11 +97,16 @@ impl<'a, A: Aim, W: Work<R>, R> Op<'a, A, W, R> {
     }
 }
 
-impl<A: Aim, W, R> Op<'_, A, W, R> {
+impl<'a, A: Aim, W, R> Op<'a, A, W, R> {
     /// The work, which is not pinned.
     #[inline]
     pub(crate) fn work(self: Pin<&mut Self>) -> &mut W {
         self.project().work
+    }
+
+    #[inline]
+    pub(crate) fn registration(&self) -> &'a Registration {
+        self.waiting.registration()
     }
 
     /// Waits no more, without having been done.

@@ -11,6 +11,7 @@ use crate::{
     Closed,
     batch::Batch,
     notifier::core::Core,
+    op::lane::Lane,
     source::{self, Direction, PRIORITY, Seen, Source, UNARMED, Wait},
     sys::{Raw, platform},
     token::Token,
@@ -59,6 +60,12 @@ impl Registration {
 
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.core
+    }
+
+    /// What the kernel does for a socket of a backend that completes.
+    pub(crate) fn new_lane(&self) -> Arc<Lane> {
+        let descriptor = self.descriptor.expect("a socket has a descriptor");
+        Lane::new(self.core.clone(), descriptor, self.token, self.source)
     }
 
     pub(crate) fn token(&self) -> Token {

@@ -21,6 +21,9 @@ pub(crate) trait Aim: Copy {
     fn direction(self) -> Direction;
     fn kind(self) -> Kind;
 
+    /// Whether who waits for this has the backend report the source's readiness, where it has to be asked.
+    const ARMS: bool = true;
+
     /// Any of which lets the operation try.
     #[inline]
     fn bits(self) -> u64 {
@@ -31,6 +34,10 @@ pub(crate) trait Aim: Copy {
 /// The next bytes, datagram or connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reads;
+
+/// What a request brings that is in the kernel, and reports the source ready itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Brought;
 
 /// Room to write.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +51,20 @@ pub(crate) struct Special {
 }
 
 impl Aim for Reads {
+    #[inline]
+    fn direction(self) -> Direction {
+        Direction::Read
+    }
+
+    #[inline]
+    fn kind(self) -> Kind {
+        Kind::plain(Direction::Read)
+    }
+}
+
+impl Aim for Brought {
+    const ARMS: bool = false;
+
     #[inline]
     fn direction(self) -> Direction {
         Direction::Read
@@ -199,6 +220,7 @@ impl<'a, A: Aim> Waiting<'a, A> {
             State::Front | State::Linked => unsafe { source.relink(direction, node, kind, cx.waker()) },
         };
         match waited {
+            Wait::Linked if !A::ARMS => Poll::Pending,
             Wait::Linked => match self.registration.arm(seen, kind.bits()) {
                 Ok(()) => Poll::Pending,
                 Err(error) => {

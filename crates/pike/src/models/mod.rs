@@ -20,6 +20,7 @@ use crate::{
 
 mod deadline;
 mod front;
+mod life;
 mod parker;
 mod posted;
 mod readiness;

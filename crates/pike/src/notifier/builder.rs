@@ -67,7 +67,7 @@ impl Builder {
         self
     }
 
-    /// Sets how many buffers of how many bytes there are for pooled receives: by default 256 of 4,096.
+    /// Sets how many buffers of how many bytes there are for pooled receives: by default 512 of 4,096.
     ///
     /// The memory is allocated at the first of them. When all buffers are in use, receives wait for one to come back. At
     /// most 32,768 buffers, and a datagram longer than a buffer is cut.

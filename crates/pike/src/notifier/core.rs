@@ -15,6 +15,7 @@ use crate::{
     Closed,
     batch::{Batch, Dispatch},
     buf::{Pool, Size},
+    op::{block::Block, lane::Lane},
     posted::Posted,
     registry::{Registry, View},
     seat::Seat,
@@ -54,8 +55,8 @@ pub(crate) struct Core {
 pub(super) struct OnSeat {
     pub(super) wait: sys::Wait,
     pub(super) view: View,
-    /// Whether the backend was shut down.
-    pub(super) ended: bool,
+    /// Once the backend was shut down: how many operations were left in flight.
+    pub(super) left: Option<usize>,
 }
 
 /// What a builder decided.
@@ -71,15 +72,16 @@ impl Core {
     /// With one value counted: the Notifier that the caller makes of it.
     pub(super) fn new(plan: Plan) -> io::Result<Arc<Self>> {
         sys::platform::watch_forks()?;
-        let (driver, wait) = Driver::new(plan.probe.backend, plan.bound)?;
+        let pool = Arc::new(Pool::new(plan.buffers));
+        let (driver, wait) = Driver::new(plan.probe.backend, plan.bound, &pool)?;
         Ok(Arc::new(Self {
             driver,
-            seat: Seat::new(OnSeat { wait, view: View::default(), ended: false }),
+            seat: Seat::new(OnSeat { wait, view: View::default(), left: None }),
             word: Word::new(),
             registry: Registry::new(),
             timers: Timers::new(),
             posted: Posted::new(),
-            pool: Arc::new(Pool::new(plan.buffers)),
+            pool,
             dispatch: plan.dispatch,
             spin: plan.spin,
             bound: plan.bound.then(Bound::new),
@@ -90,6 +92,28 @@ impl Core {
             closed: AtomicBool::new(false),
             forks: sys::platform::forks(),
         }))
+    }
+
+    /// Whether the backend does operations by itself.
+    #[inline]
+    pub(crate) fn is_native(&self) -> bool {
+        self.driver.is_native()
+    }
+
+    /// Hands a request to a backend that is native. The kernel has its share from here on.
+    /// False if the backend has ended, and nothing follows.
+    pub(crate) fn submit(&self, block: &Block) -> bool {
+        let taken = self.driver.submit(block);
+        if taken {
+            self.notify_if_waiting();
+        }
+        taken
+    }
+
+    /// Asks for the end of a request that was submitted: it has a final completion all the same, sooner.
+    pub(crate) fn cancel_block(&self, block: &Block) {
+        self.driver.cancel(block);
+        self.notify_if_waiting();
     }
 
     /// What pooled receives take their buffers from.
@@ -227,14 +251,22 @@ impl Core {
     /// Once the Notifier is closed: cancels what the backend has in flight (I3). Whoever has the seat does it after having
     /// left it: the closing and the leaving thread both write the seat's word, so one of them sees what the other did.
     #[cold]
-    pub(super) fn end(&self, limit: Duration) {
-        let Some(mut seat) = self.seat.take() else { return };
-        seat.with(|on_seat| {
-            if !on_seat.ended {
+    ///
+    /// How many operations are in flight still.
+    pub(super) fn end(&self, limit: Duration) -> usize {
+        let Some(mut seat) = self.seat.take() else { return 0 };
+        let mut batch = Batch::new();
+        let left = seat.with(|on_seat| {
+            if on_seat.left != Some(0) {
+                let reap = |completion| Lane::reap(completion, &mut batch);
                 // Fails where only the thread that the Notifier is bound to may do it: it comes by here when it exits.
-                on_seat.ended = self.driver.shutdown(&mut on_seat.wait, limit).is_ok();
+                on_seat.left = self.driver.shutdown(&mut on_seat.wait, limit, reap).ok();
             }
+            on_seat.left.unwrap_or(0)
         });
+        drop(seat);
+        drop(batch); // wakes all
+        left
     }
 }
 

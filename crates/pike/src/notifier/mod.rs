@@ -226,7 +226,7 @@ impl Notifier {
     pub fn shutdown(&self, limit: Duration) -> usize {
         if !self.core.is_forked() {
             self.core.close();
-            self.core.end(limit);
+            return self.core.end(limit);
         }
         0
     }

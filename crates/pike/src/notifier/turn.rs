@@ -21,9 +21,10 @@ use super::{
 use crate::{
     batch::Batch,
     budget,
+    op::lane::Lane,
     parker::Parker,
     source::{READABLE, WRITABLE},
-    sys::Report,
+    sys::{Report, Told},
     word::Waiting,
 };
 
@@ -171,10 +172,13 @@ impl Core {
     #[inline]
     fn reap(&self, on_seat: &mut OnSeat, timeout: Option<Duration>, batch: &mut Batch) -> io::Result<usize> {
         let OnSeat { wait, view, .. } = on_seat;
-        self.driver.wait(wait, timeout, |Report { token, bits }| {
-            if let Some(source) = self.registry.look_up(view, token) {
-                source.report(token.generation(), bits, batch.list());
+        self.driver.wait(wait, timeout, |told| match told {
+            Told::Ready(Report { token, bits }) => {
+                if let Some(source) = self.registry.look_up(view, token) {
+                    source.report(token.generation(), bits, batch.list());
+                }
             }
+            Told::Completed(completion) => Lane::reap(completion, batch),
         })
     }
 

@@ -3,17 +3,17 @@
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Instant,
 };
 
 use pin_project_lite::pin_project;
 
-use super::Owned;
+use super::{GivenUp, Owned};
 use crate::{
     budget,
     buf::BufResult,
-    time::{Elapsed, Sleep, sleep_until},
+    time::{Sleep, sleep_until},
 };
 
 pin_project! {
@@ -50,6 +50,9 @@ impl<T, B> Future for OwnedDeadline<'_, T, B> {
             (Poll::Pending, true) => return Poll::Pending,
             (Poll::Pending, false) => {}
         }
-        this.sleep.poll(cx).map(|()| this.owned.end(Elapsed.into()))
+        ready!(this.sleep.poll(cx));
+        // If the kernel has the buffer, it is asked for it; if the operation was done before that, it has won.
+        this.owned.as_mut().give_up(GivenUp::Elapsed);
+        this.owned.poll(cx)
     }
 }

@@ -17,12 +17,18 @@ use std::{
 
 use pin_project_lite::pin_project;
 
+pub(crate) mod block;
+mod cargo;
 mod deadline;
+pub(crate) mod lane;
+pub(crate) mod life;
+mod native;
 pub(crate) mod pooled;
 pub(crate) mod receive;
 pub(crate) mod send;
 
 pub use self::deadline::OwnedDeadline;
+use self::native::{Flight, Native};
 use crate::{
     Closed, Handle,
     buf::{BufResult, IoBuf},
@@ -34,7 +40,7 @@ use crate::{
     socket::{Address, Descriptor, RecvFlags, SendFlags, Socket},
     source::{Direction, Seen},
     sys::platform::{self, IoSafe},
-    time::after,
+    time::{Elapsed, after},
     waiter::Kind,
 };
 
@@ -52,13 +58,29 @@ pin_project! {
     pub struct Owned<'a, T, B> {
         #[pin]
         op: Op<'a, Special, Carried<'a, T, B>, T>,
-        cancelled: bool,
+        given_up: Option<GivenUp>,
+    }
+}
+
+/// Why an operation is to end before it is done.
+#[derive(Clone, Copy, Debug)]
+enum GivenUp {
+    Cancelled,
+    Elapsed,
+}
+
+impl From<GivenUp> for io::Error {
+    fn from(reason: GivenUp) -> Self {
+        match reason {
+            GivenUp::Cancelled => Closed::operation(),
+            GivenUp::Elapsed => Elapsed.into(),
+        }
     }
 }
 
 impl<'a, T, B> Owned<'a, T, B> {
     fn new(aim: Special, carried: Carried<'a, T, B>) -> Self {
-        Self { op: Op::new(carried.at.registration(), aim, carried), cancelled: false }
+        Self { op: Op::new(carried.at.registration(), aim, carried), given_up: None }
     }
 
     /// Gives it up, and gets the buffer back: it resolves soon, to [`Closed`](crate::Closed) and the buffer, or, if it
@@ -83,7 +105,15 @@ impl<'a, T, B> Owned<'a, T, B> {
     /// # }
     /// ```
     pub fn cancel(self: Pin<&mut Self>) {
-        *self.project().cancelled = true;
+        self.give_up(GivenUp::Cancelled);
+    }
+
+    fn give_up(self: Pin<&mut Self>, reason: GivenUp) {
+        let mut this = self.project();
+        if this.given_up.is_none() {
+            *this.given_up = Some(reason);
+            this.op.as_mut().work().flight.cancel();
+        }
     }
 
     /// Gives it at most `limit` from this call: then it fails with [`io::ErrorKind::TimedOut`] and no OS code, and gives
@@ -127,8 +157,19 @@ impl<T, B> Future for Owned<'_, T, B> {
     type Output = BufResult<T, B>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<BufResult<T, B>> {
-        if self.cancelled {
-            return Poll::Ready(self.as_mut().end(Closed::operation()));
+        let given_up = self.given_up;
+        let mut op = self.as_mut().project().op;
+        let registration = op.registration();
+        let work = op.as_mut().work();
+        if let (Some(native), Endpoint::Socket(socket)) = (work.native, work.at) {
+            if let Some(lane) = socket.native_lane() {
+                if let Some(output) = ready!(native::poll(work, native, lane, registration, given_up, cx)) {
+                    return Poll::Ready(output);
+                }
+            }
+        }
+        if let Some(reason) = given_up {
+            return Poll::Ready(self.end(reason.into()));
         }
         let mut op = self.project().op;
         let result = ready!(op.as_mut().poll(cx));
@@ -147,6 +188,9 @@ pub(crate) struct Carried<'a, T, B> {
     /// Whether it was asked for nothing, and so has nothing to wait for.
     is_nothing: bool,
     attempt: fn(&mut Carried<'a, T, B>, Seen) -> Attempt<T>,
+    /// How the kernel does it, where it does.
+    native: Option<Native<T, B>>,
+    flight: Flight,
 }
 
 /// What some calls take beside the buffer.
@@ -158,9 +202,27 @@ enum How {
     To(Address),
 }
 
-impl<T, B> Carried<'_, T, B> {
+impl<'a, T, B> Carried<'a, T, B> {
+    fn new(
+        at: Endpoint<'a>,
+        buffer: B,
+        how: How,
+        is_nothing: bool,
+        attempt: fn(&mut Carried<'a, T, B>, Seen) -> Attempt<T>,
+    ) -> Self {
+        let flight = Flight::default();
+        Self { at, buffer: Some(buffer), done: 0, how, is_nothing, attempt, native: None, flight }
+    }
+
     fn take(&mut self) -> B {
         self.buffer.take().expect("an operation is polled after it was done")
+    }
+
+    fn send_flags(&self) -> SendFlags {
+        match self.how {
+            How::Sending(flags) => flags,
+            _ => SendFlags::NONE,
+        }
     }
 
     fn buffer(&mut self) -> &mut B {
@@ -229,14 +291,6 @@ impl<'a> Endpoint<'a> {
         }
     }
 
-    /// Why a receive can say no sender.
-    fn refuses_recv_from(self) -> Option<io::Error> {
-        match self {
-            Self::Socket(socket) => socket.check_senders().err(),
-            Self::Other(..) => Some(io::ErrorKind::Unsupported.into()),
-        }
-    }
-
     /// What a receive into several buffers means.
     fn judge(self, seen: Seen, asked: usize, received: io::Result<platform::Received>) -> Attempt<usize> {
         match self {
@@ -261,17 +315,19 @@ impl<'a> Endpoint<'a> {
         attempt: fn(&mut Carried<'a, T, B>, Seen) -> Attempt<T>,
     ) -> Owned<'a, T, B> {
         let aim = Special { direction: Direction::Read, kind: Kind::plain(Direction::Read) };
-        Owned::new(aim, Carried { at: self, buffer: Some(buffer), done: 0, how, is_nothing, attempt })
+        Owned::new(aim, Carried::new(self, buffer, how, is_nothing, attempt))
     }
 
     fn sends<T, B>(
         self,
         buffer: B,
         how: How,
+        native: Option<Native<T, B>>,
         attempt: fn(&mut Carried<'a, T, B>, Seen) -> Attempt<T>,
     ) -> Owned<'a, T, B> {
         let aim = Special { direction: Direction::Write, kind: Kind::plain(Direction::Write) };
-        Owned::new(aim, Carried { at: self, buffer: Some(buffer), done: 0, how, is_nothing: false, attempt })
+        let carried = Carried { native, ..Carried::new(self, buffer, how, false, attempt) };
+        Owned::new(aim, carried)
     }
 }
 

@@ -3,27 +3,34 @@
 use std::{
     future::{Future, poll_fn},
     io,
-    pin::pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::Poll,
 };
 
-use super::{Endpoint, receive::Peer};
+use super::{
+    Endpoint,
+    lane::{Found, Lane},
+    receive::Peer,
+};
 use crate::{
     budget,
     buf::{Lease, Pool, Slot},
     handle::{
         op::{Attempt, Op, Work},
         registration::Registration,
-        waiting::{Reads, Special, Waiting},
+        waiting::{Aim, Brought, Reads, Special, Waiting},
     },
+    socket::Socket,
     source::{Direction, Seen},
-    sys::platform,
     waiter::Kind,
 };
 
 /// Receives once.
 pub(crate) async fn read(at: Endpoint<'_>) -> io::Result<Lease> {
+    if let Some((socket, lane)) = native(at) {
+        return receive_natively(socket, lane).await;
+    }
     receive(at, |at, slot, seen| match at.fill(seen, slot.room()) {
         Attempt::Done(count) => Attempt::Done(((), count)),
         Attempt::Drained(count) => Attempt::Drained(((), count)),
@@ -35,14 +42,94 @@ pub(crate) async fn read(at: Endpoint<'_>) -> io::Result<Lease> {
     .map(|(lease, ())| lease)
 }
 
+/// Of a stream on a backend that completes, with a pool to share: what the kernel does for it.
+fn native(at: Endpoint<'_>) -> Option<(&Socket, &Arc<Lane>)> {
+    match at {
+        Endpoint::Socket(socket) if socket.core().pool().is_shared() => {
+            socket.native_lane().map(|lane| (socket, lane))
+        }
+        _ => None,
+    }
+}
+
+/// Takes what the kernel brings, and has it bring more.
+async fn receive_natively(socket: &Socket, lane: &Arc<Lane>) -> io::Result<Lease> {
+    let registration = socket.handle().registration();
+    let mut slot = None;
+    loop {
+        let mut op = pin!(Op::new(registration, Brought, Bring { socket, lane, slot }));
+        match drop_when_pending(op.as_mut(), |work| work.slot = None).await? {
+            Received::Some(lease, ()) => return Ok(lease),
+            Received::NoBuffer => slot = Some(buffer(registration, registration.core().pool()).await?),
+        }
+    }
+}
+
+struct Bring<'a> {
+    socket: &'a Socket,
+    lane: &'a Arc<Lane>,
+    /// The buffer that it waited for, when the pool was dry.
+    slot: Option<Slot>,
+}
+
+impl Work<Received<()>> for Bring<'_> {
+    type Brings = Received<()>;
+
+    fn attempt(&mut self, seen: Seen) -> Attempt<Received<()>> {
+        match self.lane.lease() {
+            Found::Delivered(lease) => return Attempt::Done(Received::Some(lease, ())),
+            Found::Failed(error) => return Attempt::Failed(error),
+            Found::Wait => return Attempt::Empty,
+            Found::Free => {}
+        }
+        // Nobody receives: the kernel has not begun, or was stopped, or the pool was dry.
+        if let Some(mut slot) = self.slot.take() {
+            match self.socket.attempt_fill(seen, slot.room()) {
+                Attempt::Done(count) | Attempt::Drained(count) => {
+                    return Attempt::Done(Received::Some(Lease::new(slot, count), ()));
+                }
+                Attempt::Failed(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                    return Attempt::Failed(error);
+                }
+                _ => {}
+            }
+        } else if self.lane.is_dry() {
+            return Attempt::Done(Received::NoBuffer);
+        }
+        match self.lane.arm() {
+            Ok(()) => Attempt::Empty,
+            Err(error) => Attempt::Failed(error),
+        }
+    }
+
+    fn complete(&mut self, brought: Received<()>) -> Received<()> {
+        brought
+    }
+}
+
+/// Drives `op`; when it has to wait, `release` gives up what who waits must not have.
+async fn drop_when_pending<A: Aim, W: Work<R>, R>(
+    mut op: Pin<&mut Op<'_, A, W, R>>,
+    release: impl Fn(&mut W),
+) -> io::Result<R> {
+    poll_fn(|cx| {
+        let (polled, gave_way) = budget::gave_way(|| op.as_mut().poll(cx));
+        if polled.is_pending() && !gave_way {
+            release(op.as_mut().work());
+        }
+        polled
+    })
+    .await
+}
+
 /// Receives a datagram, and says who sent it.
 pub(crate) async fn recv_from<A: Peer>(at: Endpoint<'_>) -> io::Result<(Lease, A)> {
-    let (lease, address) = receive(at, |at, slot, _| match at.refuses_recv_from() {
-        Some(error) => Attempt::Failed(error),
-        None => {
-            let received = platform::recv_room_from(at.descriptor(), slot.room());
-            received.map(|(count, address)| (address, count)).into()
-        }
+    let (lease, address) = receive(at, |at, slot, seen| match at.fill_from(seen, slot.room()) {
+        Attempt::Done((count, address)) => Attempt::Done((address, count)),
+        Attempt::Drained((count, address)) => Attempt::Drained((address, count)),
+        Attempt::Partly => Attempt::Partly,
+        Attempt::Empty => Attempt::Empty,
+        Attempt::Failed(error) => Attempt::Failed(error),
     })
     .await?;
     Ok((lease, A::of(address)?))
@@ -59,15 +146,8 @@ async fn receive<T>(
     let mut slot = None;
     loop {
         let mut op = pin!(Op::new(registration, Reads, Receive { at, pool, slot, call }));
-        let received = poll_fn(|cx| {
-            let (polled, gave_way) = budget::gave_way(|| op.as_mut().poll(cx));
-            if polled.is_pending() && !gave_way {
-                // Another reader came first: who waits has no buffer.
-                op.as_mut().work().slot = None;
-            }
-            polled
-        });
-        match received.await? {
+        // If another reader came first: who waits has no buffer.
+        match drop_when_pending(op.as_mut(), |work| work.slot = None).await? {
             Received::Some(lease, brought) => return Ok((lease, brought)),
             Received::NoBuffer => slot = Some(buffer(registration, pool).await?),
         }

@@ -6,11 +6,10 @@ use std::{io, mem::MaybeUninit};
 use super::{Carried, Endpoint, How, Owned};
 use crate::{
     buf::{self, IoBufMut, IoBufs},
-    handle::{op::Attempt, waiting::Special},
+    handle::op::Attempt,
     socket::{Address, RecvFlags, UnixAddress},
-    source::{self, Direction, Seen},
+    source::Seen,
     sys::platform::{self, Vectors},
-    waiter::Kind,
 };
 
 /// Who sent a datagram, as the caller's type has it.
@@ -48,20 +47,7 @@ impl<'a> Endpoint<'a> {
         if flags == RecvFlags::NONE {
             return self.read(buf);
         }
-        let how = How::Receiving(flags);
-        let carried = Carried {
-            at: self,
-            buffer: Some(buf),
-            done: 0,
-            how,
-            is_nothing: false,
-            attempt: recv_with_flags,
-        };
-        let bits = match flags.contains(RecvFlags::OUT_OF_BAND) {
-            true => source::PRIORITY | source::READ_CLOSED,
-            false => Direction::Read.bits(),
-        };
-        Owned::new(Special { direction: Direction::Read, kind: Kind::new(bits, true) }, carried)
+        Owned::new(flags.aim(), Carried::new(self, buf, How::Receiving(flags), false, recv_with_flags))
     }
 
     /// Receives until there is no room.
@@ -81,6 +67,14 @@ impl<'a> Endpoint<'a> {
     /// One datagram, and who sent it.
     pub(crate) fn recv_from<B: IoBufMut, A: Peer>(self, buf: B) -> Owned<'a, (usize, A), B> {
         self.receives(buf, How::Plainly, false, recv_from)
+    }
+
+    /// One datagram into `room`, and who sent it.
+    pub(super) fn fill_from(self, seen: Seen, room: &mut [MaybeUninit<u8>]) -> Attempt<(usize, Address)> {
+        match self {
+            Self::Socket(socket) => socket.attempt_fill_from(seen, room),
+            Self::Other(..) => Attempt::Failed(io::ErrorKind::Unsupported.into()),
+        }
     }
 
     /// One receive into `room`: the count is how much of it has been written.
@@ -106,25 +100,16 @@ fn read<B: IoBufMut>(carried: &mut Carried<'_, usize, B>, seen: Seen) -> Attempt
 
 /// With flags a short receive says nothing: a peek leaves the bytes where they are.
 fn recv_with_flags<B: IoBufMut>(carried: &mut Carried<'_, usize, B>, seen: Seen) -> Attempt<usize> {
-    let How::Receiving(flags) = carried.how else { unreachable!("a receive with flags has some") };
-    let descriptor = carried.at.descriptor();
+    let (Endpoint::Socket(socket), How::Receiving(flags)) = (carried.at, carried.how) else {
+        unreachable!("a receive with flags is a socket's, and has some")
+    };
     let buf = carried.buffer();
-    match platform::recv_uninit(descriptor, buf.room(), flags) {
-        Ok(count) => {
-            // SAFETY: the system has written as many bytes into the room.
-            unsafe { buf.filled(count) };
-            Attempt::Done(count)
-        }
-        // There is no urgent data, which is no mistake; after the end there will be none.
-        Err(error)
-            if error.kind() == io::ErrorKind::InvalidInput
-                && flags.contains(RecvFlags::OUT_OF_BAND)
-                && !seen.any(source::READ_CLOSED) =>
-        {
-            Attempt::Empty
-        }
-        Err(error) => Attempt::Failed(error),
+    let attempt = socket.attempt_fill_with(seen, buf.room(), flags);
+    if let Attempt::Done(count) = attempt {
+        // SAFETY: the system has written as many bytes into the room.
+        unsafe { buf.filled(count) };
     }
+    attempt
 }
 
 fn read_exact<B: IoBufMut>(carried: &mut Carried<'_, usize, B>, seen: Seen) -> Attempt<usize> {
@@ -156,22 +141,17 @@ fn recv_from<B: IoBufMut, A: Peer>(
     seen: Seen,
 ) -> Attempt<(usize, A)> {
     let at = carried.at;
-    if let Some(error) = at.refuses_recv_from() {
-        return Attempt::Failed(error);
-    }
     let buf = carried.buffer();
-    let received = platform::recv_room_from(at.descriptor(), buf.room());
-    let received = match at {
-        Endpoint::Socket(socket) => socket.or_end(seen, received, (0, UnixAddress::UNNAMED.into())),
-        Endpoint::Other(..) => received,
-    };
-    received
-        .and_then(|(count, address)| {
+    match at.fill_from(seen, buf.room()) {
+        Attempt::Done((count, address)) | Attempt::Drained((count, address)) => {
             // SAFETY: the system has written as many bytes into the room.
             unsafe { buf.filled(count) };
-            Ok((count, A::of(address)?))
-        })
-        .into()
+            A::of(address).map(|address| (count, address)).into()
+        }
+        Attempt::Partly => Attempt::Partly,
+        Attempt::Empty => Attempt::Empty,
+        Attempt::Failed(error) => Attempt::Failed(error),
+    }
 }
 
 fn read_vectored<V: IoBufs<Buf: IoBufMut>>(
@@ -180,6 +160,11 @@ fn read_vectored<V: IoBufs<Buf: IoBufMut>>(
 ) -> Attempt<usize> {
     let at = carried.at;
     let bufs = carried.buffer().bufs_mut();
+    if let Endpoint::Socket(socket) = at {
+        if let Some(attempt) = socket.undelivered_vectored(bufs) {
+            return attempt;
+        }
+    }
     let mut vectors = Vectors::new();
     for buf in bufs.iter_mut() {
         if vectors.is_full() && at.may_do_less() {

@@ -2,11 +2,11 @@
 
 use std::io;
 
-use super::{Carried, Endpoint, How, Owned, rest};
+use super::{Carried, Endpoint, How, Owned, native::Native, rest};
 use crate::{
     buf::{IoBuf, IoBufs},
     handle::op::Attempt,
-    socket::{Address, SendFlags, is_drained, judge},
+    socket::{Address, SendFlags},
     source::Seen,
     sys::platform::{self, Vectors},
 };
@@ -19,40 +19,38 @@ impl<'a> Endpoint<'a> {
 
     /// One send with flags.
     pub(crate) fn send<B: IoBuf>(self, buf: B, flags: SendFlags) -> Owned<'a, usize, B> {
-        self.sends(buf, How::Sending(flags), write)
+        // What is urgent about urgent data is told by the system call.
+        let native = (!flags.contains(SendFlags::OUT_OF_BAND)).then(Native::once);
+        self.sends(buf, How::Sending(flags), native, write)
     }
 
     /// Sends until nothing is left.
     pub(crate) fn write_all<B: IoBuf>(self, buf: B) -> Owned<'a, (), B> {
-        self.sends(buf, How::Plainly, write_all)
+        self.sends(buf, How::Plainly, Some(Native::all()), write_all)
     }
 
     /// One send from several buffers.
     pub(crate) fn write_vectored<V: IoBufs>(self, bufs: V) -> Owned<'a, usize, V> {
-        self.sends(bufs, How::Plainly, write_vectored)
+        self.sends(bufs, How::Plainly, None, write_vectored)
     }
 
     /// One datagram to `address`.
     pub(crate) fn send_to<B: IoBuf>(self, buf: B, address: Address) -> Owned<'a, usize, B> {
-        self.sends(buf, How::To(address), send_to)
+        self.sends(buf, How::To(address), None, send_to)
     }
 
     #[inline]
-    fn transmit(self, bytes: &[u8], flags: SendFlags) -> io::Result<usize> {
+    fn transmit(self, seen: Seen, bytes: &[u8], flags: SendFlags) -> Attempt<usize> {
         match self {
-            Self::Socket(_) => platform::send(self.descriptor(), bytes, flags),
-            Self::Other(..) => platform::write(self.descriptor(), bytes),
+            Self::Socket(socket) => socket.attempt_send(seen, bytes, flags),
+            Self::Other(_, descriptor) => platform::write(descriptor, bytes).into(),
         }
     }
 }
 
 fn write<B: IoBuf>(carried: &mut Carried<'_, usize, B>, seen: Seen) -> Attempt<usize> {
-    let (at, flags) = match carried.how {
-        How::Sending(flags) => (carried.at, flags),
-        _ => (carried.at, SendFlags::NONE),
-    };
-    let bytes = carried.buffer().bytes();
-    judge(seen, bytes.len(), at.transmit(bytes, flags))
+    let (at, flags) = (carried.at, carried.send_flags());
+    at.transmit(seen, carried.buffer().bytes(), flags)
 }
 
 fn write_all<B: IoBuf>(carried: &mut Carried<'_, (), B>, seen: Seen) -> Attempt<()> {
@@ -62,14 +60,19 @@ fn write_all<B: IoBuf>(carried: &mut Carried<'_, (), B>, seen: Seen) -> Attempt<
     if asked == 0 {
         return Attempt::Done(());
     }
-    match at.transmit(bytes, SendFlags::NONE) {
-        Ok(0) => Attempt::Failed(io::ErrorKind::WriteZero.into()),
-        Ok(count) if count == asked => Attempt::Done(()),
-        Ok(count) => {
-            carried.done += count;
-            if is_drained(seen, asked, count) { Attempt::Empty } else { Attempt::Partly }
-        }
-        Err(error) => Attempt::Failed(error),
+    let (count, drained) = match at.transmit(seen, bytes, SendFlags::NONE) {
+        Attempt::Done(count) => (count, false),
+        Attempt::Drained(count) => (count, true),
+        Attempt::Failed(error) => return Attempt::Failed(error),
+        Attempt::Partly => return Attempt::Partly,
+        Attempt::Empty => return Attempt::Empty,
+    };
+    carried.done += count;
+    match count {
+        0 => Attempt::Failed(io::ErrorKind::WriteZero.into()),
+        _ if count == asked => Attempt::Done(()),
+        _ if drained => Attempt::Empty,
+        _ => Attempt::Partly,
     }
 }
 
@@ -82,8 +85,11 @@ fn write_vectored<V: IoBufs>(carried: &mut Carried<'_, usize, V>, seen: Seen) ->
         }
         vectors.push_bytes(buf.bytes());
     }
-    let (asked, result) = (vectors.total(), vectors.send(at.descriptor()));
-    judge(seen, asked, result)
+    match at {
+        Endpoint::Socket(socket) if socket.is_sending() => Attempt::Empty,
+        Endpoint::Socket(socket) => socket.sent_less(seen, vectors.total(), vectors.send(at.descriptor())),
+        Endpoint::Other(..) => vectors.send(at.descriptor()).into(),
+    }
 }
 
 fn send_to<B: IoBuf>(carried: &mut Carried<'_, usize, B>, _: Seen) -> Attempt<usize> {

@@ -159,6 +159,15 @@ impl Socket {
         control: &mut Control,
         flags: RecvFlags,
     ) -> Attempt<Message> {
+        match self.undelivered(0, true, |_| ()) {
+            None => {}
+            Some(Attempt::Done(())) => {
+                let what = "bytes of a pooled receive come first: they have no control data";
+                return Attempt::Failed(io::Error::new(io::ErrorKind::ResourceBusy, what));
+            }
+            Some(Attempt::Failed(error)) => return Attempt::Failed(error),
+            Some(_) => return Attempt::Empty,
+        }
         let len = bufs.len().min(self.vectors_max());
         let bufs = &mut bufs[..len];
         let with_sender = self.flavour.has_senders();
@@ -181,6 +190,9 @@ impl Socket {
             // The system would drop it, and say that all was sent.
             let what = "only a Unix socket carries descriptors or credentials";
             return Attempt::Failed(io::Error::new(io::ErrorKind::InvalidInput, what));
+        }
+        if self.is_sending() {
+            return Attempt::Empty;
         }
         let bufs = &bufs[..bufs.len().min(self.vectors_max())];
         platform::send_msg(self.descriptor().as_fd(), bufs, to, control, flags).into()

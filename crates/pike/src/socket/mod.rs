@@ -35,6 +35,7 @@ use crate::{
     Handle, Interest, Notifier, Ready, budget,
     handle::op::Attempt,
     notifier::{core::Core, current},
+    op::lane::Lane,
     source::{Direction, NO_STREAM, Seen, TRY_READ, TRY_WRITE},
     sys::platform,
 };
@@ -197,6 +198,9 @@ impl Socket {
     /// The system's: `ENOTCONN`.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.check()?;
+        if how != Shutdown::Read && self.descriptor().lane().is_some_and(|lane| lane.shutdown_later(how)) {
+            return Ok(()); // behind what is being sent
+        }
         platform::shutdown(self.descriptor(), how)
     }
 
@@ -256,6 +260,15 @@ impl Socket {
     /// open until the socket is dropped.
     pub fn cancel(&self) {
         self.handle.cancel();
+        if let Some(lane) = self.descriptor().lane() {
+            lane.cancel();
+        }
+    }
+
+    /// Of a stream on a backend that completes: what the kernel does for it.
+    pub(crate) fn native_lane(&self) -> Option<&Arc<Lane>> {
+        (self.flavour.is_stream() && self.core().is_native())
+            .then(|| self.descriptor().lane_or(|| self.handle.registration().new_lane()))
     }
 
     /// Closes it as dropping does, and reports what the system said. Otherwise as [`Handle::close`].

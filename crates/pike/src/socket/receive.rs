@@ -9,10 +9,12 @@ use std::{
 
 use super::{Address, Flavour, RecvFlags, Socket, UnixAddress, hot, is_drained, judge};
 use crate::{
+    buf::IoBufMut,
     handle::{
         op::{Attempt, Op, Work},
         waiting::{Reads, Special},
     },
+    op::lane::Found,
     source::{self, Direction, Seen},
     sys::platform,
     waiter::Kind,
@@ -226,12 +228,42 @@ impl Socket {
         if buf.is_empty() && self.has_nothing_to_fill() {
             return Attempt::Done(0);
         }
+        if let Some(attempt) = self.undelivered(buf.len(), false, |bytes| copy_to_room(bytes, buf)) {
+            return attempt;
+        }
         let descriptor = self.descriptor().as_fd();
         if self.flavour == Flavour::UnixStream {
             return judge_unix(seen, buf.len(), platform::recv_uninit_message(descriptor, buf));
         }
         let received = platform::recv_uninit(descriptor, buf, RecvFlags::NONE);
         judge(seen, buf.len(), self.or_end(seen, received, 0))
+    }
+
+    /// As `attempt_recv`, into memory that nobody has written yet.
+    pub(crate) fn attempt_fill_with(
+        &self,
+        seen: Seen,
+        buf: &mut [std::mem::MaybeUninit<u8>],
+        flags: RecvFlags,
+    ) -> Attempt<usize> {
+        if flags == RecvFlags::PEEK {
+            if let Some(attempt) = self.undelivered(buf.len(), true, |bytes| copy_to_room(bytes, buf)) {
+                return attempt;
+            }
+        }
+        let received = platform::recv_uninit(self.descriptor().as_fd(), buf, flags);
+        self.judge_special(seen, flags, self.or_end(seen, received, 0))
+    }
+
+    /// As `attempt_recv_from`, into memory that nobody has written yet.
+    pub(crate) fn attempt_fill_from(
+        &self,
+        seen: Seen,
+        buf: &mut [std::mem::MaybeUninit<u8>],
+    ) -> Attempt<(usize, Address)> {
+        let received =
+            self.check_senders().and_then(|()| platform::recv_room_from(self.descriptor().as_fd(), buf));
+        self.or_end(seen, received, (0, UnixAddress::UNNAMED.into())).into()
     }
 
     /// What a receive into several buffers means, for `asked` bytes.
@@ -278,10 +310,54 @@ impl Socket {
         Op::new(self.handle.registration(), Reads, attempt)
     }
 
+    /// Of a socket that the kernel receives for (I11): what came before anything that a system call could bring, taken
+    /// with `take`; or that there is nothing before that has ended. None if the system is to be called.
+    #[inline]
+    pub(super) fn undelivered<T>(
+        &self,
+        len: usize,
+        peek: bool,
+        take: impl FnOnce(&[u8]) -> T,
+    ) -> Option<Attempt<T>> {
+        let lane = self.descriptor().lane()?;
+        match lane.read(len, peek, take) {
+            Found::Delivered(taken) => Some(Attempt::Done(taken)),
+            Found::Failed(error) => Some(Attempt::Failed(error)),
+            Found::Wait => Some(Attempt::Empty),
+            Found::Free => None,
+        }
+    }
+
+    /// As [`undelivered`](Self::undelivered), into several buffers.
+    pub(crate) fn undelivered_vectored<B: IoBufMut>(&self, bufs: &mut [B]) -> Option<Attempt<usize>> {
+        self.descriptor().lane()?;
+        let room = bufs.iter_mut().map(|buf| buf.room().len()).fold(0, usize::saturating_add);
+        let mut taken = Vec::new();
+        let attempt = self.undelivered(room, false, |bytes| taken.extend_from_slice(bytes))?;
+        let mut rest = &taken[..];
+        for buf in bufs {
+            let count = copy_to_room(rest, buf.room());
+            // SAFETY: as many bytes have just been written.
+            #[allow(unsafe_code)]
+            unsafe {
+                buf.filled(count)
+            };
+            rest = &rest[count..];
+        }
+        Some(match attempt {
+            Attempt::Done(()) => Attempt::Done(taken.len()),
+            Attempt::Failed(error) => Attempt::Failed(error),
+            _ => Attempt::Empty,
+        })
+    }
+
     #[inline]
     fn attempt_read(&self, seen: Seen, buf: &mut [u8]) -> Attempt<usize> {
         if buf.is_empty() && self.has_nothing_to_fill() {
             return Attempt::Done(0);
+        }
+        if let Some(attempt) = self.undelivered(buf.len(), false, |bytes| copy(bytes, buf)) {
+            return attempt;
         }
         if self.flavour.is_unix() {
             return self.attempt_unix_read(seen, &mut [IoSliceMut::new(buf)]);
@@ -300,8 +376,13 @@ impl Socket {
         match flags {
             RecvFlags::NONE => self.attempt_read(seen, buf),
             flags => {
-                let received = platform::recv(self.descriptor().as_fd(), buf, flags);
-                self.judge_special(seen, flags, self.or_end(seen, received, 0))
+                let peeks = flags == RecvFlags::PEEK;
+                let from_lane =
+                    if peeks { self.undelivered(buf.len(), true, |bytes| copy(bytes, buf)) } else { None };
+                from_lane.unwrap_or_else(|| {
+                    let received = platform::recv(self.descriptor().as_fd(), buf, flags);
+                    self.judge_special(seen, flags, self.or_end(seen, received, 0))
+                })
             }
         }
     }
@@ -330,6 +411,11 @@ impl Socket {
     fn attempt_read_vectored(&self, seen: Seen, bufs: &mut [IoSliceMut<'_>]) -> Attempt<usize> {
         let len = bufs.len().min(self.vectors_max());
         let bufs = &mut bufs[..len];
+        let room = bufs.iter().map(|buf| buf.len()).sum();
+        let spread = |bytes: &[u8]| bufs.iter_mut().fold(0, |done, buf| done + copy(&bytes[done..], buf));
+        if let Some(attempt) = self.undelivered(room, false, spread) {
+            return attempt;
+        }
         if self.flavour.is_unix() {
             return self.attempt_unix_read(seen, bufs);
         }
@@ -362,6 +448,16 @@ impl Socket {
     }
 }
 
+fn copy(from: &[u8], to: &mut [u8]) -> usize {
+    let len = from.len().min(to.len());
+    to[..len].copy_from_slice(&from[..len]);
+    len
+}
+
+fn copy_to_room(from: &[u8], to: &mut [std::mem::MaybeUninit<u8>]) -> usize {
+    to.iter_mut().zip(from).map(|(to, &from)| _ = to.write(from)).count()
+}
+
 /// Of a Unix stream. A read stops behind a message with control data (descriptors, credentials), which the system throws
 /// away since nobody has asked for it: what is behind that was reported before, and no further edge comes for it.
 fn judge_unix(seen: Seen, asked: usize, received: io::Result<platform::Received>) -> Attempt<usize> {
@@ -381,7 +477,7 @@ impl RecvFlags {
         }
     }
 
-    pub(super) fn aim(self) -> Special {
+    pub(crate) fn aim(self) -> Special {
         Special { direction: Direction::Read, kind: Kind::new(self.bits(), true) }
     }
 }
@@ -398,6 +494,13 @@ impl<R, F: FnOnce(&[u8]) -> R> Work<R> for Lend<'_, F> {
     #[inline]
     fn attempt(&mut self, seen: Seen) -> Attempt<Self::Brings> {
         let mut buffer = hot::take();
+        let room = buffer.len();
+        match self.socket.undelivered(room, false, |bytes| copy(bytes, &mut buffer[..])) {
+            None => {}
+            Some(Attempt::Done(count)) => return Attempt::Done((buffer, count)),
+            Some(Attempt::Failed(error)) => return failed_to_lend(buffer, error),
+            Some(_) => return Attempt::Empty,
+        }
         if self.socket.flavour.is_unix() {
             return self.attempt_unix(seen, buffer);
         }

@@ -43,6 +43,9 @@ impl Socket {
             if buf.is_empty() {
                 return Attempt::Done(());
             }
+            if self.is_sending() {
+                return Attempt::Empty;
+            }
             match platform::send(self.descriptor().as_fd(), buf, SendFlags::NONE) {
                 Ok(count) if count == buf.len() => Attempt::Done(()),
                 result => self.sent_in_part(seen, &mut buf, result),
@@ -174,8 +177,17 @@ impl Socket {
         Op::new(self.handle.registration(), Writes, attempt)
     }
 
+    /// Whether the kernel sends an owned buffer: whatever is sent after that waits for its end.
     #[inline]
-    fn attempt_send(&self, seen: Seen, buf: &[u8], flags: SendFlags) -> Attempt<usize> {
+    pub(crate) fn is_sending(&self) -> bool {
+        self.descriptor().lane().is_some_and(|lane| lane.is_sending())
+    }
+
+    #[inline]
+    pub(crate) fn attempt_send(&self, seen: Seen, buf: &[u8], flags: SendFlags) -> Attempt<usize> {
+        if self.is_sending() {
+            return Attempt::Empty;
+        }
         match platform::send(self.descriptor().as_fd(), buf, flags) {
             Ok(count) if count == buf.len() => Attempt::Done(count),
             result => self.sent_less(seen, buf.len(), result),
@@ -205,6 +217,9 @@ impl Socket {
     }
 
     fn attempt_write_vectored(&self, seen: Seen, bufs: &[IoSlice<'_>]) -> Attempt<usize> {
+        if self.is_sending() {
+            return Attempt::Empty;
+        }
         let bufs = &bufs[..bufs.len().min(self.vectors_max())];
         let len = bufs.iter().map(|buf| buf.len()).sum();
         self.sent_less(seen, len, platform::send_vectored(self.descriptor().as_fd(), bufs))
@@ -213,7 +228,7 @@ impl Socket {
     /// What a call means that may not have sent all of its `asked` bytes. Of a Unix stream that may be for want of memory,
     /// of which nothing is reported: only the next call tells.
     #[cold]
-    fn sent_less(&self, seen: Seen, asked: usize, result: io::Result<usize>) -> Attempt<usize> {
+    pub(crate) fn sent_less(&self, seen: Seen, asked: usize, result: io::Result<usize>) -> Attempt<usize> {
         if self.flavour == Flavour::Tcp { judge(seen, asked, result) } else { result.into() }
     }
 

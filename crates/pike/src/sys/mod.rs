@@ -27,15 +27,20 @@
 //!    READ, WRITE and PRIORITY mean "try"; closed and error bits are hints that a backend may leave out.
 //! 6. **notify**, from any thread and from a signal handler: the wait that is in the kernel, or else the next one,
 //!    returns. Several count as one. The layer above leaves it out when nobody waits.
-//! 7. **submit(block)** and **cancel(block)**, for the completion face, from any thread. A submit *finished* at once
-//!    with a result, and nothing follows; or it is *in flight*, whatever went wrong after (I9), and has exactly one
-//!    final completion. A cancel may lose the race, but is never lost itself: not to a full queue, and not by coming
-//!    before the submit. A ring's queues belong to the seat: others mail, and notify.
+//! 7. **submit(block)** and **cancel(block)**, for the completion face, from any thread; only where **is_native** says so.
+//!    What is submitted is in flight, whatever goes wrong after (I9): the wait, or the shutdown, hands over a
+//!    [`Completion`] for it, exactly one of them final. Until then the block, what its request names, and the descriptor
+//!    stay: that is the layer's promise (I2, I12). A submit is refused only after the end, and nothing follows. A request
+//!    that could not be started ends with the error; one that the kernel ended for reasons of its own (its thread has
+//!    exited) with "cancelled", and the layer submits it again unless it had asked for that. A cancel may lose the
+//!    race, but is never lost itself: not to a full queue, and not by coming before the submit. A ring's queues belong to
+//!    the seat: others mail, and notify. A port keeps its OVERLAPPED beside the request in the block. A request that
+//!    receives many takes its buffers from [`Pool::provide`](crate::buf::Pool::provide), and names them in completions.
 //! 8. **shutdown(wait, limit)** cancels all, reaps until nothing is in flight or the limit has passed, and says what is
 //!    left. On a readiness backend nothing is.
 //!
 //! Item 3 has code for rings only, which start a poll for both directions: [`Driver::arm`], and the bit `UNARMED` in the
-//! word of a source, which a report that ends a request sets again. Item 7 has none yet.
+//! word of a source, which a report that ends a request sets again.
 //!
 //! # What a platform must supply for signals
 //!
@@ -44,9 +49,9 @@
 //! `watch_signal(number, deliver)` has the system call `deliver(number, sender)` for each one that comes, from whatever
 //! the system runs it in, until `unwatch_signal(number)`. Both are called under one lock, which `deliver` does not take.
 
-use std::{io, time::Duration};
+use std::{io, ptr::NonNull, sync::Arc, time::Duration};
 
-use crate::{notifier::Backend, token::Token};
+use crate::{buf::Pool, notifier::Backend, op::block::Block, token::Token};
 
 pub(crate) mod unix;
 pub(crate) use unix as platform;
@@ -70,6 +75,13 @@ pub(crate) struct Report {
     pub(crate) bits: u64,
 }
 
+/// One thing that the kernel said.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Told {
+    Ready(Report),
+    Completed(Completion),
+}
+
 /// Whether a detach is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -78,6 +90,18 @@ pub(crate) enum Detached {
     Done,
     /// The holder of the seat has to do it: a turn that sleeps must be notified.
     Mailed,
+}
+
+/// What the kernel said about a block (contract item 7).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Completion {
+    pub(crate) block: NonNull<Block>,
+    /// A count, or the negative of the system's error code.
+    pub(crate) result: i32,
+    /// Whether there is more to come. If not this was the final one: the backend knows the block no more.
+    pub(crate) more: bool,
+    /// The buffer of the pool that was filled.
+    pub(crate) buffer: Option<u32>,
 }
 
 /// The backend of one Notifier: the half that every thread may use.
@@ -107,8 +131,8 @@ impl Driver {
     /// Makes the backend that was asked for. [`io::ErrorKind::Unsupported`] if this build has none of that name.
     ///
     /// `bound`: only the thread of the first wait will ever wait.
-    pub(crate) fn new(backend: Backend, bound: bool) -> io::Result<(Self, Wait)> {
-        let _ = bound; // to a ring, it is a promise
+    pub(crate) fn new(backend: Backend, bound: bool, pool: &Arc<Pool>) -> io::Result<(Self, Wait)> {
+        let _ = (bound, pool); // for completion backends
         match backend {
             #[cfg(target_os = "linux")]
             Backend::Epoll => {
@@ -117,7 +141,7 @@ impl Driver {
             #[cfg(target_os = "linux")]
             Backend::IoUring => {
                 let used = if bound { io_uring::Use::Bound } else { io_uring::Use::Free };
-                io_uring::Driver::new(used)
+                io_uring::Driver::new(used, pool)
                     .map(|(driver, wait)| (Self::IoUring(driver), Wait::IoUring(Box::new(wait))))
             }
             #[cfg(kqueue)]
@@ -204,6 +228,36 @@ impl Driver {
         }
     }
 
+    /// Whether it does operations by itself (contract item 7).
+    #[inline]
+    pub(crate) fn is_native(&self) -> bool {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::IoUring(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Starts what the block asks. The block and all it names stay until its final completion was handed over. A turn
+    /// that sleeps must be notified. False if the backend has ended, and nothing follows.
+    pub(crate) fn submit(&self, block: &Block) -> bool {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::IoUring(driver) => driver.submit(block),
+            _ => unreachable!("a readiness backend is asked to do an operation: {block:?}"),
+        }
+    }
+
+    /// Asks for the end of what was submitted. It may have ended, and has a final completion all the same. A turn that
+    /// sleeps must be notified.
+    pub(crate) fn cancel(&self, block: &Block) {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::IoUring(driver) => driver.cancel(block),
+            _ => unreachable!("a readiness backend is asked to end an operation: {block:?}"),
+        }
+    }
+
     /// Async-signal-safe.
     pub(crate) fn notify(&self) {
         match self {
@@ -221,13 +275,14 @@ impl Driver {
         &self,
         wait: &mut Wait,
         timeout: Option<Duration>,
-        report: impl FnMut(Report),
+        mut tell: impl FnMut(Told),
     ) -> io::Result<usize> {
+        let report = |report| tell(Told::Ready(report));
         match (self, wait) {
             #[cfg(target_os = "linux")]
             (Self::Epoll(driver), Wait::Epoll(wait)) => driver.wait(wait, timeout, report),
             #[cfg(target_os = "linux")]
-            (Self::IoUring(driver), Wait::IoUring(wait)) => driver.wait(wait, timeout, report),
+            (Self::IoUring(driver), Wait::IoUring(wait)) => driver.wait(wait, timeout, tell),
             #[cfg(kqueue)]
             (Self::Kqueue(driver), Wait::Kqueue(wait)) => driver.wait(wait, timeout, report),
             // A Notifier has the two halves of one backend.
@@ -238,13 +293,20 @@ impl Driver {
 
     /// Cancels all that is in flight, and reaps it; what is not done after `limit` is left to the kernel. On the seat, and
     /// the last thing that is done there.
-    pub(crate) fn shutdown(&self, wait: &mut Wait, limit: Duration) -> io::Result<()> {
+    ///
+    /// How many operations are left, whose memory is leaked.
+    pub(crate) fn shutdown(
+        &self,
+        wait: &mut Wait,
+        limit: Duration,
+        completed: impl FnMut(Completion),
+    ) -> io::Result<usize> {
         match (self, wait) {
             #[cfg(target_os = "linux")]
-            (Self::IoUring(driver), Wait::IoUring(wait)) => driver.shutdown(wait, limit),
+            (Self::IoUring(driver), Wait::IoUring(wait)) => driver.shutdown(wait, limit, completed),
             _ => {
-                let _ = limit; // a readiness backend leaves nothing in flight
-                Ok(())
+                let _ = (limit, completed); // a readiness backend leaves nothing in flight
+                Ok(0)
             }
         }
     }

@@ -5,9 +5,13 @@
 //!  +------------------------+----------------+------+
 //!  | generation of the slot | slot, 29 bits  | kind |     a request of a source
 //!  +------------------------+----------------+------+
+//!  | address of a block, aligned to 16       | kind |     an operation that owns its buffer
+//!  +-----------------------------------------+------+
 //! ```
 
-use crate::token::Token;
+use std::ptr::NonNull;
+
+use crate::{op::block::Block, token::Token};
 
 /// What a request was for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +25,8 @@ pub(super) enum Kind {
     Notify = 2,
     /// A cancellation: what it cancels has a completion of its own.
     Cancel = 3,
+    /// An operation that owns its buffer.
+    Block = 4,
 }
 
 const KINDS: u64 = 0b111;
@@ -31,6 +37,19 @@ const GENERATION: u64 = 0xffff_ffff_0000_0000;
 pub(super) fn of_source(kind: Kind, token: Token) -> u64 {
     // The three bits that a token leaves free are moved from above the slot to below it.
     (token.bits() & GENERATION) | u64::from(token.slot()) << 3 | kind as u64
+}
+
+/// The key of an operation.
+#[inline]
+pub(super) fn of_block(block: NonNull<Block>) -> u64 {
+    const _: () = assert!(align_of::<Block>() > KINDS as usize);
+    block.as_ptr().expose_provenance() as u64 | Kind::Block as u64
+}
+
+/// Whose operation it was. Means something only where [`of_block`] made the key.
+#[inline]
+pub(super) fn block(key: u64) -> Option<NonNull<Block>> {
+    NonNull::new(std::ptr::with_exposed_provenance_mut((key & !KINDS) as usize))
 }
 
 /// The key of a request that is nobody's.
@@ -50,6 +69,7 @@ pub(super) fn kind(key: u64) -> Kind {
         0 => Kind::Poll,
         1 => Kind::Priority,
         2 => Kind::Notify,
+        4 => Kind::Block,
         _ => Kind::Cancel,
     }
 }

@@ -11,6 +11,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use super::ops::At;
 use crate::{sys::Raw, token::Token};
 
 /// One thing to do.
@@ -22,22 +23,57 @@ pub(super) enum Mail {
     Priority { token: Token, descriptor: Raw },
     /// Cancel all polls of a source.
     Cancel { token: Token },
+    /// Start an operation.
+    Submit { at: At },
+    /// Cancel an operation that was started.
+    End { at: At },
+    /// Report an operation as cancelled that was never started.
+    Refuse { at: At },
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Mailbox(Mutex<Vec<Mail>>);
+pub(super) struct Mailbox(Mutex<Inside>);
+
+#[derive(Debug, Default)]
+struct Inside {
+    mail: Vec<Mail>,
+    /// Nobody will look any more.
+    closed: bool,
+}
 
 impl Mailbox {
-    pub(super) fn put(&self, mail: Mail) {
-        self.lock().push(mail);
+    /// False if nobody will look any more: nothing was put in.
+    pub(super) fn put(&self, mail: Mail) -> bool {
+        let mut inside = self.lock();
+        if !inside.closed {
+            inside.mail.push(mail);
+        }
+        !inside.closed
     }
 
     /// Takes all, and leaves the empty `into` in their place: the two change roles, and nothing is allocated.
     pub(super) fn take(&self, into: &mut Vec<Mail>) {
         debug_assert!(into.is_empty());
-        let mut mail = self.lock();
-        if !mail.is_empty() {
-            mem::swap(&mut *mail, into);
+        let mut inside = self.lock();
+        if !inside.mail.is_empty() {
+            mem::swap(&mut inside.mail, into);
+        }
+    }
+
+    /// The same, for the last time.
+    pub(super) fn close(&self, into: &mut Vec<Mail>) {
+        let mut inside = self.lock();
+        inside.closed = true;
+        into.append(&mut inside.mail);
+    }
+
+    /// Cancels an operation: it is never started, or is cancelled once it was.
+    pub(super) fn end(&self, at: At) {
+        let mut inside = self.lock();
+        if let Some(mail) = inside.mail.iter_mut().find(|mail| **mail == Mail::Submit { at }) {
+            *mail = Mail::Refuse { at };
+        } else if !inside.closed {
+            inside.mail.push(Mail::End { at });
         }
     }
 
@@ -45,7 +81,7 @@ impl Mailbox {
     /// the kernel has never heard of it.
     pub(super) fn take_back(&self, token: Token) -> bool {
         let mut taken = false;
-        self.lock().retain(|mail| match *mail {
+        self.lock().mail.retain(|mail| match *mail {
             Mail::Poll { token: of, .. } if of == token => {
                 taken = true;
                 false
@@ -56,7 +92,7 @@ impl Mailbox {
         taken
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Mail>> {
+    fn lock(&self) -> MutexGuard<'_, Inside> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -87,7 +123,7 @@ mod tests {
         mailbox.put(Mail::Cancel { token: Token::new(0, 0) });
         mailbox.take(&mut taken);
         assert_eq!(taken.len(), 1);
-        assert!(mailbox.lock().capacity() >= 100);
+        assert!(mailbox.lock().mail.capacity() >= 100);
         taken.clear();
         mailbox.take(&mut taken);
         assert!(taken.is_empty());

@@ -32,7 +32,7 @@ use std::{
     io,
     os::fd::{AsRawFd, OwnedFd},
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -40,9 +40,12 @@ use std::{
 
 use io_uring::{cqueue, opcode, squeue, types};
 
-use super::{Detached, Raw, Report, linux};
+use super::{Completion, Detached, Raw, Report, linux};
 use crate::{
+    buf::Pool,
+    op::block::Block,
     source::{self, READABLE, UNARMED, WRITABLE},
+    sys,
     token::Token,
 };
 
@@ -50,7 +53,9 @@ mod attached;
 mod cancel;
 mod key;
 mod mailbox;
+mod ops;
 mod priority;
+mod provided;
 mod ring;
 mod told;
 
@@ -59,7 +64,9 @@ use self::{
     attached::Attached,
     key::Kind,
     mailbox::{Mail, Mailbox},
+    ops::At,
     priority::Priorities,
+    provided::Provided,
     ring::Ring,
     told::Told,
 };
@@ -71,6 +78,7 @@ pub(crate) struct Driver {
     ring: Raw,
     notify: OwnedFd,
     mailbox: Mailbox,
+    pool: Arc<Pool>,
     attached: Attached,
     /// Polls that could not be started, and why: until their sources are armed again or detached.
     failed: Mutex<Vec<(Token, i32)>>,
@@ -94,15 +102,22 @@ pub(crate) struct Wait {
     listens: bool,
     /// Requests whose last completion was not reaped.
     in_flight: usize,
+    /// Those of them that name memory of ours: operations.
+    operations: usize,
+    /// The pool's buffers, once an operation takes them.
+    provided: Option<Provided>,
+    /// Blocks that never reached the kernel, and why: reported by this wait.
+    refused: Vec<(At, i32)>,
 }
 
 impl Driver {
-    pub(crate) fn new(used: Use) -> io::Result<(Self, Wait)> {
+    pub(crate) fn new(used: Use, pool: &Arc<Pool>) -> io::Result<(Self, Wait)> {
         let ring = Ring::new(used)?;
         let driver = Self {
             ring: ring.raw(),
             notify: linux::eventfd()?,
             mailbox: Mailbox::default(),
+            pool: Arc::clone(pool),
             attached: Attached::default(),
             failed: Mutex::default(),
             has_failed: AtomicBool::new(false),
@@ -117,6 +132,9 @@ impl Driver {
             told: Told::default(),
             listens: false,
             in_flight: 0,
+            operations: 0,
+            provided: None,
+            refused: Vec::new(),
         };
         Ok((driver, wait))
     }
@@ -164,6 +182,16 @@ impl Driver {
         Detached::Mailed
     }
 
+    /// Mailed; the caller notifies a turn that sleeps. False if the ring has ended, and nothing follows.
+    pub(crate) fn submit(&self, block: &Block) -> bool {
+        self.mailbox.put(Mail::Submit { at: At::of(block) })
+    }
+
+    /// Mailed; the caller notifies a turn that sleeps.
+    pub(crate) fn cancel(&self, block: &Block) {
+        self.mailbox.end(At::of(block));
+    }
+
     /// Async-signal-safe.
     pub(crate) fn notify(&self) {
         linux::write_eventfd(&self.notify);
@@ -178,19 +206,24 @@ impl Driver {
         &self,
         wait: &mut Wait,
         timeout: Option<Duration>,
-        mut report: impl FnMut(Report),
+        mut tell: impl FnMut(sys::Told),
     ) -> io::Result<usize> {
         wait.ring.enable()?;
         self.mailbox.take(&mut wait.mail);
         if !wait.mail.is_empty() || !wait.later.is_empty() || !wait.listens {
             self.prepare(wait)?;
         }
-        let may_sleep = wait.listens && wait.later.is_empty() && !wait.ring.has_completions();
+        let may_sleep =
+            wait.listens && wait.later.is_empty() && wait.refused.is_empty() && !wait.ring.has_completions();
+        wait.refused.drain(..).for_each(|(at, code)| tell(sys::Told::Completed(at.failed(code))));
+        if let Some(provided) = &mut wait.provided {
+            provided.fill()?;
+        }
         wait.ring.enter(if may_sleep { timeout } else { Some(Duration::ZERO) })?;
         wait.told.begin();
         let mut count = 0;
         loop {
-            let Wait { ring, priorities, told, listens, in_flight, .. } = &mut *wait;
+            let Wait { ring, priorities, told, listens, in_flight, operations, .. } = &mut *wait;
             count += ring.reap(Self::CAPACITY - count, |completion| {
                 let (key, result, more) =
                     (completion.user_data(), completion.result(), cqueue::more(completion.flags()));
@@ -198,13 +231,20 @@ impl Driver {
                     let (token, bits) = (key::token(key), linux::bits(result as u32));
                     let bits = told.news(token, bits);
                     if bits != 0 {
-                        report(Report { token, bits });
+                        tell(sys::Told::Ready(Report { token, bits }));
                     }
                     return;
                 }
                 *in_flight -= usize::from(!more);
+                if key::kind(key) == Kind::Block {
+                    *operations -= usize::from(!more);
+                    ops::completion(&completion)
+                        .into_iter()
+                        .for_each(|done| tell(sys::Told::Completed(done)));
+                    return;
+                }
                 if let Some(close) = self.look_closely(&completion, priorities, listens) {
-                    report(close);
+                    tell(sys::Told::Ready(close));
                 }
             });
             if count == Self::CAPACITY || !ring.has_more() {
@@ -247,7 +287,7 @@ impl Driver {
                 *listens &= more;
                 None
             }
-            Kind::Cancel => None,
+            Kind::Cancel | Kind::Block => None,
         }
     }
 
@@ -261,7 +301,7 @@ impl Driver {
         }
         wait.later.extend(wait.mail.drain(..));
         while let Some(mail) = wait.later.front().copied() {
-            if !wait.submit(mail)? {
+            if !wait.submit(mail, &self.pool)? {
                 break;
             }
             wait.later.pop_front();
@@ -283,14 +323,28 @@ impl Driver {
         Some(failed.swap_remove(at).1)
     }
 
-    /// Cancels all, and reaps until nothing is in flight or the limit has passed. On the seat.
-    pub(crate) fn shutdown(&self, wait: &mut Wait, limit: Duration) -> io::Result<()> {
-        self.mailbox.take(&mut wait.mail);
-        wait.mail.clear();
-        wait.later.clear();
+    /// Cancels all, and reaps until nothing is in flight or the limit has passed. On the seat. Says how many operations are left
+    /// in flight.
+    pub(crate) fn shutdown(
+        &self,
+        wait: &mut Wait,
+        limit: Duration,
+        mut completed: impl FnMut(Completion),
+    ) -> io::Result<usize> {
+        // First, so that it fails before anything was done where another thread must do it.
+        if wait.ring.is_enabled() {
+            wait.ring.enter(Some(Duration::ZERO))?;
+        }
+        self.mailbox.close(&mut wait.mail);
+        wait.later.extend(wait.mail.drain(..));
+        for mail in wait.later.drain(..) {
+            if let Mail::Submit { at } | Mail::Refuse { at } = mail {
+                completed(at.failed(libc::ECANCELED));
+            }
+        }
         if !wait.ring.is_enabled() {
             self.ended.store(true, Ordering::Release);
-            return Ok(());
+            return Ok(0);
         }
         let end = Instant::now().checked_add(limit);
         let all = opcode::AsyncCancel2::new(types::CancelBuilder::any()).build();
@@ -299,10 +353,13 @@ impl Driver {
             let left = end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
             wait.ring.enter(Some(left))?;
             wait.ring.work(Self::CAPACITY)?;
-            let in_flight = &mut wait.in_flight;
-            wait.ring.reap(usize::MAX, |completion| {
-                if !cqueue::more(completion.flags()) {
-                    *in_flight -= 1;
+            let Wait { ring, in_flight, operations, .. } = &mut *wait;
+            ring.reap(usize::MAX, |completion| {
+                let last = usize::from(!cqueue::more(completion.flags()));
+                *in_flight -= last;
+                if key::kind(completion.user_data()) == Kind::Block {
+                    *operations -= last;
+                    ops::completion(&completion).into_iter().for_each(&mut completed);
                 }
             });
             if left.is_zero() {
@@ -310,13 +367,13 @@ impl Driver {
             }
         }
         self.ended.store(true, Ordering::Release);
-        Ok(())
+        Ok(wait.operations)
     }
 }
 
 impl Wait {
     /// False if the queue is full and stays so: the kernel takes nothing before completions were reaped.
-    fn submit(&mut self, mail: Mail) -> io::Result<bool> {
+    fn submit(&mut self, mail: Mail, pool: &Arc<Pool>) -> io::Result<bool> {
         match mail {
             Mail::Poll { token, descriptor } => {
                 self.push(&poll(descriptor, linux::INTEREST, key::of_source(Kind::Poll, token)))
@@ -334,12 +391,36 @@ impl Wait {
             }
             Mail::Cancel { token } => Ok(self.push(&cancellation(key::of_source(Kind::Priority, token)))?
                 && self.push(&cancellation(key::of_source(Kind::Poll, token)))?),
+            Mail::Submit { at } => self.start(at, pool),
+            Mail::End { at } => self.push(&cancellation(at.key())),
+            Mail::Refuse { at } => {
+                self.refused.push((at, libc::ECANCELED));
+                Ok(true)
+            }
         }
     }
 
-    /// For entries that refer to no memory. A full queue is submitted first.
+    #[allow(unsafe_code)]
+    fn start(&mut self, at: At, pool: &Arc<Pool>) -> io::Result<bool> {
+        // SAFETY: it was mailed, and is reported as final by a later completion, or here.
+        let (entry, takes_buffers) = unsafe { (at.entry(), at.takes_buffers()) };
+        if takes_buffers && self.provided.is_none() {
+            match Provided::new(&self.ring, pool) {
+                Ok(provided) => self.provided = Some(provided),
+                Err(error) => {
+                    self.refused.push((at, error.raw_os_error().unwrap_or(libc::ENOMEM)));
+                    return Ok(true);
+                }
+            }
+        }
+        let pushed = self.push(&entry)?;
+        self.operations += usize::from(pushed);
+        Ok(pushed)
+    }
+
+    /// For entries that refer to no memory, or to a block's. A full queue is submitted first.
     fn push(&mut self, entry: &squeue::Entry) -> io::Result<bool> {
-        // SAFETY: polls and cancellations refer to no memory of ours.
+        // SAFETY: polls and cancellations refer to no memory of ours; of a block, it stays until its final completion.
         #[allow(unsafe_code)]
         let push = |ring: &mut Ring| unsafe { ring.push(entry) };
         let mut pushed = push(&mut self.ring);
@@ -349,6 +430,17 @@ impl Wait {
         }
         self.in_flight += usize::from(pushed);
         Ok(pushed)
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        // The ring is closed with what it has in flight, and that is no barrier: the kernel still writes (I3).
+        if self.operations > 0 {
+            if let Some(provided) = self.provided.take() {
+                provided.leak();
+            }
+        }
     }
 }
 

@@ -99,6 +99,16 @@ impl Ring {
         unsafe { self.inner.submission().push(entry) }.is_ok()
     }
 
+    /// Shares a ring of buffers with the kernel.
+    ///
+    /// # Safety
+    ///
+    /// `at` are `count` entries, page-aligned, which stay until this ring is closed and nothing is in flight.
+    pub(super) unsafe fn provide(&self, at: u64, count: u16, group: u16) -> io::Result<()> {
+        // SAFETY: passed on to the caller.
+        unsafe { self.inner.submitter().register_buf_ring_with_flags(at, count, group, 0) }
+    }
+
     /// Whether there are completions that were not reaped.
     #[inline]
     pub(super) fn has_completions(&mut self) -> bool {

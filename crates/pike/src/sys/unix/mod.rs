@@ -33,11 +33,11 @@ pub(crate) use signals::{
 pub(crate) use socket::{
     Connecting, accept, bind, connect, connected, flavour, has_priority, is_of_one_connection,
     is_out_of_resources, is_udp, is_writable, lingers, listen, local_address, pair, peer_address,
-    refuse_sigpipe, shutdown, socket,
+    refuse_sigpipe, shutdown, shutdown_raw, socket,
 };
 pub(crate) use transfer::{
-    Received, VECTORS_MAX, peek_sender, recv, recv_from, recv_uninit, recv_uninit_message, recv_vectored,
-    send, send_to, send_vectored,
+    CANCELLED, NO_BUFFERS, Received, TRANSFER_MAX, VECTORS_MAX, WOULD_BLOCK, peek_sender, recv, recv_from,
+    recv_uninit, recv_uninit_message, recv_vectored, send, send_flags, send_to, send_vectored,
 };
 
 /// A descriptor that somebody else keeps open.

@@ -272,3 +272,9 @@ pub(crate) fn peer_address(fd: &impl AsFd) -> io::Result<Address> {
 pub(crate) fn shutdown(fd: &impl AsFd, how: std::net::Shutdown) -> io::Result<()> {
     SockRef::from(fd).shutdown(how)
 }
+
+/// Of a socket that the caller knows to be open.
+pub(crate) fn shutdown_raw(fd: super::Raw, how: std::net::Shutdown) -> io::Result<()> {
+    // SAFETY: open for the length of the call, as the caller knows.
+    shutdown(&unsafe { BorrowedFd::borrow_raw(fd) }, how)
+}

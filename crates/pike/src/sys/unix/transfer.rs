@@ -13,6 +13,14 @@ use socket2::SockAddr;
 use super::address::{from_raw_address, raw_address};
 use crate::socket::{Address, RecvFlags, SendFlags};
 
+/// The most that one call moves: what the system cuts longer ones to, in whole pages.
+pub(crate) const TRANSFER_MAX: usize = 0x7fff_f000;
+
+/// Results of requests that are not errors of the socket's.
+pub(crate) const CANCELLED: i32 = libc::ECANCELED;
+pub(crate) const NO_BUFFERS: i32 = libc::ENOBUFS;
+pub(crate) const WOULD_BLOCK: i32 = libc::EAGAIN;
+
 /// Vectors that one call takes: the limit of Linux and of every BSD. More are an error.
 pub(crate) const VECTORS_MAX: usize = 1024;
 
@@ -47,7 +55,7 @@ pub(super) fn recv_flags(flags: RecvFlags) -> c_int {
 }
 
 #[inline]
-pub(super) fn send_flags(flags: SendFlags) -> c_int {
+pub(crate) fn send_flags(flags: SendFlags) -> c_int {
     let mut number = NO_SIGNAL;
     for (flag, means) in [(SendFlags::OUT_OF_BAND, libc::MSG_OOB), (SendFlags::MORE, MORE)] {
         if flags.contains(flag) {

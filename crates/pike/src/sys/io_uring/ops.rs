@@ -1,0 +1,75 @@
+//! Operations that own their buffers: what a block asks, as an entry, and what a completion says of it.
+#![allow(unsafe_code)]
+
+use std::ptr::NonNull;
+
+use io_uring::{cqueue, opcode, squeue, types};
+
+use super::{key, provided::GROUP};
+use crate::{
+    op::block::{Block, Request},
+    sys::Completion,
+};
+
+/// A block, by its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct At(NonNull<Block>);
+
+// SAFETY: a block is submitted and reaped by whatever thread; only its address travels here.
+unsafe impl Send for At {}
+
+impl At {
+    pub(super) fn of(block: &Block) -> Self {
+        Self(NonNull::from(block))
+    }
+
+    pub(super) fn key(self) -> u64 {
+        key::of_block(self.0)
+    }
+
+    /// The entry for what it asks.
+    ///
+    /// # Safety
+    ///
+    /// The block was submitted and not reported as final, so that it and what it names are there (I2).
+    pub(super) unsafe fn entry(self) -> squeue::Entry {
+        // SAFETY: passed on to the caller.
+        let request = unsafe { self.0.as_ref().request() };
+        let entry = match request {
+            Request::Send { descriptor, at, len, flags } => {
+                opcode::Send::new(types::Fd(descriptor), at, len).flags(flags).build()
+            }
+            Request::ReceiveMany { descriptor } => {
+                opcode::RecvMulti::new(types::Fd(descriptor), GROUP).build()
+            }
+        };
+        entry.user_data(self.key())
+    }
+
+    /// Whether it takes buffers out of the ring of them.
+    ///
+    /// # Safety
+    ///
+    /// As for [`At::entry`].
+    pub(super) unsafe fn takes_buffers(self) -> bool {
+        // SAFETY: passed on to the caller.
+        matches!(unsafe { self.0.as_ref().request() }, Request::ReceiveMany { .. })
+    }
+
+    /// The completion of one that never reached the kernel.
+    pub(super) fn failed(self, code: i32) -> Completion {
+        Completion { block: self.0, result: -code, more: false, buffer: None }
+    }
+}
+
+/// What the kernel says of a block.
+#[inline]
+pub(super) fn completion(entry: &cqueue::Entry) -> Option<Completion> {
+    let flags = entry.flags();
+    Some(Completion {
+        block: key::block(entry.user_data())?,
+        result: entry.result(),
+        more: cqueue::more(flags),
+        buffer: cqueue::buffer_select(flags).map(u32::from),
+    })
+}
