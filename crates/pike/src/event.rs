@@ -89,6 +89,10 @@ impl Event {
         Ok(Self { registration, post, mode })
     }
 
+    pub(crate) fn core(&self) -> &std::sync::Arc<crate::notifier::core::Core> {
+        self.registration.core()
+    }
+
     /// Notifies. Async-signal-safe: atomics, and one write if the Notifier sleeps.
     ///
     /// It never fails. After the Notifier is gone, and in a forked child, nobody hears it.

@@ -80,6 +80,9 @@ fn try_io_of_priority_leaves_reading_ready() {
 
 #[test]
 fn try_io_of_priority_runs_when_priority_was_reported() {
+    if pike::Notifier::new().unwrap().backend() == pike::Backend::Kqueue {
+        return; // which never reports it
+    }
     let notifier = Notifier::new().unwrap();
     let (peer, stream) = std_pair();
     let handle = Handle::new_on(&notifier, stream).unwrap();

@@ -145,6 +145,11 @@ impl Core {
         }
     }
 
+    /// The backend, as far as it tells of signals.
+    pub(crate) fn signals(&self) -> &Driver {
+        &self.driver
+    }
+
     /// Whether priority readiness is ever reported.
     pub(crate) fn reports_priority(&self) -> bool {
         self.driver.backend() != super::Backend::Kqueue

@@ -41,6 +41,11 @@ impl Heard {
 
     /// One more. Async-signal-safe.
     pub(crate) fn add(&self, sender: Sender) {
+        self.add_many(1, sender);
+    }
+
+    /// So many more. Async-signal-safe.
+    pub(crate) fn add_many(&self, more: u64, sender: Sender) {
         let sender = match sender.process {
             0 => Sender::UNKNOWN,
             process if process > PROCESS_MAX => Sender::UNKNOWN,
@@ -49,13 +54,19 @@ impl Heard {
         let from = u64::from(sender.user) << USER_SHIFT | u64::from(sender.process) << PROCESS_SHIFT;
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
-            let count = (word & COUNT_MASK).saturating_add(1).min(COUNT_MASK);
+            let count = (word & COUNT_MASK).saturating_add(more).min(COUNT_MASK);
             // Release: what the sender did before it sent is the kernel's to order; ours is that of the swap below.
             match self.0.compare_exchange_weak(word, from | count, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(now) => word = now,
             }
         }
+    }
+
+    /// Remembers who sends, for a count that comes by another way. Async-signal-safe.
+    pub(crate) fn note(&self, sender: Sender) {
+        self.0.store(0, Ordering::Relaxed);
+        self.add(sender);
     }
 
     /// Whether there is something to take.

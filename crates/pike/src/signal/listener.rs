@@ -10,13 +10,17 @@ use super::{
     Info, Received, SignalKind, SignalSet,
     heard::{Heard, Sender},
 };
-use crate::{Event, handle::op::Attempt};
+use crate::{Event, handle::op::Attempt, sys::Driver};
 
 /// For each kind a word that the handler writes, and an Event that it then notifies.
 #[derive(Debug)]
 pub(super) struct Listener {
     event: Event,
+    /// Not zero if the backend counts the signals itself, which knows this listener by that.
+    source: usize,
     kinds: Box<[(SignalKind, Heard)]>,
+    /// With such a backend: the senders that the handler saw.
+    senders: Box<[Heard]>,
     /// Where the next receive looks first, so that no kind starves another.
     next: AtomicUsize,
 }
@@ -24,8 +28,20 @@ pub(super) struct Listener {
 impl Listener {
     /// On the current Notifier.
     pub(super) fn new(kinds: SignalSet) -> io::Result<Self> {
+        let event = Event::new()?;
+        let source = event.core().signals().signal_source();
+        let senders = kinds.iter().filter(|_| source != 0).map(|_| Heard::new()).collect();
         let kinds = kinds.iter().map(|kind| (kind, Heard::new())).collect();
-        Ok(Self { event: Event::new()?, kinds, next: AtomicUsize::new(0) })
+        Ok(Self { event, source, kinds, senders, next: AtomicUsize::new(0) })
+    }
+
+    /// The backend that it hears by, for one that tells of signals itself.
+    pub(super) fn backend(&self) -> &Driver {
+        self.event.core().signals()
+    }
+
+    fn place_of(&self, number: i32) -> Option<usize> {
+        self.kinds.iter().position(|(kind, _)| kind.as_raw() == number)
     }
 
     pub(super) fn kinds(&self) -> SignalSet {
@@ -34,11 +50,29 @@ impl Listener {
 
     /// In the handler. Async-signal-safe: atomics, and one write if the Notifier sleeps.
     pub(super) fn hear(&self, number: i32, sender: Sender) {
-        if let Some((_, heard)) = self.kinds.iter().find(|(kind, _)| kind.as_raw() == number) {
-            heard.add(sender);
-            // After it, with Release: a receive that this wakes finds what was added.
-            self.event.notify();
+        match self.place_of(number) {
+            // The backend counts it, and may have told already.
+            Some(at) if self.source != 0 => self.senders[at].note(sender),
+            Some(at) => self.add(at, 1, sender),
+            None => {}
         }
+    }
+
+    /// On the seat of the Notifier with the backend `source`, which counted `count` of them.
+    pub(super) fn hear_counted(&self, number: i32, count: u64, source: usize) {
+        if source != self.source {
+            return;
+        }
+        if let Some(at) = self.place_of(number) {
+            let sender = self.senders[at].take().map_or(Sender::UNKNOWN, |(_, sender)| sender);
+            self.add(at, count, sender);
+        }
+    }
+
+    fn add(&self, at: usize, count: u64, sender: Sender) {
+        self.kinds[at].1.add_many(count, sender);
+        // After it, with Release: a receive that this wakes finds what was added.
+        self.event.notify();
     }
 
     pub(super) fn recv(&self) -> impl Future<Output = io::Result<Received>> + Send + '_ {

@@ -55,6 +55,16 @@ fn deliver(number: i32, sender: Sender) {
     }
 }
 
+/// Called on a seat, by a backend that tells of signals itself.
+fn deliver_counted(number: i32, count: u64, source: usize) {
+    // SAFETY: null, or never freed.
+    #[allow(unsafe_code)]
+    let process = unsafe { PROCESS.load(Ordering::Acquire).as_ref() };
+    if let Some(process) = process.filter(|process| process.is_this()) {
+        process.slots.walk(|listener| listener.hear_counted(number, count, source));
+    }
+}
+
 impl Process {
     /// The state of this process, made at the first call. No lock: one held during a fork would stay held in the child.
     #[allow(unsafe_code)]
@@ -105,6 +115,14 @@ impl Process {
             if watched.is_err() {
                 break;
             }
+            // After the handler, which keeps the signal from doing what it does by default.
+            watched = listening.listener.backend().watch_signal(number, deliver_counted);
+            if watched.is_err() {
+                if uses.listeners[number as usize] == 0 {
+                    platform::unwatch_signal(number);
+                }
+                break;
+            }
             uses.listeners[number as usize] += 1;
             listening.watched = listening.watched.with(kind);
         }
@@ -145,6 +163,7 @@ impl Drop for Listening {
         let mut uses = self.process.uses.lock();
         for kind in self.watched.iter() {
             let number = kind.as_raw();
+            self.listener.backend().unwatch_signal(number);
             let left = &mut uses.listeners[number as usize];
             *left -= 1;
             if *left == 0 {

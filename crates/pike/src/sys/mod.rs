@@ -47,7 +47,8 @@
 //! Signals belong to no backend: the platform calls, and `crate::signal` has the listeners. The platform names them
 //! (`INTERRUPT`, `TERMINATION`, `signal_name`), refuses what cannot be received (`is_refused`, `check_signal`), and
 //! `watch_signal(number, deliver)` has the system call `deliver(number, sender)` for each one that comes, from whatever
-//! the system runs it in, until `unwatch_signal(number)`. Both are called under one lock, which `deliver` does not take.
+//! the system runs it in, until `unwatch_signal(number)`. A backend that is told of signals itself (kqueue) does the same
+//! by its turns; then `deliver` only remembers the sender. Both are called under one lock, which `deliver` does not take.
 
 use std::{io, ptr::NonNull, sync::Arc, time::Duration};
 
@@ -173,6 +174,38 @@ impl Driver {
             #[cfg(target_os = "linux")]
             Self::IoUring(_) => io_uring::Driver::SOURCE_BITS,
             _ => 0,
+        }
+    }
+
+    /// Not zero for a backend that tells of signals itself; whoever listens on it knows it by this.
+    pub(crate) fn signal_source(&self) -> usize {
+        match self {
+            #[cfg(kqueue)]
+            Self::Kqueue(driver) => driver.signal_source(),
+            #[cfg(target_os = "linux")]
+            _ => 0,
+        }
+    }
+
+    /// Has turns call `told(number, how many, signal_source)`, for a backend that tells of signals itself.
+    pub(crate) fn watch_signal(&self, number: i32, told: fn(i32, u64, usize)) -> io::Result<()> {
+        match self {
+            #[cfg(kqueue)]
+            Self::Kqueue(driver) => driver.watch_signal(number, told),
+            #[cfg(target_os = "linux")]
+            _ => {
+                let _ = (number, told);
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) fn unwatch_signal(&self, number: i32) {
+        match self {
+            #[cfg(kqueue)]
+            Self::Kqueue(driver) => driver.unwatch_signal(number),
+            #[cfg(target_os = "linux")]
+            _ => _ = number,
         }
     }
 

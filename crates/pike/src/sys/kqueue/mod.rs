@@ -15,6 +15,8 @@
 //! - A queue is not inherited by a child of a fork: the child's number may be something else's, and is never touched.
 //! - A descriptor's close takes its knotes with it, even while a duplicate lives.
 //!
+//! Signals come by `EVFILT_SIGNAL`, see `signals`.
+//!
 //! `calls` has the system calls, `os` the numbers and shapes of each system; a double for Linux stands in for them under
 //! `cfg(pike_kqueue_double)`.
 //!
@@ -35,6 +37,7 @@ mod notify;
 mod os;
 #[cfg(all(test, any(target_os = "freebsd", pike_kqueue_double)))]
 mod semantics;
+mod signals;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -42,12 +45,14 @@ mod tests;
 use self::{
     calls::{Events, Queue, change},
     notify::Notify,
+    signals::Signals,
     table::Table,
 };
 
 /// Reports taken from the kernel at once; a socket may have two, one a direction. 64 KiB a Notifier on FreeBSD.
 const EVENTS: usize = 1024;
 const NOTIFY: Token = Token::internal(0);
+const SIGNALS: Token = Token::internal(1);
 
 // A token has 64 bits and travels in a pointer's place.
 const _: () = assert!(size_of::<usize>() == 8, "the kqueue backend needs a 64-bit target");
@@ -58,6 +63,7 @@ pub(crate) struct Driver {
     queue: Queue,
     notify: Notify,
     attached: Mutex<Table>,
+    signals: Signals,
 }
 
 /// The half that only the holder of the seat uses.
@@ -75,7 +81,11 @@ impl Driver {
     pub(crate) fn new() -> io::Result<(Self, Wait)> {
         let queue = Queue::new()?;
         let notify = Notify::new(&queue)?;
-        Ok((Self { queue, notify, attached: Mutex::default() }, Wait { events: Events::new(EVENTS) }))
+        Ok((Self::of(queue, notify), Wait { events: Events::new(EVENTS) }))
+    }
+
+    fn of(queue: Queue, notify: Notify) -> Self {
+        Self { queue, notify, attached: Mutex::default(), signals: Signals::new() }
     }
 
     /// Attaches both directions. What it returns is known at once, and nothing will report it again.
@@ -139,11 +149,11 @@ impl Driver {
         };
         for event in wait.events.first(count) {
             let token = Token::from_bits(event.udata as u64);
-            if token == NOTIFY {
-                self.notify.heard();
-                continue;
+            match token {
+                NOTIFY => self.notify.heard(),
+                SIGNALS => self.tell_signal(event),
+                _ => report(Report { token, bits: bits(event) }),
             }
-            report(Report { token, bits: bits(event) });
         }
         Ok(count)
     }

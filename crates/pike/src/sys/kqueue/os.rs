@@ -3,20 +3,20 @@
 cfg_if::cfg_if! {
     if #[cfg(pike_kqueue_double)] {
         pub(super) use super::double::{
-            EV_ADD, EV_CLEAR, EV_DELETE, EV_ENABLE, EV_EOF, EV_ERROR, EV_RECEIPT, EVFILT_READ, EVFILT_USER,
+            EV_ADD, EV_CLEAR, EV_DELETE, EV_ENABLE, EV_EOF, EV_ERROR, EV_RECEIPT, EVFILT_READ, EVFILT_SIGNAL, EVFILT_USER,
             EVFILT_WRITE, NOTE_TRIGGER, close, kevent, kqueue,
         };
         pub(super) use super::double::Event;
         #[cfg(test)]
-        pub(super) use super::double::{EV_DISABLE, EV_ONESHOT, EVFILT_SIGNAL, EVFILT_TIMER};
+        pub(super) use super::double::{EV_DISABLE, EV_ONESHOT, EVFILT_TIMER};
     } else {
         pub(super) use libc::{
-            EV_ADD, EV_CLEAR, EV_DELETE, EV_ENABLE, EV_EOF, EV_ERROR, EV_RECEIPT, EVFILT_READ, EVFILT_USER,
+            EV_ADD, EV_CLEAR, EV_DELETE, EV_ENABLE, EV_EOF, EV_ERROR, EV_RECEIPT, EVFILT_READ, EVFILT_SIGNAL, EVFILT_USER,
             EVFILT_WRITE, NOTE_TRIGGER, close, kevent, kqueue,
         };
         pub(super) type Event = libc::kevent;
         #[cfg(all(test, target_os = "freebsd"))]
-        pub(super) use libc::{EV_DISABLE, EV_ONESHOT, EVFILT_SIGNAL, EVFILT_TIMER};
+        pub(super) use libc::{EV_DISABLE, EV_ONESHOT, EVFILT_TIMER};
     }
 }
 

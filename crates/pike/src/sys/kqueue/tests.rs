@@ -194,7 +194,7 @@ fn notifications_are_one_by_a_pipe() {
     let queue = Queue::new().unwrap();
     let notify = Notify::with_pipe(&queue).unwrap();
     let mut wait = Wait { events: Events::new(EVENTS) };
-    notifications_are_one(&Driver { queue, notify, attached: Mutex::default() }, &mut wait);
+    notifications_are_one(&Driver::of(queue, notify), &mut wait);
 }
 
 /// More events than one wait has room for: none is lost, and the count says that there may be more.

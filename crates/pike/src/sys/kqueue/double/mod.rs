@@ -15,7 +15,7 @@
 //! - The error in `fflags` is guessed, since asking takes it away: refused if the connection never was, else reset.
 //! - `close` of a descriptor is noticed when something looks at its knote: by then its number is closed, or another file's.
 //! - signalfd sees only signals that are blocked, and takes them from their handlers. So a handler of the double's own
-//!   counts, and then does what the handler before it did. Who changes a signal's action while a knote is there breaks that.
+//!   counts, and then does what the program's does; `sigaction` shows and sets the program's only (`signals`).
 //!
 //! All signals are blocked while a lock is held, so that a trigger from a signal handler waits for another thread at most.
 #![allow(unsafe_code, non_camel_case_types, missing_debug_implementations)]
@@ -224,7 +224,7 @@ impl Drop for Blocked {
 }
 
 /// What the forking thread holds, from before the fork until after it.
-type Forking = Option<(Blocked, MutexGuard<'static, Queues>)>;
+type Forking = Option<(Blocked, MutexGuard<'static, Queues>, MutexGuard<'static, signals::Knotes>)>;
 
 thread_local! {
     static FORKING: RefCell<Forking> = const { RefCell::new(None) };
@@ -232,7 +232,7 @@ thread_local! {
 
 extern "C" fn before_fork() {
     let blocked = Blocked::all();
-    FORKING.with_borrow_mut(|forking| *forking = Some((blocked, queues())));
+    FORKING.with_borrow_mut(|forking| *forking = Some((blocked, queues(), signals::knotes())));
 }
 
 extern "C" fn in_parent() {
@@ -243,7 +243,8 @@ extern "C" fn in_parent() {
 /// may have held its locks.
 extern "C" fn in_child() {
     let mut forking = FORKING.take();
-    if let Some((_, queues)) = &mut forking {
+    if let Some((_, queues, knotes)) = &mut forking {
+        signals::abandon(knotes);
         for queue in queues.drain(..) {
             queue.abandon();
             mem::forget(queue);
@@ -254,8 +255,8 @@ extern "C" fn in_child() {
 
 /// The lock before the signals.
 fn release(forking: Forking) {
-    if let Some((blocked, queues)) = forking {
-        drop(queues);
+    if let Some((blocked, queues, knotes)) = forking {
+        drop((queues, knotes));
         drop(blocked);
     }
 }
