@@ -236,6 +236,57 @@ fn every_receipt_is_looked_at() {
     assert_eq!(codes.unwrap(), [libc::ENOENT, 0, libc::EBADF, 0]);
 }
 
+static TOLD: Mutex<Vec<(i32, u64, usize)>> = Mutex::new(Vec::new());
+
+fn told(number: i32, count: u64, source: usize) {
+    TOLD.lock().unwrap().push((number, count, source));
+}
+
+/// What was told of `driver`; other tests listen, too.
+fn told_of(driver: &Driver) -> u64 {
+    let mut told = TOLD.lock().unwrap();
+    let count = told
+        .iter()
+        .filter(|(_, _, source)| *source == driver.signal_source())
+        .map(|(_, count, _)| count)
+        .sum();
+    told.retain(|(_, _, source)| *source != driver.signal_source());
+    count
+}
+
+/// A signal is counted by each queue that listens, whatever else is done with it, until the last of a queue leaves.
+#[test]
+fn signals_are_told_to_each_queue_that_listens() {
+    // By default SIGURG does nothing.
+    let urge = || assert_eq!(raise_urgent(), 0);
+    let (driver, mut wait) = Driver::new().unwrap();
+    let (other, mut other_wait) = Driver::new().unwrap();
+    for queue in [&driver, &driver, &other] {
+        queue.watch_signal(libc::SIGURG, told).unwrap();
+    }
+    urge();
+    urge();
+    assert_eq!(
+        (reports(&driver, &mut wait, LONG), reports(&other, &mut other_wait, LONG)),
+        ((1, vec![]), (1, vec![]))
+    );
+    assert_eq!((told_of(&driver), told_of(&other)), (2, 2));
+    driver.unwatch_signal(libc::SIGURG);
+    other.unwatch_signal(libc::SIGURG);
+    urge();
+    reports(&driver, &mut wait, LONG);
+    assert_eq!(reports(&other, &mut other_wait, NOW), (0, vec![]));
+    assert_eq!((told_of(&driver), told_of(&other)), (1, 0));
+    driver.unwatch_signal(libc::SIGURG);
+    urge();
+    assert_eq!(reports(&driver, &mut wait, NOW), (0, vec![]));
+}
+
+fn raise_urgent() -> i32 {
+    // SAFETY: to this thread, where it does nothing by default.
+    unsafe { libc::raise(libc::SIGURG) }
+}
+
 /// The number of a queue is something else's in the child: dropping the queue there closes nothing.
 #[test]
 fn a_forked_child_closes_nothing() {

@@ -12,6 +12,7 @@ mod message;
 mod options;
 mod room;
 mod sender;
+mod shapes;
 #[cfg(target_os = "linux")]
 pub(crate) mod signalfd;
 mod signals;
