@@ -7,8 +7,8 @@ use pike::Backend;
 use super::load::Load;
 
 pub const HELP: &str = "\
-Usage: echo [--connections N] [--seconds N] [--size BYTES] [--backend NAME]
-       echo --listen ADDR [--backend NAME]
+Usage: echo [--connections N] [--seconds N] [--size BYTES] [--workers N] [--backend NAME]
+       echo --listen ADDR [--workers N] [--backend NAME]
 
 Starts an echo server and connections against it in one process, and ends with a table of what it measured. Each
 connection sends a message and waits for its echo, again and again.
@@ -16,6 +16,7 @@ connection sends a message and waits for its echo, again and again.
   --connections N   how many connections             [1000]
   --seconds N       for how long                     [5]
   --size BYTES      of one message                   [64]
+  --workers N       threads of the server            [1]
   --listen ADDR     only serve, at host:port, until SIGINT or SIGTERM; then drain the connections
   --backend NAME    epoll, io_uring, kqueue or iocp  [the best there is]
   --help            this text
@@ -23,14 +24,16 @@ connection sends a message and waits for its echo, again and again.
 
 pub enum Command {
     Help,
-    Listen { address: String, backend: Option<Backend> },
+    Listen { address: String, backend: Option<Backend>, workers: usize },
     Load(Load),
 }
 
 /// Reads the arguments that follow the program's name, or says what is wrong with them.
 pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, String> {
     let (mut listen, mut backend, mut of_load) = (None, None, None);
-    let mut load = Load { connections: 1000, time: Duration::from_secs(5), message_len: 64, backend };
+    let mut workers = 1;
+    let mut load =
+        Load { connections: 1000, time: Duration::from_secs(5), message_len: 64, backend, workers };
     let mut args = args.into_iter();
     while let Some(arg) = args.next() {
         let (name, attached) = match arg.split_once('=') {
@@ -40,13 +43,15 @@ pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, String> 
         if matches!(name, "-h" | "--help") {
             return Ok(Command::Help);
         }
-        if !matches!(name, "--listen" | "--backend" | "--connections" | "--seconds" | "--size") {
+        if !matches!(name, "--listen" | "--backend" | "--workers" | "--connections" | "--seconds" | "--size")
+        {
             return Err(format!("there is no argument {arg:?}"));
         }
         let value = attached.or_else(|| args.next()).ok_or_else(|| format!("{name} needs a value"))?;
         match name {
             "--listen" => listen = Some(address(value)?),
             "--backend" => backend = Some(built(&value)?),
+            "--workers" => workers = number(name, &value, 1..=56)?,
             "--connections" => load.connections = number(name, &value, 1..=1_000_000)?,
             "--seconds" => load.time = Duration::from_secs(number(name, &value, 1..=86_400)?),
             _ => load.message_len = number(name, &value, 1..=16 << 20)?,
@@ -55,10 +60,10 @@ pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, String> 
             of_load = Some(name.to_owned());
         }
     }
-    load.backend = backend;
+    (load.backend, load.workers) = (backend, workers);
     match (listen, of_load) {
         (None, _) => Ok(Command::Load(load)),
-        (Some(address), None) => Ok(Command::Listen { address, backend }),
+        (Some(address), None) => Ok(Command::Listen { address, backend, workers }),
         (Some(_), Some(name)) => {
             Err(format!("{name} says nothing to a server: leave out --listen or {name}"))
         }
@@ -119,6 +124,7 @@ mod tests {
         assert!(refused("--size").contains("--size needs a value"));
         assert!(refused("--size 0").contains("from 1 to 16777216"));
         assert!(refused("--connections many").contains("many"));
+        assert!(refused("--workers 0").contains("from 1 to 56"));
         assert!(refused("--port 1").contains("--port"));
         assert!(refused("--listen 7000").contains("127.0.0.1:7000"));
         assert!(refused("--listen [::]:0 --size 1").contains("--size"));

@@ -12,11 +12,7 @@ use std::{
 };
 
 use futures_lite::future::try_zip;
-use pike::{
-    Backend, Event,
-    net::{TcpListener, TcpStream},
-    time,
-};
+use pike::{Backend, Event, net::TcpStream, time};
 
 use super::{
     allocations,
@@ -38,10 +34,12 @@ pub struct Load {
     pub time: Duration,
     pub message_len: usize,
     pub backend: Option<Backend>,
+    /// Of the server.
+    pub workers: usize,
 }
 
 impl Load {
-    /// Starts a server on a thread of its own, and connections against it on this one.
+    /// Starts a server on threads of its own, and connections against it on this one.
     pub fn run(&self) -> io::Result<Report> {
         self.check_descriptors()?;
         let (started, server) = mpsc::channel();
@@ -49,7 +47,7 @@ impl Load {
             let thread = scope.spawn(move || self.serve(&started));
             // The server stops when what it sent is dropped.
             let report =
-                server.recv().ok().map(|server| serve::pool(self.backend)?.run(self.against(&server)));
+                server.recv().ok().map(|server| serve::pool(self.backend, 1)?.run(self.against(&server)));
             let served = thread.join().unwrap_or_else(|panicked| panic::resume_unwind(panicked));
             // A server that did not come up has said why.
             served.and_then(|()| report.unwrap_or_else(|| Err(io::ErrorKind::NotConnected.into())))
@@ -73,14 +71,20 @@ impl Load {
 
     /// The server's thread.
     fn serve(&self, started: &mpsc::Sender<Server>) -> io::Result<()> {
-        let pool = serve::pool(self.backend)?;
+        let pool = serve::pool(self.backend, self.workers)?;
         let backend = pool.notifier().probe().to_string();
+        let listener = pool.listen("127.0.0.1:0".parse().expect("an address"))?;
+        let counting = pool.spawn_each(|_| async { allocations::count_this_thread() });
         pool.run(async {
-            let listener = TcpListener::bind("127.0.0.1:0").await?;
             let stop = Arc::new(Event::latch()?);
-            allocations::count_this_thread();
-            let syscalls = Syscalls::of_this_thread();
-            let server = Server { address: listener.local_addr()?, backend, stop: stop.clone(), syscalls };
+            for counts in counting {
+                counts.await?;
+            }
+            let syscalls = match self.workers {
+                1 => Syscalls::of_this_thread(),
+                _ => Err("only those of one thread are".to_owned()),
+            };
+            let server = Server { address: listener.local_addr(), backend, stop: stop.clone(), syscalls };
             // Refused, it is dropped, which stops the server.
             let _ = started.send(server);
             serve::serve(listener, stop).await.map(drop)
@@ -126,6 +130,7 @@ impl Load {
         let (time, after) = (start.elapsed(), server.counts());
         Ok(Report {
             backend: server.backend.clone(),
+            workers: self.workers,
             connections: self.connections,
             message_len: self.message_len,
             time,

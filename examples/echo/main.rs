@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo run --release --example echo                             1,000 connections in one process, for 5 seconds
+//! cargo run --release --example echo -- --workers 2              the same, with two threads for the server
 //! cargo run --release --example echo -- --listen 127.0.0.1:7000  a server until ctrl-c; poke it with
 //! printf 'hello\n' | nc -q1 127.0.0.1 7000
 //! cargo run --release --example echo -- --help                   everything else
@@ -48,7 +49,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> io::Result<()> {
     match command {
         Command::Help => print!("{}", args::HELP),
-        Command::Listen { address, backend } => serve::until_signal(&address, backend)?,
+        Command::Listen { address, backend, workers } => serve::until_signal(&address, backend, workers)?,
         Command::Load(load) => print!("{}", load.run()?),
     }
     Ok(())

@@ -7,6 +7,8 @@ use super::histogram::Histogram;
 pub struct Report {
     /// And why it was taken.
     pub backend: String,
+    /// Of the server.
+    pub workers: usize,
     pub connections: u64,
     pub message_len: usize,
     pub time: Duration,
@@ -24,6 +26,7 @@ impl fmt::Display for Report {
         let messages = self.latencies.count();
         let per_message = |count: u64| format!("{:.3}", count as f64 / messages.max(1) as f64);
         row("backend", self.backend.clone())?;
+        row("workers", self.workers.to_string())?;
         row("connections", grouped(self.connections))?;
         row("message size", format!("{} bytes", grouped(self.message_len as u64)))?;
         row("messages", format!("{} in {:.2?}", grouped(messages), self.time))?;

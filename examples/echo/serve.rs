@@ -1,22 +1,22 @@
 //! The server: a task a connection, and a drain at the end.
 
 use std::{
-    fmt, io,
-    pin::pin,
+    fmt,
+    future::{poll_fn, ready},
+    io,
+    net::ToSocketAddrs,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    task::Poll,
     time::Duration,
 };
 
 use futures_lite::future::{or, pending};
-use pike::{
-    Backend, Event, Signal,
-    net::{TcpListener, TcpStream},
-    time::timeout,
-};
-use pike_sched::{Group, Pool};
+use pike::{Backend, Event, Signal, net::TcpStream, time::timeout};
+use pike_sched::{Group, Listener, Pool};
 
 use super::{limits, report::grouped};
 
@@ -25,9 +25,9 @@ const BUFFER_LEN: usize = 16 * 1024;
 /// How long connections may take to finish what they are echoing.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 
-/// A pool on the backend that was asked for, or the best there is.
-pub fn pool(backend: Option<Backend>) -> io::Result<Pool> {
-    let builder = Pool::builder();
+/// A pool of so many workers, on the backend that was asked for, or the best there is.
+pub fn pool(backend: Option<Backend>, workers: usize) -> io::Result<Pool> {
+    let builder = Pool::builder().workers(workers);
     match backend {
         Some(backend) => builder.backend(backend).build(),
         None => builder.build(),
@@ -35,16 +35,18 @@ pub fn pool(backend: Option<Backend>) -> io::Result<Pool> {
 }
 
 /// Serves at `address` until SIGINT or SIGTERM, and says what it did.
-pub fn until_signal(address: &str, backend: Option<Backend>) -> io::Result<()> {
+pub fn until_signal(address: &str, backend: Option<Backend>, workers: usize) -> io::Result<()> {
     limits::raise_descriptors()?;
-    let pool = pool(backend)?;
+    let pool = pool(backend, workers)?;
     let probe = pool.notifier().probe().clone();
+    let cannot =
+        |error: io::Error| io::Error::new(error.kind(), format!("cannot listen at {address}: {error}"));
+    let found = address.to_socket_addrs().map_err(cannot)?.next();
+    let listener =
+        pool.listen(found.ok_or_else(|| cannot(io::ErrorKind::NotFound.into()))?).map_err(cannot)?;
     pool.run(async {
         let (term, stop) = (Signal::termination()?, Arc::new(Event::latch()?));
-        let listener = TcpListener::bind(address)
-            .await
-            .map_err(|error| io::Error::new(error.kind(), format!("cannot listen at {address}: {error}")))?;
-        println!("listening at {} ({probe})", listener.local_addr()?);
+        println!("listening at {} ({probe}; {:?})", listener.local_addr(), listener.sharding());
         let serving = serve(listener, stop.clone());
         let stopping = async move {
             let _held = term.recv().await?; // until all is served
@@ -58,17 +60,25 @@ pub fn until_signal(address: &str, backend: Option<Backend>) -> io::Result<()> {
 }
 
 /// Serves until `stop`, then accepts no more and lets each connection finish what it is echoing.
-pub async fn serve(listener: TcpListener, stop: Arc<Event>) -> io::Result<Totals> {
+pub async fn serve(listener: Listener, stop: Arc<Event>) -> io::Result<Totals> {
     let (group, totals) = (Group::new(), Arc::new(Totals::default()));
-    let accept = async {
-        loop {
-            let (stream, _) = listener.accept().await?;
+    let mut acceptors = listener.serve({
+        let (group, totals, stop) = (group.clone(), totals.clone(), stop.clone());
+        move |stream, _| {
             totals.connections.fetch_add(1, Relaxed);
             group.spawn(connection(stream, stop.clone(), totals.clone()));
+            ready(())
         }
-    };
-    or(accept, async { stop.wait().await.map(drop) }).await?;
-    drop(listener);
+    });
+    let failed = poll_fn(|cx| {
+        let ended = acceptors.iter_mut().map(|acceptor| Pin::new(acceptor).poll(cx));
+        ended.into_iter().find(Poll::is_ready).unwrap_or(Poll::Pending)
+    });
+    or(async { failed.await? }, async { stop.wait().await.map(drop) }).await?;
+    for acceptor in acceptors {
+        acceptor.abort();
+        drop(acceptor.await);
+    }
     if timeout(DRAIN_MAX, group.wait()).await.is_err() {
         totals.cut_off.store(group.len() as u64, Relaxed);
         group.abort();

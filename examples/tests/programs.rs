@@ -72,7 +72,13 @@ fn free_port() -> u16 {
 
 #[test]
 fn echo_ends_with_a_table() {
+    ends_with_a_table(&[]);
+    ends_with_a_table(&["--workers", "2"]);
+}
+
+fn ends_with_a_table(more: &[&str]) {
     let mut command = example("echo");
+    command.args(more);
     command.args(["--seconds", "1", "--connections", "20", "--size=100"]);
     let output = output(command);
     let (table, progress) = (text(&output.stdout), text(&output.stderr));
@@ -279,4 +285,34 @@ fn unix_answers_commands() {
     assert_eq!(send("stop"), "stopping\n");
     assert!(server.0.wait().expect("an end").success());
     assert!(!std::path::Path::new(path).exists());
+}
+
+/// Two that meet: each reads what the other says, and not what it says itself.
+#[test]
+fn chat_tells_all_others() {
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|free| free.local_addr())
+        .expect("a port")
+        .port();
+    let mut command = example("chat");
+    command.arg(format!("127.0.0.1:{port}"));
+    let _chat = Running::start(command);
+    let come = || patiently(|| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok());
+    let line = |stream: &TcpStream| {
+        let mut line = String::new();
+        BufReader::with_capacity(1, stream).read_line(&mut line).expect("a line");
+        line
+    };
+    let mut first = come();
+    assert_eq!(line(&first), "others here: 0\n");
+    let mut second = come();
+    assert_eq!(line(&second), "others here: 1\n");
+    assert!(line(&first).ends_with("has come\n"));
+    second.write_all(b"hello\nand more\n").expect("it is taken");
+    assert!(line(&first).ends_with("says: hello\n"));
+    assert!(line(&first).ends_with("says: and more\n"));
+    first.write_all(b"hello yourself\n").expect("it is taken");
+    assert!(line(&second).ends_with("says: hello yourself\n"));
+    drop(second);
+    assert!(line(&first).ends_with("has left\n"));
 }
