@@ -248,6 +248,7 @@ macro_rules! for_each_case {
                 pooled_returns_race_waiters,
                 pooled_many_share_a_pool,
                 pooled_residue_waits,
+                pooled_residue_of_into_std,
                 pooled_close_under_operations: alone,
             }
             cancel {

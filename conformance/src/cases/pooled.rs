@@ -9,7 +9,11 @@ use std::{
 };
 
 use futures_lite::future;
-use pike::{Closed, Notifier, buf::Lease, net::TcpStream};
+use pike::{
+    Closed, Notifier,
+    buf::{Lease, Residue},
+    net::TcpStream,
+};
 
 use crate::{
     Cx, Outcome, Task,
@@ -416,6 +420,35 @@ pub fn pooled_residue_waits(cx: &Cx) -> Outcome {
         drop(peer);
         assert!(soon(&notifier, "the end", stream.recv_pooled()).unwrap().is_empty());
         assert_eq!(soon(&notifier, "the end again", stream.read(&mut buf)).unwrap(), 0);
+    }
+    Ok(())
+}
+
+/// A socket that is taken elsewhere after a pooled receive was dropped loses nothing: what was received comes with it.
+pub fn pooled_residue_of_into_std(cx: &Cx) -> Outcome {
+    for arrives in [false, true] {
+        let notifier = with_pool(cx, 32, 4);
+        let (stream, mut peer) = net::with_peer(cx, &notifier);
+        drop(Task::pending(stream.recv_pooled()));
+        cx.settle(&notifier);
+        if arrives {
+            peer.write_all(b"before").unwrap();
+            cx.settle(&notifier);
+        }
+        let (mut got, mut stream) = match stream.into_std() {
+            Ok(stream) => (Vec::new(), stream),
+            Err(error) => {
+                let (bytes, descriptor) =
+                    error.downcast::<Residue>().expect("what was received").into_parts();
+                assert!(arrives);
+                (bytes, std::net::TcpStream::from(descriptor))
+            }
+        };
+        peer.write_all(b" and after").unwrap();
+        drop(peer);
+        stream.set_nonblocking(false).unwrap();
+        stream.read_to_end(&mut got).unwrap();
+        assert_eq!(got, if arrives { &b"before and after"[..] } else { b" and after" });
     }
     Ok(())
 }

@@ -57,12 +57,14 @@ mod io_buf;
 mod lease;
 mod part;
 pub(crate) mod pool;
+mod residue;
 mod vectored;
 
 pub use self::{
     io_buf::{IoBuf, IoBufMut},
     lease::Lease,
     part::Part,
+    residue::Residue,
     vectored::IoBufs,
 };
 pub(crate) use self::{

@@ -162,9 +162,12 @@ macro_rules! conversions {
             ///
             /// # Errors
             ///
-            /// None on this backend.
+            /// [`Residue`](crate::buf::Residue), which has the socket, if something was received for a pooled receive
+            /// that nobody waits for any more; only io_uring does that. [`ResourceBusy`](std::io::ErrorKind::ResourceBusy)
+            /// if what the kernel does for the socket did not end within a second, because nobody turns the Notifier and
+            /// this thread must not; the socket is closed then.
             pub fn into_std(self) -> std::io::Result<$std> {
-                Ok(self.socket.into_owned().into())
+                Ok(self.socket.into_owned()?.into())
             }
         }
 

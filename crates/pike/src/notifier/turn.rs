@@ -40,7 +40,7 @@ pub(super) fn is_dispatching() -> bool {
 
 impl Core {
     /// A whole turn.
-    pub(super) fn turn(self: &Arc<Self>, timeout: Option<Duration>) -> io::Result<usize> {
+    pub(crate) fn turn(self: &Arc<Self>, timeout: Option<Duration>) -> io::Result<usize> {
         let batch = self.collect(timeout, None)?;
         Ok(self.dispatch(batch))
     }

@@ -327,6 +327,23 @@ impl Lane {
         busy
     }
 
+    /// Whether the kernel does anything for the socket.
+    pub(crate) fn is_in_flight(&self) -> bool {
+        self.state.lock().in_flight > 0
+    }
+
+    /// All bytes that nobody has read.
+    pub(crate) fn take_undelivered(&self) -> Vec<u8> {
+        let inbox = std::mem::take(&mut self.state.lock().inbox);
+        let mut bytes = Vec::new();
+        for delivered in inbox {
+            if let Delivered::Bytes { slot, from, to } = delivered {
+                bytes.extend_from_slice(&slot.bytes(to)[from..]);
+            }
+        }
+        bytes
+    }
+
     /// Keeps a descriptor until nothing that names it is in flight, and closes it then. Gives it back if it can be closed
     /// now.
     pub(crate) fn close(&self, descriptor: platform::Owned, lingers: bool) -> Option<platform::Owned> {

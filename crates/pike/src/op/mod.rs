@@ -9,6 +9,7 @@
 use std::{
     future::Future,
     io,
+    net::SocketAddr,
     os::fd::AsFd,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -194,12 +195,14 @@ pub(crate) struct Carried<'a, T, B> {
 }
 
 /// What some calls take beside the buffer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum How {
     Plainly,
     Receiving(RecvFlags),
     Sending(SendFlags),
-    To(Address),
+    To(SocketAddr),
+    /// In a box, for it is larger than all else that an operation has.
+    ToUnix(Box<Address>),
 }
 
 impl<'a, T, B> Carried<'a, T, B> {

@@ -57,8 +57,12 @@ async fn receive_natively(socket: &Socket, lane: &Arc<Lane>) -> io::Result<Lease
     let registration = socket.handle().registration();
     let mut slot = None;
     loop {
-        let mut op = pin!(Op::new(registration, Brought, Bring { socket, lane, slot }));
-        match drop_when_pending(op.as_mut(), |work| work.slot = None).await? {
+        // In a block of its own, so that its memory serves what follows as well.
+        let received = {
+            let mut op = pin!(Op::new(registration, Brought, Bring { socket, lane, slot }));
+            drop_when_pending(op.as_mut(), |work| work.slot = None).await?
+        };
+        match received {
             Received::Some(lease, ()) => return Ok(lease),
             Received::NoBuffer => slot = Some(buffer(registration, registration.core().pool()).await?),
         }
@@ -145,9 +149,12 @@ async fn receive<T>(
     let pool = registration.core().pool();
     let mut slot = None;
     loop {
-        let mut op = pin!(Op::new(registration, Reads, Receive { at, pool, slot, call }));
-        // If another reader came first: who waits has no buffer.
-        match drop_when_pending(op.as_mut(), |work| work.slot = None).await? {
+        let received = {
+            let mut op = pin!(Op::new(registration, Reads, Receive { at, pool, slot, call }));
+            // If another reader came first: who waits has no buffer.
+            drop_when_pending(op.as_mut(), |work| work.slot = None).await?
+        };
+        match received {
             Received::Some(lease, brought) => return Ok((lease, brought)),
             Received::NoBuffer => slot = Some(buffer(registration, pool).await?),
         }

@@ -100,7 +100,7 @@ fn read<B: IoBufMut>(carried: &mut Carried<'_, usize, B>, seen: Seen) -> Attempt
 
 /// With flags a short receive says nothing: a peek leaves the bytes where they are.
 fn recv_with_flags<B: IoBufMut>(carried: &mut Carried<'_, usize, B>, seen: Seen) -> Attempt<usize> {
-    let (Endpoint::Socket(socket), How::Receiving(flags)) = (carried.at, carried.how) else {
+    let (Endpoint::Socket(socket), &How::Receiving(flags)) = (carried.at, &carried.how) else {
         unreachable!("a receive with flags is a socket's, and has some")
     };
     let buf = carried.buffer();

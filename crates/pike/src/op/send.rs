@@ -1,6 +1,6 @@
 //! Sending from a buffer that the operation owns.
 
-use std::io;
+use std::{io, net::SocketAddr};
 
 use super::{Carried, Endpoint, How, Owned, native::Native, rest};
 use crate::{
@@ -36,7 +36,11 @@ impl<'a> Endpoint<'a> {
 
     /// One datagram to `address`.
     pub(crate) fn send_to<B: IoBuf>(self, buf: B, address: Address) -> Owned<'a, usize, B> {
-        self.sends(buf, How::To(address), None, send_to)
+        let how = match SocketAddr::try_from(address) {
+            Ok(address) => How::To(address),
+            Err(_) => How::ToUnix(Box::new(address)),
+        };
+        self.sends(buf, how, None, send_to)
     }
 
     #[inline]
@@ -93,7 +97,11 @@ fn write_vectored<V: IoBufs>(carried: &mut Carried<'_, usize, V>, seen: Seen) ->
 }
 
 fn send_to<B: IoBuf>(carried: &mut Carried<'_, usize, B>, _: Seen) -> Attempt<usize> {
-    let How::To(address) = carried.how else { unreachable!("a datagram to somebody has an address") };
+    let address = match &carried.how {
+        How::To(address) => Address::from(*address),
+        How::ToUnix(address) => **address,
+        _ => unreachable!("a datagram to somebody has an address"),
+    };
     let at = carried.at;
     platform::send_to(at.descriptor(), carried.buffer().bytes(), address).into()
 }

@@ -22,6 +22,8 @@ use std::{
     net::Shutdown,
     sync::Arc,
     task::{Context, Poll},
+    thread,
+    time::{Duration, Instant},
 };
 
 pub use self::{
@@ -33,12 +35,17 @@ pub use self::{
 pub(crate) use self::{descriptor::Descriptor, kind::Flavour};
 use crate::{
     Handle, Interest, Notifier, Ready, budget,
+    buf::Residue,
     handle::op::Attempt,
     notifier::{core::Core, current},
     op::lane::Lane,
     source::{Direction, NO_STREAM, Seen, TRY_READ, TRY_WRITE},
     sys::platform,
 };
+
+/// How long a socket that is taken elsewhere waits for the end of what the kernel does for it, and for each step of that.
+const END_MAX: Duration = Duration::from_secs(1);
+const TURN: Duration = Duration::from_millis(1);
 
 /// A socket of any kind, attached to a Notifier.
 ///
@@ -165,9 +172,33 @@ impl Socket {
         Ok(Self { handle: Handle::from_nonblocking(core, descriptor, kind)?, flavour })
     }
 
-    /// Detaches it and gives up its descriptor, still non-blocking.
-    pub(crate) fn into_owned(self) -> platform::Owned {
-        self.handle.into_inner().into_owned()
+    /// Detaches it and gives up its descriptor, still non-blocking. What the kernel does for it is ended first, for which
+    /// the Notifier is turned, or another thread is waited for that does.
+    ///
+    /// # Errors
+    ///
+    /// [`Residue`], if something was received that nobody has read; [`io::ErrorKind::ResourceBusy`] if the kernel's part
+    /// could not be ended, by which the socket is closed.
+    pub(crate) fn into_owned(self) -> io::Result<platform::Owned> {
+        let lane = self.descriptor().lane().map(Arc::clone);
+        if let Some(lane) = &lane {
+            lane.cancel();
+            let end = Instant::now() + END_MAX;
+            while lane.is_in_flight() {
+                if Instant::now() > end {
+                    return Err(io::ErrorKind::ResourceBusy.into());
+                }
+                if self.core().turn(Some(TURN)).is_err() {
+                    thread::sleep(TURN); // another thread turns it, or this one is inside of a turn
+                }
+            }
+        }
+        let bytes = lane.map(|lane| lane.take_undelivered()).unwrap_or_default();
+        let owned = self.handle.into_inner().into_owned();
+        match bytes.is_empty() {
+            true => Ok(owned),
+            false => Err(io::Error::other(Residue::new(bytes, owned))),
+        }
     }
 
     /// Gives the socket an address of its own.
