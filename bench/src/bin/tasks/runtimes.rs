@@ -1,4 +1,5 @@
-//! The three libraries, each with a way to run a piece of work on some workers and to say how long an operation took.
+//! The three libraries, as their users run them: pike's workers and tokio's with their I/O, async-executor without any. Each has
+//! a way to run a piece of work on some workers and to say how long an operation took.
 
 use std::{future::Future, pin::Pin, sync::Arc, thread, time::Instant};
 
@@ -62,7 +63,7 @@ impl Spawn for Tokio {
 fn tokio(work: &Work, workers: usize) -> f64 {
     let timed = timed((work.on_tokio)(Tokio), (work.on_tokio)(Tokio), work.operations);
     let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_time().build().unwrap();
+        tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build().unwrap();
     runtime.block_on(async { tokio::spawn(timed).await.unwrap() })
 }
 
