@@ -81,6 +81,7 @@ impl Free {
     }
 
     /// Takes one that nobody waits for, if more than `reserve` would be left.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "completion backends use it"))]
     pub(crate) fn take_beyond(&self, reserve: usize) -> Option<u32> {
         let mut state = self.0.lock();
         match state.can_be_taken() > state.promised + reserve {

@@ -163,6 +163,7 @@ impl Pool {
     /// # Errors
     ///
     /// As [`Pool::take`].
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "completion backends use it"))]
     pub(crate) fn provide(&self, mut to_kernel: impl FnMut(u32, NonNull<u8>, usize)) -> io::Result<()> {
         let memory = self.memory()?;
         while let Some(index) = self.free.take_beyond(self.count as usize / 4) {
@@ -175,6 +176,7 @@ impl Pool {
     }
 
     /// How many buffers there are.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "completion backends use it"))]
     pub(crate) fn count(&self) -> u32 {
         self.count
     }

@@ -9,6 +9,7 @@ use crate::{sync::UnsafeCell, sys::Raw};
 
 /// What the kernel is asked to do.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "completion backends use it"))]
 pub(crate) enum Request {
     /// send(2). The bytes stay in place until the final completion, and are not more than the system's calls take.
     Send { descriptor: Raw, at: *const u8, len: u32, flags: i32 },
@@ -49,6 +50,7 @@ impl Block {
     ///
     /// It was submitted, and its final completion was not reported yet.
     #[allow(unsafe_code)]
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "completion backends use it"))]
     pub(crate) unsafe fn request(&self) -> Request {
         // SAFETY: it is not set while it is in flight.
         self.request.with_mut(|at| unsafe { *at })

@@ -78,6 +78,7 @@ pub(crate) struct Report {
 
 /// One thing that the kernel said.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "completion backends use it"))]
 pub(crate) enum Told {
     Ready(Report),
     Completed(Completion),
