@@ -81,7 +81,7 @@ cfg_if::cfg_if! {
         pub use event::Event;
         pub use handle::Handle;
         pub use interest::{Interest, Ready};
-        pub use notifier::{Backend, Builder, ChosenBy, Enter, Notifier, Probe};
+        pub use notifier::{Backend, Builder, Cause, ChosenBy, Enter, Notifier, Probe, Refused};
         pub use signal::Signal;
     } else {
         compile_error!("pike has no backend for this target: it supports Linux (epoll), macOS and the BSDs (kqueue)");

@@ -4,10 +4,10 @@ use std::{env, fmt, io, thread, time::Duration};
 
 use super::{
     Backend, Notifier,
-    backend::{ChosenBy, Probe},
+    backend::{ChosenBy, Probe, Refused},
     core::{Core, Plan},
 };
-use crate::{batch::Dispatch, buf::Size};
+use crate::{batch::Dispatch, buf::Size, sys};
 
 /// Makes a [`Notifier`] with other than the default settings.
 ///
@@ -37,7 +37,8 @@ impl Builder {
 
     /// Insists on a backend. It is never replaced by another: where it is missing, [`build`](Self::build) fails.
     ///
-    /// Without this, the environment variable `PIKE_BACKEND` decides if it is set, and else pike does.
+    /// Without this, the environment variable `PIKE_BACKEND` decides if it is set, and else pike does: it takes the first of
+    /// [`Backend::BUILT`] that the system grants, and [`Probe::refused`] says why not a better one.
     pub fn backend(mut self, backend: Backend) -> Self {
         self.backend = Some(backend);
         self
@@ -80,7 +81,9 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::Unsupported`] if this build or system lacks the backend that was asked for;
+    /// [`io::ErrorKind::Unsupported`] if this build or system lacks the backend that was asked for, and
+    /// [`io::ErrorKind::PermissionDenied`] or [`io::ErrorKind::OutOfMemory`] if the system has it and does not grant it,
+    /// with [`Refused`](crate::Refused) as the cause;
     /// [`io::ErrorKind::InvalidInput`] if `PIKE_BACKEND` names none, or for a spin on a machine with one CPU, where it
     /// could only delay what it waits for, or for a pool of no buffers or too many; the system's error (`EMFILE`, `ENFILE`, `ENOMEM`) if it has no descriptors
     /// or memory left. Nothing is left behind.
@@ -94,9 +97,9 @@ impl Builder {
         self.build_as(probe)
     }
 
-    /// With the best backend there is, whatever the environment says.
+    /// As the Notifier in the background is made, whatever the environment says.
     pub(super) fn build_default(self) -> io::Result<Notifier> {
-        self.build_as(Probe { backend: Backend::BUILT[0], chosen_by: ChosenBy::Default })
+        self.build_as(Probe { backend: Backend::BACKGROUND, chosen_by: ChosenBy::Default, refused: None })
     }
 
     fn build_as(self, probe: Probe) -> io::Result<Notifier> {
@@ -109,13 +112,37 @@ impl Builder {
 /// The builder's demand, else the environment's, else the best there is.
 fn choose(demand: Option<Backend>) -> io::Result<Probe> {
     if let Some(backend) = demand {
-        return Ok(Probe { backend, chosen_by: ChosenBy::Builder });
+        return insist(backend, ChosenBy::Builder);
     }
     if let Some(name) = env::var_os("PIKE_BACKEND").filter(|name| !name.is_empty()) {
         let backend = name.to_string_lossy().parse()?;
-        return Ok(Probe { backend, chosen_by: ChosenBy::Environment });
+        return insist(backend, ChosenBy::Environment);
     }
-    Ok(Probe { backend: Backend::BUILT[0], chosen_by: ChosenBy::Default })
+    let (mut backend, mut refused) = (Backend::BUILT[0], None);
+    for candidate in Backend::BUILT {
+        backend = *candidate;
+        match test(backend) {
+            Ok(()) => break,
+            Err(reason) => refused = refused.or(Some(reason)),
+        }
+    }
+    Ok(Probe { backend, chosen_by: ChosenBy::Default, refused })
+}
+
+/// A backend that somebody asked for is never replaced by another.
+fn insist(backend: Backend, chosen_by: ChosenBy) -> io::Result<Probe> {
+    test(backend).map_err(Refused::into_error)?;
+    Ok(Probe { backend, chosen_by, refused: None })
+}
+
+/// Whether the system grants a backend. The others are there on every system that pike runs on, or say so when they
+/// are made.
+fn test(backend: Backend) -> Result<(), Refused> {
+    match backend {
+        #[cfg(target_os = "linux")]
+        Backend::IoUring => sys::probe_io_uring().map_err(Refused::io_uring),
+        _ => Ok(()),
+    }
 }
 
 impl fmt::Debug for Builder {

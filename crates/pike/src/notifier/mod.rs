@@ -16,7 +16,7 @@ mod turn;
 
 use self::core::Core;
 pub use self::{
-    backend::{Backend, ChosenBy, Probe},
+    backend::{Backend, Cause, ChosenBy, Probe, Refused},
     builder::Builder,
     current::Enter,
 };

@@ -61,6 +61,8 @@ pub(crate) use unix as platform;
 mod epoll;
 #[cfg(target_os = "linux")]
 mod io_uring;
+#[cfg(target_os = "linux")]
+pub(crate) use io_uring::{Failure, probe as probe_io_uring};
 #[cfg(kqueue)]
 mod kqueue;
 #[cfg(target_os = "linux")]

@@ -55,10 +55,12 @@ mod key;
 mod mailbox;
 mod ops;
 mod priority;
+mod probe;
 mod provided;
 mod ring;
 mod told;
 
+pub(crate) use self::probe::{Failure, probe};
 pub(super) use self::ring::Use;
 use self::{
     attached::Attached,

@@ -1,0 +1,107 @@
+//! A system that does not grant io_uring: what was asked for fails with the cause, and is never replaced.
+//!
+//! Method: a child of the test installs a seccomp filter that answers a system call with an error, and asks.
+#![cfg(target_os = "linux")]
+#![allow(unsafe_code)] // the filter is installed by two system calls
+
+use std::{io, time::Duration};
+
+use pike::{Backend, Cause, Notifier, Refused};
+use pike_conformance::{harness::alone, unix};
+
+/// Makes the system call `number` fail with `errno` in this process from now on.
+fn refuse(number: libc::c_long, errno: libc::c_int) -> Result<(), String> {
+    let op = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
+    let filter = [
+        op(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0), // the call's number
+        op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, number as u32),
+        op(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | errno as u32),
+        op(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program =
+        libc::sock_fprog { len: filter.len() as libc::c_ushort, filter: filter.as_ptr().cast_mut() };
+    // SAFETY: takes no pointer.
+    if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
+        return Err(format!("no_new_privs: {}", io::Error::last_os_error()));
+    }
+    // SAFETY: the program outlives the call, which copies it.
+    if unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) } != 0 {
+        return Err(format!("seccomp: {}", io::Error::last_os_error()));
+    }
+    Ok(())
+}
+
+fn check(number: libc::c_long, errno: libc::c_int, cause: Cause, kind: io::ErrorKind) -> Result<(), String> {
+    refuse(number, errno)?;
+    let before = unix::descriptors();
+    let demands: [fn() -> io::Result<Notifier>; 2] = [
+        || Notifier::builder().backend(Backend::IoUring).build(),
+        || {
+            unix::set_env("PIKE_BACKEND", "io_uring");
+            Notifier::new()
+        },
+    ];
+    // Twice: the second time it is known.
+    for demand in demands.into_iter().chain(demands) {
+        let error = match demand() {
+            Ok(notifier) => return Err(format!("{errno}: it was replaced: {}", notifier.probe())),
+            Err(error) => error,
+        };
+        let refused = error.get_ref().and_then(|cause| cause.downcast_ref::<Refused>());
+        let Some(refused) = refused else { return Err(format!("{errno}: no cause: {error:?}")) };
+        let told = (refused.backend, refused.cause, refused.code, error.kind());
+        if told != (Backend::IoUring, cause, Some(errno), kind) || error.to_string().is_empty() {
+            return Err(format!("{errno}: {told:?}: {error}"));
+        }
+    }
+    // Nothing is left behind, and who does not insist is served.
+    unix::set_env("PIKE_BACKEND", "");
+    if unix::descriptors() != before {
+        return Err(format!("{errno}: {before} descriptors before, {} after", unix::descriptors()));
+    }
+    let notifier = Notifier::new().map_err(|error| error.to_string())?;
+    match notifier.backend() {
+        Backend::Epoll => Ok(()),
+        other => Err(format!("{errno}: it waits with {other}")),
+    }
+}
+
+#[track_caller]
+fn in_child(number: libc::c_long, errno: libc::c_int, cause: Cause, kind: io::ErrorKind) {
+    alone(|| unix::in_child(Duration::from_secs(20), || check(number, errno, cause, kind)));
+}
+
+#[test]
+fn a_kernel_without_io_uring() {
+    in_child(libc::SYS_io_uring_setup, libc::ENOSYS, Cause::Missing, io::ErrorKind::Unsupported);
+}
+
+#[test]
+fn a_filter_that_forbids_io_uring() {
+    in_child(libc::SYS_io_uring_setup, libc::EPERM, Cause::Forbidden, io::ErrorKind::PermissionDenied);
+}
+
+#[test]
+fn a_kernel_that_lacks_a_part() {
+    in_child(libc::SYS_io_uring_register, libc::EINVAL, Cause::TooOld, io::ErrorKind::Unsupported);
+}
+
+#[test]
+fn a_limit_of_locked_memory() {
+    in_child(libc::SYS_io_uring_setup, libc::ENOMEM, Cause::NoResources, io::ErrorKind::OutOfMemory);
+}
+
+/// A filter that lets rings be made, and not used.
+#[test]
+fn a_filter_that_forbids_to_enter() {
+    in_child(libc::SYS_io_uring_enter, libc::EPERM, Cause::Forbidden, io::ErrorKind::PermissionDenied);
+}
+
+/// A result is a process's own: a child of a fork may be under another filter.
+#[test]
+fn a_child_tests_again() {
+    if let Err(error) = Notifier::builder().backend(Backend::IoUring).build() {
+        panic!("no io_uring here: {error}");
+    }
+    in_child(libc::SYS_io_uring_setup, libc::EPERM, Cause::Forbidden, io::ErrorKind::PermissionDenied);
+}
