@@ -1,6 +1,6 @@
 //! The loom models: `ci/loom` runs them.
 //!
-//! Each was seen to fail with the protection removed that its comment names. A wake that is lost is a worker that waits for
+//! Each was seen to fail with the protection removed that it names after "Caught". A wake that is lost is a worker that waits for
 //! ever, which loom reports as a deadlock.
 
 use std::{
@@ -148,8 +148,7 @@ impl Pool {
     }
 }
 
-/// One pushes while another goes to sleep. Caught: `claim` without its fence; `sleep` without its fence, or with the look
-/// before it.
+/// One pushes while another goes to sleep. Caught: `claim` without its fence; `sleep` without its fence.
 #[test]
 fn loom_idle_a_push_meets_a_sleeper() {
     loom::model(|| {
@@ -164,8 +163,7 @@ fn loom_idle_a_push_meets_a_sleeper() {
 }
 
 /// Two tasks and two workers, of which each takes one: the second task is found by who did not get the first, though its
-/// push may have found a worker waking already. Caught: `found` without its fence, or no look after it; a sleeper that does
-/// not look once more when it was the one that searched.
+/// push may have found a worker waking already. Caught: `found` without its fence, or no look after it.
 #[test]
 fn loom_idle_one_wakes_the_next() {
     loom::model(|| {
@@ -198,7 +196,7 @@ fn spawn(home: &StdArc<Home>, dropped: &StdArc<StdAtomicUsize>) -> crate::JoinHa
 }
 
 /// Two threads push while a third takes: nothing is lost, and who has seen that it pushed is seen by who looks. Caught: the
-/// length stored before the push; a Relaxed length with the look before the fence.
+/// length stored before the push.
 #[test]
 fn loom_inbox_nothing_is_overlooked() {
     loom::model(|| {
@@ -235,7 +233,7 @@ fn loom_inbox_nothing_is_overlooked() {
 }
 
 /// A task is spawned, and another woken, while their home ends: each future is dropped once, and none is forgotten. Caught:
-/// closing after the wakes; an end that does not wait for what is on its way.
+/// an end that does not wait for what is on its way.
 #[test]
 fn loom_shutdown_no_task_is_forgotten() {
     loom::model(|| {
