@@ -142,6 +142,10 @@ macro_rules! for_each_case {
                 futures_stay_small,
                 random_mix_checked,
             }
+            linger {
+                dropped_while_lingering: alone,
+                closed_while_lingering: alone,
+            }
             tcp_connect {
                 connect_v4,
                 connect_v6,

@@ -7,6 +7,7 @@ pub mod errors;
 pub mod event;
 pub mod handle;
 pub mod lifecycle;
+pub mod linger;
 pub mod messages;
 pub mod multicast;
 pub mod names;

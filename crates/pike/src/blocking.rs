@@ -1,9 +1,10 @@
 //! Work that blocks and has no other form: name look-ups, and closing a socket that lingers.
 //!
 //! A pool is a queue and the threads that empty it, the *helpers*. A helper is started when work is queued that no
-//! idle one is there to take, up to [`HELPERS_MAX`], and ends when it found nothing to do for [`IDLE`]. So a program
+//! idle one is there to take, up to the pool's limit, and ends when it found nothing to do for [`IDLE`]. So a program
 //! that never looks up a name never has one. There are two pools: connections that linger for minutes must not hold up
-//! look-ups, nor a resolver that hangs the end of connections.
+//! look-ups, nor a resolver that hangs the end of connections. Of these more are done at once: a peer hears of the end
+//! of its connection only when a helper begins to close it.
 //!
 //! - The queue has no bound: each entry is an operation that somebody started. If all helpers hang, as with a resolver
 //!   that does not answer, what is queued waits until one comes back. Its callers are futures and may have deadlines.
@@ -33,56 +34,48 @@ use std::{
 
 use crate::{Closed, sys::platform};
 
-/// How many helpers a pool has at most.
-const HELPERS_MAX: usize = 4;
-
 /// How long a helper waits for work before it ends.
 const IDLE: Duration = if cfg!(test) { Duration::from_millis(200) } else { Duration::from_secs(10) };
 
-static AWAITED: Slot = Slot::new();
-static DETACHED: Slot = Slot::new();
+/// For looking up names.
+pub(crate) static LOOK_UPS: Slot = Slot::new(4);
 
-/// Runs `f` on a helper, from now on, whether the future is polled or not.
-///
-/// # Errors
-///
-/// That of starting a thread, if it failed and no helper is alive: `f` is dropped then. [`Closed`] in a child that was
-/// forked since the call: the helper belongs to the parent.
-///
-/// # Panics
-///
-/// When polled, with the panic of `f`.
-///
-/// # Cancel safety
-///
-/// If `f` has begun it is finished and its result dropped. If not it is dropped on a helper, without being run.
-pub(crate) fn run<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Running<T> {
-    match AWAITED.pool() {
-        Ok(pool) => pool.run(f),
-        Err(error) => Running(Start::Failed(Some(error))),
-    }
+/// For closing sockets that linger.
+pub(crate) static CLOSES: Slot = Slot::new(64);
+
+/// The place of a process's pool.
+pub(crate) struct Slot {
+    /// Or null. What it points at is never freed: helpers refer to it, and a child of a fork must not touch its parent's.
+    pool: AtomicPtr<Pool>,
+    /// How many helpers the pool has at most.
+    helpers_max: usize,
 }
-
-/// Runs `f` on a helper, and nobody waits for it. For destructors: it does not panic, and waits for nothing but the
-/// start of a thread. A panic of `f` is reported by the panic hook alone.
-///
-/// # Errors
-///
-/// Gives `f` back if no helper is alive and none can be started.
-pub(crate) fn run_detached<F: FnOnce() + Send + 'static>(f: F) -> Result<(), F> {
-    match DETACHED.pool() {
-        Ok(pool) => pool.submit(Box::new(f)).map_err(|(f, _)| *f),
-        Err(_) => Err(f),
-    }
-}
-
-/// The place of a process's pool, or null. What it points at is never freed: helpers refer to it, and a child of a fork
-/// must not touch its parent's.
-struct Slot(AtomicPtr<Pool>);
 
 impl Slot {
-    const fn new() -> Self {
-        Self(AtomicPtr::new(ptr::null_mut()))
+    const fn new(helpers_max: usize) -> Self {
+        Self { pool: AtomicPtr::new(ptr::null_mut()), helpers_max }
+    }
+
+    /// Runs `f` on a helper, from now on, whether the future is polled or not. It waits for nothing but the start of a
+    /// thread.
+    ///
+    /// # Errors
+    ///
+    /// That of starting a thread, if it failed and no helper is alive: `f` is dropped then. [`Closed`] in a child that
+    /// was forked since the call: the helper belongs to the parent.
+    ///
+    /// # Panics
+    ///
+    /// When polled, with the panic of `f`.
+    ///
+    /// # Cancel safety
+    ///
+    /// If `f` has begun it is finished and its result dropped. If not it is dropped on a helper, without being run.
+    pub(crate) fn run<T: Send + 'static>(&self, f: impl FnOnce() -> T + Send + 'static) -> Running<T> {
+        match self.pool() {
+            Ok(pool) => pool.run(f),
+            Err(error) => Running(Start::Failed(Some(error))),
+        }
     }
 
     /// This process's pool, made at the first call. No lock: one held during a fork would stay held in the child.
@@ -91,7 +84,7 @@ impl Slot {
         platform::watch_forks()?;
         loop {
             // Acquire: sees the pool that `replace` released.
-            let at = self.0.load(Ordering::Acquire);
+            let at = self.pool.load(Ordering::Acquire);
             // SAFETY: null, or leaked by `replace` and never freed.
             match unsafe { at.as_ref() } {
                 Some(pool) if pool.forks == platform::forks() => return Ok(pool),
@@ -103,8 +96,8 @@ impl Slot {
     /// Puts a new pool in the place of `old`, unless another thread was faster.
     #[allow(unsafe_code)]
     fn replace(&self, old: *mut Pool) {
-        let new = Box::into_raw(Box::new(Pool::new()));
-        if self.0.compare_exchange(old, new, Ordering::Release, Ordering::Relaxed).is_err() {
+        let new = Box::into_raw(Box::new(Pool::new(self.helpers_max)));
+        if self.pool.compare_exchange(old, new, Ordering::Release, Ordering::Relaxed).is_err() {
             // SAFETY: made above, and given to nobody.
             drop(unsafe { Box::from_raw(new) });
         }
@@ -116,6 +109,7 @@ type Job = Box<dyn FnOnce() + Send>;
 struct Pool {
     /// How many forks the process that made it had behind it (I14).
     forks: u32,
+    helpers_max: usize,
     state: Mutex<State>,
     /// One signal for each job pushed.
     pushed: Condvar,
@@ -134,7 +128,7 @@ struct State {
 }
 
 impl Pool {
-    fn new() -> Self {
+    fn new(helpers_max: usize) -> Self {
         let state = State {
             queue: VecDeque::new(),
             helpers: 0,
@@ -142,7 +136,7 @@ impl Pool {
             #[cfg(test)]
             exhausted: false,
         };
-        Self { forks: platform::forks(), state: Mutex::new(state), pushed: Condvar::new() }
+        Self { forks: platform::forks(), helpers_max, state: Mutex::new(state), pushed: Condvar::new() }
     }
 
     /// No job runs, and no waker is touched, under this lock (I6).
@@ -167,10 +161,10 @@ impl Pool {
     /// Queues a job and sees to it that a helper takes it. If there can be none the job is given back.
     ///
     /// A thread is started under the lock, so that "no helper is alive" is true of one moment for all.
-    fn submit<F: FnOnce() + Send + 'static>(&'static self, job: Box<F>) -> Result<(), (Box<F>, io::Error)> {
+    fn submit(&'static self, job: Job) -> Result<(), (Job, io::Error)> {
         let mut state = self.lock();
         // Each queued job will take one of the idle.
-        if state.queue.len() >= state.idle && state.helpers < HELPERS_MAX {
+        if state.queue.len() >= state.idle && state.helpers < self.helpers_max {
             match self.start(&state) {
                 Ok(()) => state.helpers += 1,
                 Err(error) if state.helpers == 0 => return Err((job, error)),
@@ -189,12 +183,11 @@ impl Pool {
         if _state.exhausted {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        thread::Builder::new().name("pike-helper".into()).spawn(|| self.help()).map(drop)
+        platform::spawn_deaf("pike-helper", || self.help())
     }
 
     /// The life of a helper.
     fn help(&self) {
-        platform::block_signals();
         let mut state = self.lock();
         loop {
             if let Some(job) = state.queue.pop_front() {
@@ -225,7 +218,7 @@ fn catch(job: Job) {
     }
 }
 
-/// The result of work on a helper. Made by [`run`].
+/// The result of work on a helper. Made by [`Slot::run`].
 #[must_use = "dropped, its work may never be done"]
 pub(crate) struct Running<T>(Start<T>);
 

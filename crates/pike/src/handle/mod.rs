@@ -39,7 +39,7 @@ use crate::{
 /// The descriptor must not be swapped or closed while it is attached, so a Handle gives out `&T` only. A duplicate of
 /// the descriptor (`dup`, `try_clone`) shares its queue and its blocking mode, and keeps it open after the Handle is
 /// gone; pike cannot see it. Dropping a Handle closes the descriptor as dropping `T` does: of a socket of std that was
-/// made to linger, that may wait. [`Handle::close`] does not, nor do pike's own sockets.
+/// made to linger, that may block. [`Handle::close`] does not, nor do pike's own sockets.
 ///
 /// # Pipes
 ///

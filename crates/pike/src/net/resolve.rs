@@ -77,7 +77,9 @@ async fn lookup_by(
     match request {
         Request::One(addr) => Ok(Addrs::One(Some(addr).into_iter())),
         Request::Many(addrs) => Ok(Addrs::Many(addrs.into_iter())),
-        Request::Name(host, port) => blocking::run(move || resolver(&host, port)).await?.map(Addrs::Many),
+        Request::Name(host, port) => {
+            blocking::LOOK_UPS.run(move || resolver(&host, port)).await?.map(Addrs::Many)
+        }
         Request::Invalid(error) => Err(error),
     }
 }

@@ -147,7 +147,7 @@ impl TcpStream {
         self.socket.get(option::Linger)
     }
 
-    /// Sets how long closing waits for what was not yet sent: a helper thread waits, not the one that drops it.
+    /// Sets how long closing waits for what was not yet sent. A drop does not wait: see [`Linger`](option::Linger).
     ///
     /// # Errors
     ///

@@ -5,7 +5,6 @@ use std::{
     panic::{self, AssertUnwindSafe},
     ptr,
     sync::atomic::{AtomicPtr, Ordering},
-    thread,
 };
 
 use super::Notifier;
@@ -39,8 +38,7 @@ fn start(old: *mut Notifier) -> io::Result<()> {
     let new = Box::into_raw(Box::new(notifier));
     match BACKGROUND.compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed) {
         Ok(_) => {
-            let spawned =
-                thread::Builder::new().name("pike-background".into()).spawn(move || turn_for_ever(&turned));
+            let spawned = platform::spawn_deaf("pike-background", move || turn_for_ever(&turned));
             if let Err(error) = spawned {
                 // Nobody would turn it: let the next call try again. Who got hold of it meanwhile finds it closed.
                 let _ =
@@ -59,7 +57,6 @@ fn start(old: *mut Notifier) -> io::Result<()> {
 /// Others may turn it too, between two of its own turns: `block_on` knows how to share. A waker that panics, of whatever
 /// task, must not end the turns of all others: the panic hook has reported it.
 fn turn_for_ever(notifier: &Notifier) {
-    platform::block_signals();
     while !notifier.core.is_closed() {
         let turning = AssertUnwindSafe(|| notifier.block_on(std::future::pending::<()>()));
         if let Err(payload) = panic::catch_unwind(turning) {

@@ -58,8 +58,9 @@ use crate::sys::platform;
 ///
 /// # Threads
 ///
-/// The handler runs on any thread that does not block the signal. A signal that all threads block is not received. pike's
-/// own threads block all signals.
+/// The handler runs on any thread that does not block the signal. A signal that all threads block is not received. The
+/// threads that pike starts itself block all signals (except faults) from their start; those of a scheduler that runs a
+/// program's tasks, pike-sched's among them, block what the thread that started them did.
 ///
 /// # Forks
 ///

@@ -1,14 +1,20 @@
 //! A socket's descriptor, which closes without blocking.
 //!
-//! close(2) of a socket that lingers waits for its peer, non-blocking or not; so such a socket is closed by a helper
-//! thread. That it may linger is known: pike set it, or asked when it took the socket over.
+//! close(2) of a socket that lingers waits for its peer, non-blocking or not (on Linux; the BSDs and macOS wait only for
+//! blocking ones). That it may linger is known: pike set it, or asked when it took the socket over.
+//!
+//! - `close` has a helper thread wait, since it reports when the linger is over.
+//! - A drop reports nothing, so it switches lingering off and closes at once. Linux sends and resets the same either way,
+//!   before it waits: "the actually closing is done the same either way" (`inet_release`, then `tcp_close`). So no number
+//!   of peers that do not read can hold up the end of another connection.
+//! - A child of a fork shares the socket with its parent, and its drops only close (I14): there a helper closes.
 
 use std::{
     io,
     mem::ManuallyDrop,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU32, Ordering},
     },
 };
 
@@ -17,14 +23,16 @@ use crate::{blocking, op::lane::Lane, sys::platform};
 #[derive(Debug)]
 pub(crate) struct Descriptor {
     owned: ManuallyDrop<platform::Owned>,
-    lingers: AtomicBool,
+    /// 0 if it does not linger; else 1 more than the forks that the process had behind it when that was found out.
+    lingers: AtomicU32,
     /// What the kernel does for the socket, once it does something.
     lane: OnceLock<Arc<Lane>>,
 }
 
 impl Descriptor {
     pub(crate) fn new(owned: platform::Owned, lingers: bool) -> Self {
-        Self { owned: ManuallyDrop::new(owned), lingers: AtomicBool::new(lingers), lane: OnceLock::new() }
+        let lingers = AtomicU32::new(mark(lingers));
+        Self { owned: ManuallyDrop::new(owned), lingers, lane: OnceLock::new() }
     }
 
     /// One that somebody else may have made linger.
@@ -47,11 +55,11 @@ impl Descriptor {
     }
 
     pub(crate) fn lingers(&self) -> bool {
-        self.lingers.load(Ordering::Relaxed)
+        self.lingers.load(Ordering::Relaxed) != 0
     }
 
     pub(crate) fn set_lingers(&self, lingers: bool) {
-        self.lingers.store(lingers, Ordering::Relaxed);
+        self.lingers.store(mark(lingers), Ordering::Relaxed);
     }
 
     pub(crate) fn into_owned(self) -> platform::Owned {
@@ -79,7 +87,11 @@ impl Descriptor {
                 None => return Ok(()),
             },
         };
-        if lingers { blocking::run(move || platform::close(owned)).await? } else { platform::close(owned) }
+        if lingers {
+            blocking::CLOSES.run(move || platform::close(owned)).await?
+        } else {
+            platform::close(owned)
+        }
     }
 }
 
@@ -88,19 +100,74 @@ impl Drop for Descriptor {
         // SAFETY: taken once, here, since `into_parts` forgets the rest.
         #[allow(unsafe_code)]
         let owned = unsafe { ManuallyDrop::take(&mut self.owned) };
-        let lingers = self.lingers();
+        let lingers = *self.lingers.get_mut();
         let owned = match self.lane.take() {
             None => owned,
-            Some(lane) => match lane.close(owned, lingers) {
+            Some(lane) => match lane.close(owned, lingers != 0) {
                 Some(owned) => owned,
                 None => return,
             },
         };
-        if lingers {
-            // No helper to be had: closing here may block, but losing the descriptor would be worse.
-            if let Err(close) = blocking::run_detached(move || drop(owned)) {
-                close();
-            }
+        if lingers == 0 || (lingers == mark(true) && platform::stop_lingering(&owned).is_ok()) {
+            drop(owned);
+        } else {
+            // Where a helper is not to be had this closes, and may wait: losing the descriptor would be worse.
+            drop(blocking::CLOSES.run(move || drop(owned)));
         }
+    }
+}
+
+/// What stands for it in [`Descriptor::lingers`], in this process.
+fn mark(lingers: bool) -> u32 {
+    if lingers { platform::forks() + 1 } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        net::{TcpListener, TcpStream},
+        time::Duration,
+    };
+
+    use super::*;
+
+    fn lingering() -> (Descriptor, platform::Owned) {
+        platform::watch_forks().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let copy = stream.try_clone().unwrap();
+        socket2::SockRef::from(&stream).set_linger(Some(Duration::from_secs(5))).unwrap();
+        (Descriptor::foreign(stream.into()), copy.into())
+    }
+
+    #[test]
+    fn a_drop_stops_the_linger() {
+        let (descriptor, copy) = lingering();
+        assert!(descriptor.lingers() && platform::lingers(&copy));
+        drop(descriptor);
+        assert!(!platform::lingers(&copy));
+    }
+
+    /// Goal: what a child of a fork drops is only closed: the socket is its parent's too (I14).
+    #[test]
+    #[allow(unsafe_code)]
+    fn a_drop_in_a_child_changes_nothing() {
+        let (descriptor, copy) = lingering();
+        // SAFETY: what the child uses is made for that, and it ends below without running another destructor.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            // SAFETY: takes no pointer.
+            unsafe { libc::alarm(10) };
+            drop(descriptor);
+            // SAFETY: ends the process at once.
+            unsafe { libc::_exit(0) };
+        }
+        let mut status = 0;
+        // SAFETY: a child of ours, and a place for its status.
+        assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+        assert_eq!(status, 0);
+        assert!(platform::lingers(&copy), "the child's drop changed its parent's socket");
+        drop(descriptor);
+        assert!(!platform::lingers(&copy));
     }
 }

@@ -140,8 +140,10 @@ options! {
     Broadcast: bool;
 
     /// `SO_LINGER`, in whole seconds, rounded up: how long closing waits for what was not yet sent. `Some(ZERO)` resets
-    /// the connection; `None` sends in the background. A socket that lingers is closed by a helper thread, so that
-    /// dropping it does not block.
+    /// the connection; `None` sends in the background.
+    ///
+    /// Who wants to wait awaits [`Socket::close`](super::Socket::close), which does not block the thread. A drop never
+    /// waits: it switches lingering off, also for duplicates of the descriptor, and closes at once.
     #[doc(alias = "SO_LINGER")]
     Linger: Option<Duration>;
 

@@ -29,12 +29,12 @@ pub use io_safe::IoSafe;
 pub(crate) use message::{at_mark, is_urgent_in_line, recv_msg, send_msg};
 pub(crate) use room::{Vectors, read_room, recv_room_from, write};
 pub(crate) use signals::{
-    INTERRUPT, TERMINATION, block_signals, change_mask, is_refused, real_time_signals, signal_name,
+    INTERRUPT, TERMINATION, change_mask, is_refused, real_time_signals, signal_name, spawn_deaf,
 };
 pub(crate) use socket::{
     Connecting, accept, bind, connect, connected, flavour, has_priority, is_of_one_connection,
     is_out_of_resources, is_udp, is_writable, lingers, listen, local_address, pair, peer_address,
-    refuse_sigpipe, shutdown, shutdown_raw, socket,
+    refuse_sigpipe, shutdown, shutdown_raw, socket, stop_lingering,
 };
 pub(crate) use transfer::{
     CANCELLED, NO_BUFFERS, Received, TRANSFER_MAX, VECTORS_MAX, WOULD_BLOCK, peek_sender, recv, recv_from,

@@ -1,6 +1,6 @@
 //! Signals: their names, and which of them a thread blocks.
 
-use std::{io, mem::MaybeUninit, ptr};
+use std::{io, mem::MaybeUninit, ptr, thread};
 
 use super::cvt;
 
@@ -49,14 +49,24 @@ pub(crate) fn real_time_signals() -> Option<(i32, i32)> {
     }
 }
 
-/// Blocks all signals on the calling thread: pike's own threads must not run the program's handlers.
+/// Starts a thread of pike's own, which must not run the program's handlers: it begins with all signals blocked, but
+/// faults, since a thread inherits what the one that starts it blocks. There they are blocked meanwhile.
 #[allow(unsafe_code)]
-pub(crate) fn block_signals() {
-    let mut all = MaybeUninit::uninit();
-    // SAFETY: fills the set it is given.
-    unsafe { libc::sigfillset(all.as_mut_ptr()) };
-    // SAFETY: the set was filled above, and no old one is asked for. It cannot fail with these arguments.
-    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, all.as_ptr(), ptr::null_mut()) };
+pub(crate) fn spawn_deaf(name: &str, f: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    /// What the thread blocked before, and blocks again when this is dropped.
+    struct Before(libc::sigset_t);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            // SAFETY: reads the set, and no old one is asked for. It cannot fail with these arguments.
+            unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, ptr::null_mut()) };
+        }
+    }
+    let mut before = MaybeUninit::uninit();
+    // SAFETY: reads one set and fills the other. It cannot fail with these arguments.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &Mask::all_but_faults().0, before.as_mut_ptr()) };
+    // SAFETY: filled by the call.
+    let _before = Before(unsafe { before.assume_init() });
+    thread::Builder::new().name(name.into()).spawn(f).map(drop)
 }
 
 /// Blocks or unblocks (`SIG_BLOCK`, `SIG_UNBLOCK`) some signals on the calling thread.

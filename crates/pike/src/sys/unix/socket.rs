@@ -21,6 +21,11 @@ pub(crate) fn lingers(fd: &impl AsFd) -> bool {
     SockRef::from(fd).linger().is_ok_and(|linger| linger.is_some_and(|time| !time.is_zero()))
 }
 
+/// From now on closing it does not wait, and what was not yet sent is sent in the background.
+pub(crate) fn stop_lingering(fd: &impl AsFd) -> io::Result<()> {
+    SockRef::from(fd).set_linger(None)
+}
+
 /// A non-blocking, close-on-exec socket.
 pub(crate) fn socket(domain: Domain, kind: Type, protocol: Option<Protocol>) -> io::Result<Owned> {
     let protocol = protocol.map(|protocol| socket2::Protocol::from(number_of_protocol(protocol)));
