@@ -1,12 +1,12 @@
 //! A server that stops well: on ctrl-c, SIGTERM or a closed console it accepts no more, and each connection finishes what it is doing.
 //!
 //! ```text
-//! cargo run --release --example drain
+//! cargo run --release --example drain                 at [::]:7000, or at the address that is its argument
 //! nc 127.0.0.1 7000                                   type, and read it again; then ctrl-c the server
 //! yes | socat - TCP:127.0.0.1:7000 > /dev/null        one that never finishes: it is cut off after 10 seconds
 //! ```
 
-use std::{io, pin::pin, sync::Arc, time::Duration};
+use std::{env, io, pin::pin, sync::Arc, time::Duration};
 
 use futures_lite::future::or;
 use pike::{
@@ -29,8 +29,10 @@ async fn serve(stream: TcpStream, stop: Arc<Event>) -> io::Result<()> {
 }
 
 fn main() -> io::Result<()> {
+    let address = env::args().nth(1).unwrap_or("[::]:7000".into());
     Pool::new()?.run(async {
-        let (listener, term) = (TcpListener::bind("[::]:7000").await?, Signal::termination()?);
+        let (listener, term) = (TcpListener::bind(address).await?, Signal::termination()?);
+        println!("listening at {}", listener.local_addr()?);
         // A latch stays set, and lets everyone through who waits for it.
         let (stop, group) = (Arc::new(Event::latch()?), Group::new());
         let accept = async {

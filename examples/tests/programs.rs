@@ -1,5 +1,8 @@
 //! The examples, run as a user runs them. They are built before this by `cargo test`, in the same profile.
 
+#[path = "support/terminal.rs"]
+mod terminal;
+
 use std::{
     env,
     io::{BufRead, BufReader, Read, Write},
@@ -315,4 +318,127 @@ fn chat_tells_all_others() {
     assert!(line(&second).ends_with("says: hello yourself\n"));
     drop(second);
     assert!(line(&first).ends_with("has left\n"));
+}
+
+/// The lines that a program prints.
+fn lines(running: &mut Running) -> impl Iterator<Item = String> + use<> {
+    BufReader::new(running.0.stdout.take().expect("piped")).lines().map_while(Result::ok)
+}
+
+/// The address in a line that begins with "listening at".
+fn listening(lines: &mut impl Iterator<Item = String>) -> String {
+    let line = lines.next().expect("a line");
+    line.strip_prefix("listening at ").unwrap_or_else(|| panic!("no address in {line}")).to_owned()
+}
+
+/// Datagrams come back, and silence is said.
+#[test]
+fn udp_deadline_echoes_and_is_idle() {
+    let mut command = example("udp_deadline");
+    command.arg("127.0.0.1:0");
+    let mut server = Running::start(command);
+    let mut lines = lines(&mut server);
+    let address = listening(&mut lines);
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+    socket.connect(address).expect("an address");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let mut buf = [0; 100];
+    for sent in [&b"ping"[..], b"", b"another"] {
+        socket.send(sent).expect("sent");
+        let n = socket.recv(&mut buf).expect("an echo");
+        assert_eq!(&buf[..n], sent);
+    }
+    let silent = Instant::now();
+    assert_eq!(lines.next().as_deref(), Some("idle"));
+    assert!(silent.elapsed() > Duration::from_secs(4), "idle after {:?}", silent.elapsed());
+    socket.send(b"still there").expect("sent");
+    assert_eq!(socket.recv(&mut buf).expect("an echo"), 11);
+}
+
+/// On a signal, an idle connection ends, no other begins, and the program ends well; one that never finishes is cut off.
+#[test]
+fn drain_finishes() {
+    for stuck in [false, true] {
+        let mut command = example("drain");
+        command.arg("127.0.0.1:0");
+        let mut server = Running::start(command);
+        let mut lines = lines(&mut server);
+        let address = listening(&mut lines);
+        let mut idle = TcpStream::connect(&address).expect("a connection");
+        idle.write_all(b"hello").expect("taken");
+        let mut buf = [0; 5];
+        idle.read_exact(&mut buf).expect("an echo");
+        assert_eq!(&buf, b"hello");
+        let busy = stuck.then(|| {
+            let busy = TcpStream::connect(&address).expect("a connection");
+            (&busy).write_all(b"x").expect("taken");
+            (&busy).read_exact(&mut [0]).expect("an echo");
+            busy.set_write_timeout(Some(Duration::from_millis(500))).expect("a timeout");
+            while (&busy).write(&[7; 65_536]).is_ok() {}
+            busy
+        });
+        server.signal("TERM");
+        assert_eq!(lines.next(), Some(format!("finishing {} connections", 1 + usize::from(stuck))));
+        assert_eq!(idle.read(&mut buf).expect("an end of file"), 0);
+        assert!(TcpStream::connect(&address).is_err(), "it accepts no more");
+        if stuck {
+            assert_eq!(lines.next().as_deref(), Some("cutting off 1"));
+        }
+        assert_eq!(lines.next(), None);
+        assert!(server.0.wait().expect("an end").success());
+        drop(busy);
+    }
+}
+
+/// Under tokio: an answer is printed, and an error ends the program.
+#[test]
+fn under_tokio_pings() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a listener");
+    let address = listener.local_addr().expect("an address");
+    let command = || {
+        let mut command = example("under_tokio");
+        command.arg(address.to_string());
+        command
+    };
+    let mut program = Running::start(command());
+    let (mut stream, _) = listener.accept().expect("a connection");
+    let mut buf = [0; 4];
+    stream.read_exact(&mut buf).expect("a ping");
+    assert_eq!(&buf, b"ping");
+    stream.write_all(b"pong").expect("taken");
+    assert_eq!(lines(&mut program).next(), Some(format!("{address} says \"pong\"")));
+    assert!(program.0.wait().expect("an end").success());
+
+    drop((stream, listener));
+    let refused = output(command());
+    assert!(!refused.status.success() && refused.stdout.is_empty());
+    assert!(text(&refused.stderr).contains("refused"), "{}", text(&refused.stderr));
+}
+
+/// On a terminal of its own: it waits for a first line, counts frames, shows the lines that are typed, and ends at ctrl-d.
+#[test]
+fn any_descriptor_plays_on_a_terminal() {
+    let (mut keyboard, slave) = terminal::open().expect("a pseudo terminal");
+    let mut command = example("any_descriptor");
+    terminal::control(&mut command, slave);
+    let mut program = Running::start(command);
+    let mut screen = program.0.stdout.take().expect("piped");
+    let mut shown = String::new();
+    let mut until = |what: &str| {
+        let mut buf = [0; 4096];
+        while !shown.contains(what) {
+            let n = screen.read(&mut buf).expect("the screen");
+            assert!(n > 0, "it ended before {what:?}: {shown:?}");
+            shown.push_str(&text(&buf[..n]));
+        }
+        shown.drain(..shown.find(what).expect("found") + what.len());
+    };
+    until("press enter to start");
+    keyboard.write_all(b"\n").expect("typed");
+    until("frame 3 ");
+    keyboard.write_all(b"jump\n").expect("typed");
+    until(": \"jump\\n\"");
+    until("frame ");
+    keyboard.write_all(&[4]).expect("typed");
+    assert!(program.0.wait().expect("an end").success());
 }
