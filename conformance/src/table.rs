@@ -79,6 +79,13 @@ macro_rules! for_each_case {
                 no_allocation_per_operation,
                 turn_costs_one_wait: alone,
             }
+            allocations {
+                no_allocation_of_messages,
+                no_allocation_of_control_data,
+                no_allocation_of_traits,
+                no_allocation_of_new_sockets,
+                no_allocation_of_options,
+            }
             readiness {
                 readable_after_would_block,
                 writable_until_full,
@@ -191,6 +198,7 @@ macro_rules! for_each_case {
             }
             unix_datagram {
                 unix_datagram_forms,
+                unix_datagram_shared_by_tasks,
                 unix_datagram_full_receiver,
             }
             unix_net {
@@ -206,6 +214,7 @@ macro_rules! for_each_case {
             }
             unix_socket {
                 unix_socket_types,
+                unix_socket_becomes_its_type,
                 unix_socket_bad_addresses: alone,
             }
             options {

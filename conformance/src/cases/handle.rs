@@ -3,7 +3,7 @@
 use std::{
     ffi::CString,
     fs::{File, OpenOptions},
-    io::{self, Read, Write},
+    io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write},
     net::{Shutdown, TcpListener, TcpStream, UdpSocket},
     os::{
         fd::{AsRawFd, OwnedFd},
@@ -28,7 +28,7 @@ use crate::{Cx, Outcome, Rng, SHORT, Task, read, unix, write};
 const MUCH: usize = 1 << 20;
 
 /// Both ends of a pipe, with more than it takes at once: reads wait for writes and writes for reads, and every byte comes
-/// in order. Registering makes the ends non-blocking.
+/// in order, in several slices as well. Registering makes the ends non-blocking, and so they are given back.
 pub fn handle_pipe_round_trip(cx: &Cx) -> Outcome {
     let notifier = cx.notifier();
     let (source, sink) = unix::pipe();
@@ -64,6 +64,26 @@ pub fn handle_pipe_round_trip(cx: &Cx) -> Outcome {
     let (wrote, received) = notifier.block_on(zip(write(&sink, &sent), receive));
     wrote.unwrap();
     assert!(received.unwrap() == sent, "the bytes differ");
+
+    cx.settle(&notifier);
+    let slices = [IoSlice::new(b"ab"), IoSlice::new(b""), IoSlice::new(b"cde")];
+    let (mut start, mut rest) = ([0; 1], [0; 9]);
+    let mut room = [IoSliceMut::new(&mut start), IoSliceMut::new(&mut rest)];
+    let mut read_slices = || source.try_io(Interest::READABLE, |mut io| io.read_vectored(&mut room));
+    assert_eq!(read_slices().unwrap_err().kind(), ErrorKind::WouldBlock);
+    let mut readable = Task::pending(source.readable());
+    notifier.block_on(sink.writable()).unwrap();
+    assert_eq!(sink.try_io(Interest::WRITABLE, |mut io| io.write_vectored(&slices)).unwrap(), 5);
+    cx.turn_until(&notifier, "bytes in slices", || readable.is_woken());
+    readable.ready().unwrap();
+    assert_eq!(read_slices().unwrap(), 5);
+    assert_eq!((&start[..], &rest[..4]), (&b"a"[..], &b"bcde"[..]));
+
+    drop(readable);
+    let (mut source, mut sink) = (source.into_inner(), sink.into_inner());
+    assert!(unix::is_nonblocking(&source) && unix::is_nonblocking(&sink));
+    assert_eq!(source.read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert_eq!((sink.write(b"given back").unwrap(), source.read(&mut [0; 16]).unwrap()), (10, 10));
     Ok(())
 }
 

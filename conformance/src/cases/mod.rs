@@ -1,5 +1,6 @@
 //! The cases, a file a subject.
 
+pub mod allocations;
 pub mod budget;
 pub mod cancel;
 pub mod descriptors;

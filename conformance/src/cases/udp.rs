@@ -17,7 +17,7 @@ use futures_lite::future;
 use pike::{
     Closed, Interest, Notifier,
     net::UdpSocket,
-    socket::{Type, option},
+    socket::{Type, UnixAddress, option},
 };
 
 use crate::{
@@ -766,6 +766,11 @@ pub fn udp_bind_errors(cx: &Cx) -> Outcome {
     assert_eq!(unix::descriptors(), before, "descriptors");
 
     let (unbound, peer) = (net::bare(&notifier, v4(), Type::Datagram), net::udp(&notifier, v4()));
+    // An address of Unix is none of its, to send to as to bind.
+    let (path, other) = (UnixAddress::from_pathname("/nobody/here").unwrap(), net::udp(&notifier, v4()));
+    let refused = soon(&notifier, "an address of Unix", other.socket().send_to(b"x", path)).unwrap_err();
+    assert!(refused.raw_os_error().is_some(), "{refused:?}");
+    assert!(unbound.bind(path).unwrap_err().raw_os_error().is_some());
     assert_eq!(net::internet(unbound.local_addr()).port(), 0);
     let mut buf = [0; 16];
     let mut receiving = Task::new(unbound.recv_from(&mut buf));

@@ -7,6 +7,7 @@ use std::{
     os::unix::net as std_unix,
     path::PathBuf,
     task::{Context, Poll, Waker},
+    thread,
 };
 
 use futures_lite::future::zip;
@@ -62,6 +63,14 @@ pub fn unix_datagram_forms(cx: &Cx) -> Outcome {
         assert_eq!(other.try_peek_from(&mut buf).unwrap(), (5, from_one));
         assert_eq!(other.try_recv_from(&mut buf).unwrap(), (5, from_one));
     }
+    soon(&notifier, "into the room of a vector", async {
+        let (received, sent) =
+            zip(other.recv_from_owned(Vec::with_capacity(16)), one.send_to(b"owned", &there)).await;
+        assert_eq!((received.0.unwrap(), &received.1[..], sent.unwrap()), ((5, from_one), &b"owned"[..], 5));
+        let (received, sent) =
+            zip(other.recv_owned(Vec::with_capacity(3)), one.send_to(b"owned", &there)).await;
+        assert_eq!((received.0.unwrap(), &received.1[..], sent.unwrap()), (3, &b"own"[..], 5));
+    });
     assert_eq!(other.try_recv(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
     let mut polling = Task::pending(poll_fn(|cx| other.poll_recv_from(cx, &mut buf)));
     let mut task = Context::from_waker(Waker::noop());
@@ -157,6 +166,46 @@ impl Lent for UnixDatagram {
     fn recv_with_now(&self, notifier: &Notifier) -> Vec<u8> {
         soon(notifier, "a lent datagram", self.recv_with(<[u8]>::to_vec)).unwrap()
     }
+}
+
+/// Tasks on threads of their own share a socket: two send on it and one receives what the peer sends back. Every datagram
+/// comes once, and those of each sender in their order.
+pub fn unix_datagram_shared_by_tasks(cx: &Cx) -> Outcome {
+    const EACH: u8 = 200;
+    let notifier = cx.notifier();
+    let (one, other) = datagrams(&notifier);
+    thread::scope(|scope| {
+        let (notifier, one, other) = (&notifier, &one, &other);
+        for who in 0..2 {
+            scope.spawn(move || {
+                soon(notifier, "a sender", async {
+                    for n in 0..EACH {
+                        assert_eq!(one.send(&[who, n]).await.unwrap(), 2);
+                    }
+                });
+            });
+        }
+        scope.spawn(move || {
+            soon(notifier, "the peer", async {
+                let mut buf = [0; 4];
+                for _ in 0..2 * usize::from(EACH) {
+                    let count = other.recv(&mut buf).await.unwrap();
+                    assert_eq!(other.send(&buf[..count]).await.unwrap(), count);
+                }
+            });
+        });
+        soon(notifier, "the receiver", async {
+            let (mut buf, mut next) = ([0; 4], [0; 2]);
+            for _ in 0..2 * usize::from(EACH) {
+                assert_eq!(one.recv(&mut buf).await.unwrap(), 2);
+                let next = &mut next[usize::from(buf[0])];
+                assert_eq!(buf[1], *next, "of sender {}", buf[0]);
+                *next += 1;
+            }
+        });
+    });
+    assert_eq!(one.try_recv(&mut [0; 4]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    Ok(())
 }
 
 /// A receiver that is full makes its senders wait, without a turn in between for each: those with this one peer are

@@ -207,7 +207,7 @@ pub fn unix_stream_forms(cx: &Cx) -> Outcome {
 }
 
 /// Ends: of writing, which the peer reads behind the bytes; of reading; of both; of the peer itself, before and while
-/// somebody waits; and of a listener.
+/// somebody waits; of a listener; and of clients that nobody has accepted yet.
 pub fn unix_stream_ends(cx: &Cx) -> Outcome {
     let notifier = cx.notifier();
     let mut buf = [0; 16];
@@ -266,6 +266,23 @@ pub fn unix_stream_ends(cx: &Cx) -> Outcome {
         Ok(count) => assert_eq!(count, 0),
         Err(error) => assert!(net::is_gone(&error), "{error:?}"),
     }
+
+    // Clients that go before they are accepted: each is, and has ended.
+    let listener = {
+        let _here = notifier.enter();
+        let listener = UnixListener::bind(folder.path("late")).unwrap();
+        let clients: Vec<_> = (0..10).map(|_| UnixStream::connect(folder.path("late"))).collect();
+        for client in clients {
+            drop(soon(&notifier, "a connection", client).unwrap());
+        }
+        listener
+    };
+    let mut buf = [0; 16];
+    for _ in 0..10 {
+        let (server, _) = soon(&notifier, "one that is gone", listener.accept()).unwrap();
+        assert_eq!(soon(&notifier, "its end", server.read(&mut buf)).unwrap(), 0);
+    }
+    assert!(Task::new(listener.accept()).poll().is_pending(), "more than there were");
     Ok(())
 }
 

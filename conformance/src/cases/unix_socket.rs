@@ -1,10 +1,14 @@
 //! Unix sockets as bare sockets: addresses, pairs, messages in order, what a listener's queue and a receiver's do when
 //! they are full.
 
-use std::io::{self, ErrorKind};
+use std::{
+    io::{self, ErrorKind},
+    mem::offset_of,
+};
 
 use pike::{
     Notifier,
+    net::{TcpStream, UnixDatagram, UnixListener, UnixStream},
     socket::{Address, Domain, Socket, Type, UnixAddress},
 };
 
@@ -79,6 +83,80 @@ pub fn unix_socket_types(cx: &Cx) -> Outcome {
         assert_eq!(soon(&notifier, "a send", receiver.send_to(b"me", name)).unwrap(), 2);
         assert_eq!(soon(&notifier, "a datagram", receiver.recv_from(&mut buf)).unwrap(), (2, name.into()));
     }
+
+    // The longest path: it and the zero behind it fill the system's address.
+    let longest = size_of::<libc::sockaddr_un>() - offset_of!(libc::sockaddr_un, sun_path) - 1;
+    let name = "x".repeat(longest - folder.path("").as_os_str().len());
+    assert_eq!(folder.path(&name).as_os_str().len(), longest);
+    let path = UnixAddress::from_pathname(folder.path(&name)).unwrap();
+    let (server, client) = (bare(&notifier, Type::Stream), bare(&notifier, Type::Stream));
+    server.bind(path).unwrap();
+    server.listen(1).unwrap();
+    soon(&notifier, "a connection", client.connect(path)).unwrap();
+    let name = |address: io::Result<Address>| match address {
+        Ok(Address::Unix(address)) => address.as_pathname().map(ToOwned::to_owned),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((name(server.local_addr()), name(client.peer_addr())), {
+        let path = path.as_pathname().map(ToOwned::to_owned);
+        (path.clone(), path)
+    });
+    Ok(())
+}
+
+/// A bare socket becomes the type that it is: a listener, and a client that is bound, whose name the server knows. Through
+/// std and back it is registered anew. It becomes nothing else, and no socket for datagrams listens.
+pub fn unix_socket_becomes_its_type(cx: &Cx) -> Outcome {
+    let notifier = cx.notifier();
+    let _here = notifier.enter();
+    let folder = Folder::new();
+    let path = |name: &str| UnixAddress::from_pathname(folder.path(name)).unwrap();
+    let (bound, client) = (bare(&notifier, Type::Stream), bare(&notifier, Type::Stream));
+    bound.bind(path("server")).unwrap();
+    bound.listen(8).unwrap();
+    client.bind(path("client")).unwrap();
+    let listener = UnixListener::try_from(bound).unwrap();
+    let mut accepting = Task::pending(listener.accept());
+    soon(&notifier, "a connection", client.connect(path("server"))).unwrap();
+    let client = UnixStream::try_from(client).unwrap();
+    let (server, from) = net::finish(cx, &notifier, "a bound client", &mut accepting).unwrap();
+    assert_eq!((from, server.peer_addr().unwrap()), (path("client"), path("client")));
+    assert_eq!((client.local_addr().unwrap(), client.peer_addr().unwrap()), (path("client"), path("server")));
+    drop(accepting);
+
+    let listener = UnixListener::from_std(listener.into_std().unwrap()).unwrap();
+    let [client, server] =
+        [client, server].map(|stream| UnixStream::from_std(stream.into_std().unwrap()).unwrap());
+    let (one, other) = UnixDatagram::pair().unwrap();
+    let [one, other] = [one, other].map(|socket| UnixDatagram::from_std(socket.into_std().unwrap()).unwrap());
+    let mut accepting = Task::pending(listener.accept());
+    drop(soon(&notifier, "a connection", UnixStream::connect(folder.path("server"))).unwrap());
+    net::finish(cx, &notifier, "a connection to a listener of std's", &mut accepting).unwrap();
+    let mut buf = [0; 8];
+    for (from, to) in [(&client, &server), (&server, &client)] {
+        let mut reading = Task::pending(to.read(&mut buf));
+        soon(&notifier, "a write", from.write_all(b"ping")).unwrap();
+        assert_eq!(net::finish(cx, &notifier, "a stream of std's", &mut reading).unwrap(), 4);
+    }
+    for (from, to) in [(&one, &other), (&other, &one)] {
+        let mut receiving = Task::pending(to.recv(&mut buf));
+        soon(&notifier, "a send", from.send(b"ping")).unwrap();
+        assert_eq!(net::finish(cx, &notifier, "datagrams of std's", &mut receiving).unwrap(), 4);
+    }
+
+    let refused = [
+        UnixStream::try_from(bare(&notifier, Type::Datagram)).map(drop),
+        UnixListener::try_from(bare(&notifier, Type::Datagram)).map(drop),
+        UnixDatagram::try_from(bare(&notifier, Type::Stream)).map(drop),
+        TcpStream::try_from(bare(&notifier, Type::Stream)).map(drop),
+        UnixStream::try_from(net::bare(&notifier, net::v4(), Type::Stream)).map(drop),
+    ];
+    for error in refused.map(Result::unwrap_err) {
+        assert!(error.kind() == ErrorKind::InvalidInput && !error.to_string().is_empty(), "{error:?}");
+    }
+    let datagrams = bare(&notifier, Type::Datagram);
+    datagrams.bind(path("datagrams")).unwrap();
+    assert!(datagrams.listen(1).unwrap_err().raw_os_error().is_some());
     Ok(())
 }
 

@@ -72,7 +72,8 @@ impl TcpStream {
     ///
     /// Each is tried as soon as one before it has failed, or `delay` after the start of the one before. IPv4 and IPv6
     /// take turns. The first connection wins and the others are closed. RFC 8305 asks for a `delay` of 250 ms, and of
-    /// 100 ms to 2 s where the network is known; less than 10 ms counts as 10 ms.
+    /// 100 ms to 2 s where the network is known; less than 10 ms counts as 10 ms. Unlike [`connect`](Self::connect), this
+    /// allocates: five times for one address, which is little beside a connection.
     ///
     /// # Errors
     ///
