@@ -353,8 +353,14 @@ pub fn signal_bad_input(cx: &Cx) -> Outcome {
     refused(SignalSet::new(), "no signal", None);
     for number in [libc::SIGKILL, libc::SIGSTOP, libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL] {
         let kind = SignalKind::from_raw(number);
-        refused(kind.into(), &kind.to_string(), None);
-        refused([USER1, kind].into(), &kind.to_string(), None);
+        let why = match number {
+            libc::SIGKILL | libc::SIGSTOP => "nobody handle",
+            _ => "comes again",
+        };
+        for why in [&kind.to_string(), why] {
+            refused(kind.into(), why, None);
+            refused([USER1, kind].into(), why, None);
+        }
     }
     let mut no_signals = vec![0, -1, 127, 128, 1000, i32::MAX, i32::MIN];
     if cfg!(target_os = "linux") {

@@ -209,9 +209,11 @@ fn check(kinds: SignalSet) -> io::Result<()> {
     }
     kinds.iter().try_for_each(|kind| match platform::is_refused(kind.as_raw()) {
         true => {
-            let text =
-                format!("{kind} cannot be received: the system keeps it, or its handler must not return");
-            Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+            let why = match platform::is_kept(kind.as_raw()) {
+                true => "the system lets nobody handle it",
+                false => "it comes again as soon as its handler returns",
+            };
+            Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{kind} cannot be received: {why}")))
         }
         false => platform::check_signal(kind.as_raw()),
     })

@@ -1,5 +1,7 @@
 //! What a listener is given: a signal, and what is known about it.
 
+use std::fmt;
+
 use super::SignalKind;
 
 /// A signal that was received.
@@ -25,7 +27,6 @@ use super::SignalKind;
 /// assert_eq!(received.info().map(|info| info.pid()), Some(std::process::id()));
 /// # Ok(()) }
 /// ```
-#[derive(Debug)]
 #[must_use = "on Windows the process may end when it is dropped"]
 pub struct Received {
     kind: SignalKind,
@@ -58,6 +59,13 @@ impl Received {
     /// here. On Windows, always None.
     pub fn info(&self) -> Option<&Info> {
         self.info.as_ref()
+    }
+}
+
+impl fmt::Debug for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, count, info, _held } = self;
+        f.debug_struct("Received").field("kind", kind).field("count", count).field("info", info).finish()
     }
 }
 
@@ -108,7 +116,6 @@ impl Value {
 }
 
 /// What keeps the system waiting. On Unix it does not wait.
-#[derive(Debug)]
 struct Held;
 
 impl Drop for Held {

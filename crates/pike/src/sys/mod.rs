@@ -45,7 +45,7 @@
 //! # What a platform must supply for signals
 //!
 //! Signals belong to no backend: the platform calls, and `crate::signal` has the listeners. The platform names them
-//! (`INTERRUPT`, `TERMINATION`, `signal_name`), refuses what cannot be received (`is_refused`, `check_signal`), and
+//! (`INTERRUPT`, `TERMINATION`, `signal_name`), refuses what cannot be received (`is_refused`, `is_kept`, `check_signal`), and
 //! `watch_signal(number, deliver)` has the system call `deliver(number, sender)` for each one that comes, from whatever
 //! the system runs it in, until `unwatch_signal(number)`. A backend that is told of signals itself (kqueue) does the same
 //! by its turns; then `deliver` only remembers the sender. Both are called under one lock, which `deliver` does not take.

@@ -10,10 +10,15 @@ pub(crate) const INTERRUPT: i32 = libc::SIGINT;
 /// What asks a program to end.
 pub(crate) const TERMINATION: &[i32] = &[libc::SIGINT, libc::SIGTERM];
 
-/// Two that cannot be handled, and four that come again at once when their handler returns.
+/// Those that cannot be handled.
+pub(crate) fn is_kept(number: i32) -> bool {
+    [libc::SIGKILL, libc::SIGSTOP].contains(&number)
+}
+
+/// They, and four that come again at once when their handler returns.
 pub(crate) fn is_refused(number: i32) -> bool {
-    use libc::{SIGBUS, SIGFPE, SIGILL, SIGKILL, SIGSEGV, SIGSTOP};
-    [SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE, SIGILL].contains(&number)
+    use libc::{SIGBUS, SIGFPE, SIGILL, SIGSEGV};
+    is_kept(number) || [SIGSEGV, SIGBUS, SIGFPE, SIGILL].contains(&number)
 }
 
 /// The name of a signal, and a number to add to it.
