@@ -2,10 +2,13 @@
 #![allow(unsafe_code)]
 
 use std::{
-    ffi::CStr,
+    ffi::{CStr, OsString},
     fs::File,
     io::{self, Read, Write},
-    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+    os::{
+        fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+        unix::ffi::OsStringExt,
+    },
     panic::{self, AssertUnwindSafe},
     path::PathBuf,
     ptr,
@@ -14,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pike::{Handle, Notifier};
+use pike::{Handle, Notifier, socket::UnixAddress};
 
 fn cvt(result: libc::c_int) -> io::Result<libc::c_int> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
@@ -47,6 +50,12 @@ pub fn is_close_on_exec(fd: &impl AsRawFd) -> bool {
 fn flags(fd: RawFd, which: libc::c_int) -> io::Result<libc::c_int> {
     // SAFETY: takes no pointer.
     cvt(unsafe { libc::fcntl(fd, which) })
+}
+
+/// An abstract name as tokio takes it where a path is asked for: behind a NUL.
+pub fn name_as_path(address: &UnixAddress) -> PathBuf {
+    let name = address.as_abstract_name().expect("an abstract name");
+    OsString::from_vec([b"\0", name].concat()).into()
 }
 
 /// A pipe: the end to read from and the end to write to, both blocking.

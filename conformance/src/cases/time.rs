@@ -651,6 +651,33 @@ pub fn interval_missed_ticks(cx: &Cx) -> Outcome {
         ticks.tick().await;
         ticks.reset();
         assert!(timeout(MS, ticks.tick()).await.is_err());
+
+        // At a given moment, after a given time, or at once; on from there with the period.
+        let mut ticks = interval(PERIOD);
+        ticks.tick().await;
+        let at = Instant::now() + PERIOD / 4;
+        ticks.reset_at(at);
+        assert_eq!((ticks.tick().await, ticks.tick().await), (at, at + PERIOD));
+        let before = Instant::now();
+        ticks.reset_after(2 * PERIOD);
+        assert!(ticks.tick().await >= before + 2 * PERIOD);
+        let mut ticks = interval(LONG);
+        ticks.tick().await;
+        let before = Instant::now();
+        ticks.reset_immediately();
+        let next = ticks.tick().await;
+        assert!(before <= next && next <= Instant::now());
+        assert!(timeout(MS, ticks.tick()).await.is_err());
+        // In the past, what came since is missed.
+        let mut ticks = interval(PERIOD);
+        ticks.tick().await;
+        let past = Instant::now() - PERIOD * 5 / 2;
+        ticks.reset_at(past);
+        for n in 0..3 {
+            assert_eq!(ticks.tick().await, past + n * PERIOD);
+        }
+        ticks.reset_after(Duration::MAX);
+        assert!(timeout(MS, ticks.tick()).await.is_err());
     });
     Ok(())
 }

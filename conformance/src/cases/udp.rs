@@ -253,6 +253,8 @@ pub fn udp_peek(cx: &Cx) -> Outcome {
     let (mut buf, mut small) = ([0; 16], [0; 2]);
     assert_eq!(other.try_peek(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
     assert_eq!(other.try_peek_from(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert_eq!(other.try_peek_sender().unwrap_err().kind(), ErrorKind::WouldBlock);
+    let mut polling = Task::pending(poll_fn(|cx| other.poll_peek_sender(cx)));
     let mut wide = [0; 16];
     let mut peeks = [
         Task::pending(async { other.peek(&mut wide).await.map(|n| (n, here)) }),
@@ -266,6 +268,7 @@ pub fn udp_peek(cx: &Cx) -> Outcome {
         assert_eq!(net::finish(cx, &notifier, "a peek", peek).unwrap(), expected);
     }
     drop(peeks);
+    assert_eq!(net::finish(cx, &notifier, "a sender by polling", &mut polling).unwrap(), here);
     assert_eq!(&wide[..4], b"ping");
     for _ in 0..3 {
         // No turn in between: whatever a peek said, the socket is not drained.
@@ -275,6 +278,9 @@ pub fn udp_peek(cx: &Cx) -> Outcome {
         assert_eq!(Task::new(other.peek_sender()).ready().unwrap(), here);
         assert_eq!(other.try_peek(&mut buf).unwrap(), 4);
         assert_eq!(other.try_peek_from(&mut small).unwrap(), (2, here));
+        assert_eq!(other.try_peek_sender().unwrap(), here);
+        assert_eq!(Task::new(poll_fn(|cx| other.poll_peek_sender(cx))).ready().unwrap(), here);
+        assert_eq!(Task::new(poll_fn(|cx| other.poll_peek(cx, &mut small))).ready().unwrap(), 2);
         let polled = poll_fn(|cx| other.poll_peek_from(cx, &mut buf));
         assert_eq!(Task::new(polled).ready().unwrap(), (4, here));
     }
@@ -363,16 +369,16 @@ pub fn udp_try_and_poll_forms(cx: &Cx) -> Outcome {
     drop(second);
 
     let mut context = Context::from_waker(Waker::noop());
-    assert!(matches!(other.poll_write_ready(&mut context), Poll::Ready(Ok(()))));
-    let mut ready = Task::new(poll_fn(|cx| other.poll_read_ready(cx)));
+    assert!(matches!(other.poll_send_ready(&mut context), Poll::Ready(Ok(()))));
+    let mut ready = Task::new(poll_fn(|cx| other.poll_recv_ready(cx)));
     // Until a call has found the socket empty, it may still say yes.
     while let Poll::Ready(result) = ready.poll() {
         result.unwrap();
         assert_eq!(other.try_recv(&mut [0; 4]).unwrap_err().kind(), ErrorKind::WouldBlock);
-        ready = Task::new(poll_fn(|cx| other.poll_read_ready(cx)));
+        ready = Task::new(poll_fn(|cx| other.poll_recv_ready(cx)));
     }
     soon(&notifier, "a send", one.send(b"five")).unwrap();
-    cx.turn_until(&notifier, "poll_read_ready", || ready.is_woken());
+    cx.turn_until(&notifier, "poll_recv_ready", || ready.is_woken());
     ready.ready().unwrap();
     Ok(())
 }

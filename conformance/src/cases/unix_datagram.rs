@@ -60,6 +60,7 @@ pub fn unix_datagram_forms(cx: &Cx) -> Outcome {
         };
         assert_eq!(sent.unwrap(), 5);
         assert_eq!(soon(&notifier, "a look", other.peek_sender()).unwrap(), from_one);
+        assert_eq!(other.try_peek_sender().unwrap(), from_one);
         assert_eq!(other.try_peek_from(&mut buf).unwrap(), (5, from_one));
         assert_eq!(other.try_recv_from(&mut buf).unwrap(), (5, from_one));
     }
@@ -77,6 +78,24 @@ pub fn unix_datagram_forms(cx: &Cx) -> Outcome {
     assert!(matches!(one.poll_send_to(&mut task, b"polled", &there), Poll::Ready(Ok(6))));
     assert_eq!(net::finish(cx, &notifier, "a polled receive", &mut polling).unwrap(), (6, from_one));
     drop(polling);
+
+    // An abstract name where a path is asked for.
+    if let Ok(name) = SocketAddr::from_abstract_name(format!("pike datagram {}", std::process::id())) {
+        let as_path = unix::name_as_path(&name);
+        let (named, sender) = {
+            let _here = notifier.enter();
+            (UnixDatagram::bind(&as_path).unwrap(), UnixDatagram::unbound().unwrap())
+        };
+        assert_eq!(named.local_addr().unwrap(), name);
+        assert_eq!(soon(&notifier, "a send", sender.send_to(b"one", &as_path)).unwrap(), 3);
+        assert_eq!(sender.try_send_to(b"two", &as_path).unwrap(), 3);
+        assert!(matches!(sender.poll_send_to(&mut task, b"three", &as_path), Poll::Ready(Ok(5))));
+        sender.connect(&as_path).unwrap();
+        assert_eq!(sender.peer_addr().unwrap(), name);
+        for len in [3, 3, 5] {
+            assert_eq!(soon(&notifier, "a datagram", named.recv(&mut buf)).unwrap(), len);
+        }
+    }
 
     // The one peer. Who has one hears nobody else, and can be sent to by nobody else.
     one.connect(&there).unwrap();
@@ -106,6 +125,7 @@ pub fn unix_datagram_forms(cx: &Cx) -> Outcome {
     assert_kind(&one.try_send(b"x").unwrap_err(), &[ErrorKind::BrokenPipe]);
     one.shutdown(Shutdown::Both).unwrap();
     assert_eq!(soon(&notifier, "the end", one.recv(&mut buf)).unwrap(), 0);
+    assert_eq!(soon(&notifier, "nobody at the end", one.peek_sender()).unwrap(), SocketAddr::UNNAMED);
     let (socket, mut control) = (one.socket(), ControlBuf::<0>::new());
     let message = soon(&notifier, "the end, whole", async {
         socket.recv_msg(&mut [IoSliceMut::new(&mut buf)], &mut control, RecvFlags::NONE).await

@@ -11,7 +11,7 @@ use std::{
 
 use futures_lite::future::zip;
 use pike::{
-    Closed, Interest, Notifier,
+    Closed, Interest, Notifier, Ready,
     net::{UnixDatagram, UnixListener, UnixStream, unix::SocketAddr},
 };
 
@@ -92,6 +92,13 @@ pub fn unix_listener_and_stream(cx: &Cx) -> Outcome {
         let listener = UnixListener::bind_addr(&SocketAddr::UNNAMED).unwrap();
         assert!(listener.local_addr().unwrap().as_abstract_name().is_some_and(|name| !name.is_empty()));
         drop(UnixListener::bind_addr(&name).unwrap());
+        // Where a path is asked for, a leading NUL says so.
+        let as_path = unix::name_as_path(&name);
+        let listener = UnixListener::bind(&as_path).unwrap();
+        assert_eq!(listener.local_addr().unwrap(), name);
+        let client = soon(&notifier, "a connection", UnixStream::connect(&as_path)).unwrap();
+        assert_eq!(client.peer_addr().unwrap(), name);
+        ping_pong(&notifier, &client, &listener.try_accept().unwrap().0);
     }
     Ok(())
 }
@@ -303,6 +310,33 @@ pub fn unix_split_halves(cx: &Cx) -> Outcome {
         });
         assert_eq!(&buf, message);
         assert!(reads.local_addr().unwrap().is_unnamed() && writes.peer_addr().unwrap().is_unnamed());
+        soon(&notifier, "forms of halves", async {
+            assert!(writes.ready(Interest::WRITABLE).await.unwrap().contains(Ready::WRITABLE));
+            assert_eq!(
+                writes.try_write_vectored(&[IoSlice::new(b"vec"), IoSlice::new(b"tored")]).unwrap(),
+                8
+            );
+            other.read_exact(&mut buf).await.unwrap();
+            assert_eq!(&buf, b"vectored");
+        });
+        let mut peeked = [0; 8];
+        let mut peeking = Task::pending(poll_fn(|cx| reads.poll_peek(cx, &mut peeked)));
+        soon(&notifier, "a write", other.write_all(message)).unwrap();
+        assert_eq!(net::finish(cx, &notifier, "a look by polling", &mut peeking).unwrap(), 8);
+        drop(peeking);
+        assert_eq!(&peeked, message);
+        let ready = soon(&notifier, "readiness of a half", reads.ready(Interest::READABLE)).unwrap();
+        assert!(ready.contains(Ready::READABLE) && !ready.contains(Ready::READ_CLOSED));
+        assert_eq!(reads.try_read_vectored(&mut [IoSliceMut::new(&mut buf)]).unwrap(), 8);
+        assert_eq!(&buf, message);
+        // A half is a stream to who only asks.
+        fn asked(stream: &impl AsRef<UnixStream>) -> &UnixStream {
+            stream.as_ref()
+        }
+        assert!(
+            std::ptr::eq(asked(&reads), asked(&writes)) && std::ptr::eq(asked(asked(&reads)), asked(&reads))
+        );
+        assert!(asked(&writes).take_error().unwrap().is_none());
     }
     let (reads, writes): (OwnedReadHalf, OwnedWriteHalf) = one.into_split();
     let (strange_reads, strange_writes) = other.into_split();

@@ -1,6 +1,9 @@
 //! What a caller asks to hear about, and what the kernel said.
 
-use std::{fmt, ops::BitOr};
+use std::{
+    fmt,
+    ops::{BitAnd, BitOr, BitOrAssign, Sub},
+};
 
 use crate::source;
 
@@ -40,6 +43,21 @@ impl Interest {
         self.0 & 4 != 0
     }
 
+    /// Both together, as `|` has it, where constants are made.
+    #[must_use]
+    pub const fn add(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// What is left without `other`, if anything is.
+    #[must_use]
+    pub const fn remove(self, other: Self) -> Option<Self> {
+        match self.0 & !other.0 {
+            0 => None,
+            rest => Some(Self(rest)),
+        }
+    }
+
     /// The bits of a source that mean it, on the reading side and on the writing side.
     pub(crate) const fn bits(self) -> (u64, u64) {
         let mut read = 0;
@@ -57,7 +75,13 @@ impl BitOr for Interest {
     type Output = Self;
 
     fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
+        self.add(other)
+    }
+}
+
+impl BitOrAssign for Interest {
+    fn bitor_assign(&mut self, other: Self) {
+        *self = *self | other;
     }
 }
 
@@ -93,8 +117,36 @@ impl fmt::Debug for Interest {
 pub struct Ready(u64);
 
 impl Ready {
-    pub(crate) fn from_bits(bits: u64) -> Self {
-        Self(bits)
+    /// Nothing.
+    pub const EMPTY: Self = Self(0);
+    /// A read will probably not block.
+    pub const READABLE: Self = Self(source::READABLE);
+    /// A write will probably not block.
+    pub const WRITABLE: Self = Self(source::WRITABLE);
+    /// The peer writes no more. [`is_readable`](Self::is_readable) then, too.
+    pub const READ_CLOSED: Self = Self(source::READ_CLOSED);
+    /// Nothing can be written any more. [`is_writable`](Self::is_writable) then, too.
+    pub const WRITE_CLOSED: Self = Self(source::WRITE_CLOSED);
+    /// A priority condition was reported.
+    pub const PRIORITY: Self = Self(source::PRIORITY);
+    /// An error was reported.
+    pub const ERROR: Self = Self(source::ERROR);
+    /// All of these.
+    pub const ALL: Self = Self(source::READ_BITS | source::WRITE_BITS | source::PRIORITY | source::ERROR);
+
+    /// What is no caller's business is left out.
+    pub(crate) const fn from_bits(bits: u64) -> Self {
+        Self(bits & Self::ALL.0)
+    }
+
+    /// Whether it is nothing.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether all of `other` is in it.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
     }
 
     /// A read will probably not block.
@@ -128,6 +180,38 @@ impl Ready {
     }
 }
 
+impl BitOr for Ready {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl BitOrAssign for Ready {
+    fn bitor_assign(&mut self, other: Self) {
+        *self = *self | other;
+    }
+}
+
+/// What is in both.
+impl BitAnd for Ready {
+    type Output = Self;
+
+    fn bitand(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+}
+
+/// What is left without the other.
+impl Sub for Ready {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+}
+
 impl fmt::Debug for Ready {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ready")
@@ -138,5 +222,46 @@ impl fmt::Debug for Ready {
             .field("write_closed", &self.is_write_closed())
             .field("error", &self.is_error())
             .finish()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interests_add_and_remove() {
+        let mut both = Interest::READABLE;
+        both |= Interest::WRITABLE;
+        assert_eq!(both, Interest::READABLE.add(Interest::WRITABLE));
+        assert_eq!(both.remove(Interest::READABLE), Some(Interest::WRITABLE));
+        assert_eq!(both.remove(Interest::PRIORITY), Some(both));
+        assert_eq!(both.remove(both), None);
+    }
+
+    #[test]
+    fn readiness_is_a_set_of_what_callers_may_know() {
+        let ready = Ready::from_bits(source::READABLE | source::WRITE_CLOSED | source::TRY_READ | 1 << 40);
+        assert_eq!(ready, Ready::READABLE | Ready::WRITE_CLOSED);
+        assert!(
+            ready.contains(Ready::READABLE) && ready.contains(Ready::EMPTY) && !ready.contains(Ready::ALL)
+        );
+        assert!(ready.is_readable() && ready.is_writable() && !ready.contains(Ready::WRITABLE));
+        assert_eq!(ready & Ready::READABLE, Ready::READABLE);
+        assert_eq!(ready - Ready::READABLE, Ready::WRITE_CLOSED);
+        assert!((ready - Ready::ALL).is_empty() && !ready.is_empty());
+        let mut all = Ready::EMPTY;
+        for each in [
+            Ready::READABLE,
+            Ready::WRITABLE,
+            Ready::READ_CLOSED,
+            Ready::WRITE_CLOSED,
+            Ready::PRIORITY,
+            Ready::ERROR,
+        ] {
+            assert!(!all.contains(each));
+            all |= each;
+        }
+        assert_eq!(all, Ready::ALL);
     }
 }

@@ -167,6 +167,15 @@ macro_rules! of_datagrams {
             )
         }
 
+        /// As [`peek_sender`](Self::peek_sender), if that does not have to wait.
+        ///
+        /// # Errors
+        ///
+        /// As [`try_recv`](Self::try_recv).
+        pub fn try_peek_sender(&self) -> std::io::Result<$address> {
+            self.socket.try_peek_sender()?.try_into()
+        }
+
         /// As [`send`](Self::send), for hand-written futures. One waker: the last task that polls for sending is woken.
         ///
         /// # Errors
@@ -209,6 +218,19 @@ macro_rules! of_datagrams {
                 .map(crate::net::datagram::with_sender)
         }
 
+        /// As [`peek`](Self::peek), for hand-written futures. Otherwise as [`poll_recv`](Self::poll_recv).
+        ///
+        /// # Errors
+        ///
+        /// As [`recv`](Self::recv).
+        pub fn poll_peek(
+            &self,
+            cx: &mut std::task::Context<'_>,
+            buf: &mut [u8],
+        ) -> std::task::Poll<std::io::Result<usize>> {
+            self.socket.poll_peek(cx, buf)
+        }
+
         /// As [`peek_from`](Self::peek_from), for hand-written futures. Otherwise as [`poll_recv`](Self::poll_recv).
         ///
         /// # Errors
@@ -222,6 +244,18 @@ macro_rules! of_datagrams {
             self.socket
                 .poll_recv_from(cx, buf, crate::socket::RecvFlags::PEEK)
                 .map(crate::net::datagram::with_sender)
+        }
+
+        /// As [`peek_sender`](Self::peek_sender), for hand-written futures. Otherwise as [`poll_recv`](Self::poll_recv).
+        ///
+        /// # Errors
+        ///
+        /// As [`recv`](Self::recv).
+        pub fn poll_peek_sender(
+            &self,
+            cx: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<std::io::Result<$address>> {
+            self.socket.poll_peek_sender(cx).map(|sender| sender?.try_into())
         }
     };
 }

@@ -112,29 +112,28 @@ macro_rules! of_internet {
     };
 }
 
-/// The poll forms of readiness, of the types that have poll traits.
+/// The poll forms of readiness, under the names that tokio has for the kind of socket.
 macro_rules! poll_ready {
-    () => {
+    ($read:ident, $write:ident) => {
         /// As [`readable`](Self::readable), for hand-written futures. One waker: the last task that called it, or
         /// another poll form of reading, is woken.
         ///
         /// # Errors
         ///
         /// [`Closed`](crate::Closed).
-        pub fn poll_read_ready(
+        pub fn $read(
             &self,
             cx: &mut std::task::Context<'_>,
         ) -> std::task::Poll<std::io::Result<()>> {
             self.socket.handle().poll_readable(cx)
         }
 
-        /// As [`writable`](Self::writable), for hand-written futures. Otherwise as
-        /// [`poll_read_ready`](Self::poll_read_ready), for writing.
+        #[doc = concat!("As [`writable`](Self::writable), for hand-written futures. Otherwise as [`", stringify!($read), "`](Self::", stringify!($read), "), for writing.")]
         ///
         /// # Errors
         ///
         /// [`Closed`](crate::Closed).
-        pub fn poll_write_ready(
+        pub fn $write(
             &self,
             cx: &mut std::task::Context<'_>,
         ) -> std::task::Poll<std::io::Result<()>> {

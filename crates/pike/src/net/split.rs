@@ -7,13 +7,17 @@ use std::{
     io::{self, IoSlice, IoSliceMut},
     net::Shutdown,
     sync::Arc,
+    task::{Context, Poll},
 };
 
 use super::{
     TcpStream,
     owned::{owned_reads, owned_writes},
 };
-use crate::socket::{Address, Socket};
+use crate::{
+    Interest, Ready,
+    socket::{Address, Socket},
+};
 
 /// What can be split in two: [`TcpStream`] and [`UnixStream`](super::UnixStream). Sealed.
 pub trait Stream: sealed::Stream {
@@ -64,6 +68,15 @@ macro_rules! addresses {
             self.stream().socket()
         }
 
+        /// As [`TcpStream::ready`].
+        ///
+        /// # Errors
+        ///
+        /// As there.
+        pub fn ready(&self, interest: Interest) -> impl Future<Output = io::Result<Ready>> + Send + '_ {
+            self.socket().handle().ready(interest)
+        }
+
         /// As [`TcpStream::local_addr`].
         ///
         /// # Errors
@@ -80,6 +93,17 @@ macro_rules! addresses {
         /// As there.
         pub fn peer_addr(&self) -> io::Result<S::Address> {
             self.socket().peer_addr()?.try_into()
+        }
+    };
+}
+
+macro_rules! as_stream {
+    ($($half:tt)*) => {
+        /// The stream that it is a half of.
+        impl<S: Stream> AsRef<S> for $($half)* {
+            fn as_ref(&self) -> &S {
+                self.stream()
+            }
         }
     };
 }
@@ -141,6 +165,24 @@ macro_rules! reads {
                 self.socket().try_read(buf)
             }
 
+            /// As [`TcpStream::try_read_vectored`].
+            ///
+            /// # Errors
+            ///
+            /// As there.
+            pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+                self.socket().try_read_vectored(bufs)
+            }
+
+            /// As [`TcpStream::poll_peek`].
+            ///
+            /// # Errors
+            ///
+            /// As there.
+            pub fn poll_peek(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+                self.socket().poll_peek(cx, buf)
+            }
+
             /// As [`TcpStream::readable`].
             ///
             /// # Errors
@@ -153,6 +195,8 @@ macro_rules! reads {
             owned_reads!();
             addresses!();
         }
+
+        as_stream!($($half)*);
     };
 }
 
@@ -198,6 +242,15 @@ macro_rules! writes {
                 self.socket().try_write(buf)
             }
 
+            /// As [`TcpStream::try_write_vectored`].
+            ///
+            /// # Errors
+            ///
+            /// As there.
+            pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+                self.socket().try_write_vectored(bufs)
+            }
+
             /// As [`TcpStream::writable`].
             ///
             /// # Errors
@@ -219,6 +272,8 @@ macro_rules! writes {
             owned_writes!();
             addresses!();
         }
+
+        as_stream!($($half)*);
     };
 }
 

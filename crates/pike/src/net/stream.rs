@@ -241,6 +241,12 @@ macro_rules! is_stream {
             type Address = $address;
         }
 
+        impl AsRef<Self> for $type {
+            fn as_ref(&self) -> &Self {
+                self
+            }
+        }
+
         impl crate::net::split::sealed::Stream for $type {
             fn socket(&self) -> &crate::socket::Socket {
                 &self.socket

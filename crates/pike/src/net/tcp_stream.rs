@@ -170,7 +170,7 @@ impl TcpStream {
     of_stream!(SocketAddr);
     of_socket!(SocketAddr);
     of_internet!();
-    poll_ready!();
+    poll_ready!(poll_read_ready, poll_write_ready);
 }
 
 is_stream!(TcpStream, SocketAddr);

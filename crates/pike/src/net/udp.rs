@@ -138,7 +138,7 @@ impl UdpSocket {
     of_datagrams!(SocketAddr);
     of_socket!(SocketAddr);
     of_internet!();
-    poll_ready!();
+    poll_ready!(poll_recv_ready, poll_send_ready);
 }
 
 conversions!(UdpSocket, std::net::UdpSocket, expect_udp);

@@ -48,13 +48,14 @@ pub struct UnixDatagram {
 }
 
 impl UnixDatagram {
-    /// Makes a socket at `path`, on the current Notifier (see [`Notifier`](crate::Notifier)).
+    /// Makes a socket at `path`, on the current Notifier (see [`Notifier`](crate::Notifier)). On Linux and Android a
+    /// leading NUL makes the rest an abstract name, here and wherever this type takes a path.
     ///
     /// # Errors
     ///
     /// As [`UnixListener::bind`](crate::net::UnixListener::bind).
     pub fn bind<P: AsRef<Path>>(path: P) -> io::Result<Self> {
-        Self::bind_addr(&UnixAddress::from_pathname(path)?)
+        Self::bind_addr(&UnixAddress::meant_by(path)?)
     }
 
     /// Makes a socket at an address, which may be an abstract name. Otherwise as [`bind`](Self::bind).
@@ -94,7 +95,7 @@ impl UnixDatagram {
     ///
     /// As [`UnixStream::connect`](crate::net::UnixStream::connect); `EPERM` if that socket has another as its one peer.
     pub fn connect<P: AsRef<Path>>(&self, path: P) -> io::Result<()> {
-        self.connect_addr(&UnixAddress::from_pathname(path)?)
+        self.connect_addr(&UnixAddress::meant_by(path)?)
     }
 
     /// Notes the socket at an address as the one peer. Otherwise as [`connect`](Self::connect).
@@ -118,7 +119,7 @@ impl UnixDatagram {
         buf: &'a [u8],
         path: P,
     ) -> impl Future<Output = io::Result<usize>> + Send {
-        let target = UnixAddress::from_pathname(path);
+        let target = UnixAddress::meant_by(path);
         async move { self.socket.send_to(buf, target?).await }
     }
 
@@ -141,7 +142,7 @@ impl UnixDatagram {
     ///
     /// As [`send_to`](Self::send_to); [`io::ErrorKind::WouldBlock`] if there is no room.
     pub fn try_send_to<P: AsRef<Path>>(&self, buf: &[u8], path: P) -> io::Result<usize> {
-        self.socket.try_send_to(buf, UnixAddress::from_pathname(path)?)
+        self.socket.try_send_to(buf, UnixAddress::meant_by(path)?)
     }
 
     /// As [`send_to_addr`](Self::send_to_addr), if that does not have to wait.
@@ -167,7 +168,7 @@ impl UnixDatagram {
         buf: &[u8],
         path: P,
     ) -> Poll<io::Result<usize>> {
-        match UnixAddress::from_pathname(path) {
+        match UnixAddress::meant_by(path) {
             Ok(target) => self.socket.poll_send_to(cx, buf, target.into()),
             Err(error) => Poll::Ready(Err(error)),
         }
@@ -184,7 +185,7 @@ impl UnixDatagram {
 
     of_datagrams!(UnixAddress);
     of_socket!(UnixAddress);
-    poll_ready!();
+    poll_ready!(poll_recv_ready, poll_send_ready);
 }
 
 conversions!(UnixDatagram, std::os::unix::net::UnixDatagram, expect_unix_datagram);

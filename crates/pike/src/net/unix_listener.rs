@@ -47,7 +47,8 @@ pub struct UnixListener {
 }
 
 impl UnixListener {
-    /// Listens at `path`, with a backlog of 1,024, on the current Notifier (see [`Notifier`](crate::Notifier)).
+    /// Listens at `path`, with a backlog of 1,024, on the current Notifier (see [`Notifier`](crate::Notifier)). On Linux
+    /// and Android a leading NUL makes the rest an abstract name.
     ///
     /// # Errors
     ///
@@ -55,7 +56,7 @@ impl UnixListener {
     /// [`UnixAddress::from_pathname`]. The system's: `EADDRINUSE` if anything is at the path, a socket that nobody
     /// listens on included; `ENOENT`, `ENOTDIR`, `EACCES`; and those of [`Socket::new`].
     pub fn bind<P: AsRef<Path>>(path: P) -> io::Result<Self> {
-        Self::bind_addr(&UnixAddress::from_pathname(path)?)
+        Self::bind_addr(&UnixAddress::meant_by(path)?)
     }
 
     /// Listens at an address, which may be an abstract name. Otherwise as [`bind`](Self::bind).

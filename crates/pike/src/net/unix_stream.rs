@@ -38,7 +38,8 @@ pub struct UnixStream {
 }
 
 impl UnixStream {
-    /// Connects to the listener at `path`, on the current Notifier (see [`Notifier`](crate::Notifier)).
+    /// Connects to the listener at `path`, on the current Notifier (see [`Notifier`](crate::Notifier)). On Linux and
+    /// Android a leading NUL makes the rest an abstract name.
     ///
     /// While the listener's queue is full it waits, as [`Socket::connect`] says.
     ///
@@ -52,7 +53,7 @@ impl UnixStream {
     ///
     /// No connection is made, or it is closed.
     pub fn connect<P: AsRef<Path>>(path: P) -> impl Future<Output = io::Result<Self>> + Send {
-        Self::connect_to(UnixAddress::from_pathname(path))
+        Self::connect_to(UnixAddress::meant_by(path))
     }
 
     /// Connects to the listener at an address, which may be an abstract name. Otherwise as [`connect`](Self::connect).
@@ -99,7 +100,7 @@ impl UnixStream {
 
     of_stream!(UnixAddress);
     of_socket!(UnixAddress);
-    poll_ready!();
+    poll_ready!(poll_read_ready, poll_write_ready);
 }
 
 is_stream!(UnixStream, UnixAddress);

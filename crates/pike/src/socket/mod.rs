@@ -13,6 +13,7 @@ mod message;
 pub mod option;
 mod owned;
 mod pause;
+mod peek_sender;
 mod receive;
 mod send;
 mod unix_address;

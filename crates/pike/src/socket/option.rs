@@ -1,5 +1,7 @@
 //! Socket options, one type each: `socket.get(option::NoDelay)?`, `socket.set(option::NoDelay, true)?`.
 //!
+//! The types of [`net`](crate::net) give out their socket for this: `stream.socket().set(option::KeepAlive, true)?`.
+//!
 //! Here are those that most systems have; `os` has the others. What a system lacks fails with
 //! [`Unsupported`](io::ErrorKind::Unsupported); PLATFORM.md says what that is. An option that the socket cannot have (of
 //! another domain or protocol) fails with the system's own code, which is `ENOPROTOOPT`, `EOPNOTSUPP` or `EINVAL`.

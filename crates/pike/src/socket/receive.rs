@@ -147,11 +147,6 @@ impl Socket {
         }
     }
 
-    /// Waits for a datagram, and says who sent it; it stays in the queue.
-    pub(crate) fn peek_sender(&self) -> impl Future<Output = io::Result<Address>> + Send + '_ {
-        self.receiving(move |_| platform::peek_sender(self.descriptor().as_fd()).into())
-    }
-
     /// As [`read`](Self::read), if that does not have to wait.
     ///
     /// # Errors
@@ -303,7 +298,7 @@ impl Socket {
     }
 
     #[inline]
-    fn receiving<R, F>(&self, attempt: F) -> Op<'_, Reads, F, R>
+    pub(super) fn receiving<R, F>(&self, attempt: F) -> Op<'_, Reads, F, R>
     where
         F: FnMut(Seen) -> Attempt<R>,
     {

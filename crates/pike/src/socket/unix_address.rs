@@ -56,7 +56,8 @@ impl UnixAddress {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::InvalidInput`] if it is empty, too long, or contains a NUL byte.
+    /// [`io::ErrorKind::InvalidInput`] if it is empty, too long, or contains a NUL byte: an abstract name is made by
+    /// [`from_abstract_name`](Self::from_abstract_name).
     pub fn from_pathname(path: impl AsRef<Path>) -> io::Result<Self> {
         let bytes = platform::bytes_of_path(path.as_ref())?;
         match bytes.len() {
@@ -100,6 +101,16 @@ impl UnixAddress {
         address.name[1..=bytes.len()].copy_from_slice(bytes);
         address.len = bytes.len() as u8 + 1;
         Ok(address)
+    }
+
+    /// The address that a call means which takes a path: that at the path, or behind a leading NUL an abstract name,
+    /// where there are such.
+    pub(crate) fn meant_by(path: impl AsRef<Path>) -> io::Result<Self> {
+        let path = path.as_ref();
+        match platform::bytes_of_path(path)? {
+            [0, name @ ..] if platform::HAS_ABSTRACT_NAMES => Self::from_abstract_name(name),
+            _ => Self::from_pathname(path),
+        }
     }
 
     /// Whether it is none.
@@ -247,6 +258,22 @@ mod tests {
         for path in ["\0", "\0abstract", "/a\0b", "/a\0"] {
             let says = "the path of a Unix socket contains a NUL byte";
             assert_eq!(refused(UnixAddress::from_pathname(path)), says, "{path:?}");
+        }
+    }
+
+    /// Other than here, where what is no path is refused.
+    #[test]
+    fn a_call_that_takes_a_path_takes_an_abstract_name() {
+        assert_eq!(UnixAddress::meant_by("/a/b").unwrap(), UnixAddress::from_pathname("/a/b").unwrap());
+        assert_eq!(refused(UnixAddress::meant_by("")), "the path of a Unix socket is empty");
+        assert_eq!(refused(UnixAddress::meant_by("/a\0b")), "the path of a Unix socket contains a NUL byte");
+        for name in ["", "a", "a\0b"] {
+            let meant = UnixAddress::meant_by(format!("\0{name}"));
+            if platform::HAS_ABSTRACT_NAMES {
+                assert_eq!(meant.unwrap().as_abstract_name(), Some(name.as_bytes()));
+            } else {
+                assert_eq!(refused(meant), "the path of a Unix socket contains a NUL byte");
+            }
         }
     }
 

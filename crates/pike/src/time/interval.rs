@@ -88,7 +88,23 @@ impl Interval {
 
     /// The next tick comes a period from now.
     pub fn reset(&mut self) {
-        self.sleep.as_mut().reset(super::sleep::after(self.period));
+        self.reset_after(self.period);
+    }
+
+    /// The next tick comes at once.
+    pub fn reset_immediately(&mut self) {
+        self.reset_at(Instant::now());
+    }
+
+    /// The next tick comes `delay` from now.
+    pub fn reset_after(&mut self, delay: Duration) {
+        self.reset_at(super::sleep::after(delay));
+    }
+
+    /// The next tick is due at `at`. What was missed until now is forgotten; if `at` has passed, the ticks since then
+    /// count as missed.
+    pub fn reset_at(&mut self, at: Instant) {
+        self.sleep.as_mut().reset(at);
     }
 
     /// The time between ticks.
