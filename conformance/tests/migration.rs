@@ -3,6 +3,30 @@
 
 use std::{future::Future, io};
 
+/// Taken by who sends this process a signal: one library's handler comes and goes at a time.
+static SIGNALS: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+/// A folder of its own for the sockets of one test, gone at the end.
+struct Folder(std::path::PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("migration-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
 fn under_tokio(program: impl Future<Output = io::Result<()>>) {
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     tokio
@@ -11,23 +35,41 @@ fn under_tokio(program: impl Future<Output = io::Result<()>>) {
         .unwrap();
 }
 
+mod names_of_tokio {
+    pub use tokio::io::{Interest, Ready};
+}
+
+mod names_of_pike {
+    pub use pike::{Interest, Ready};
+}
+
 macro_rules! ordinary {
-    ($module:ident, $library:ident) => {
+    ($module:ident, $library:ident, $names:ident) => {
         // pike needs fewer `mut` and fewer traits.
         #[allow(unused_imports, unused_mut)]
         mod $module {
             use std::{
-                future::poll_fn,
+                future::{Future, poll_fn},
                 io::{self, ErrorKind, IoSlice, IoSliceMut},
-                net::{Ipv4Addr, SocketAddr},
+                net::{Ipv4Addr, Shutdown, SocketAddr},
+                os::fd::{AsFd, AsRawFd},
+                path::Path,
+                pin::pin,
                 sync::Arc,
-                time::Duration,
+                task::Poll,
+                time::{Duration, Instant},
             };
 
             use ::$library::{
-                net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket, lookup_host},
-                time::{sleep, timeout},
+                net::{
+                    TcpListener, TcpStream, ToSocketAddrs, UdpSocket, UnixDatagram, UnixListener, UnixStream,
+                    lookup_host, tcp, unix,
+                },
+                signal::ctrl_c,
+                time::{interval, sleep, timeout},
             };
+            // Of tokio, these are in another module.
+            use super::$names::{Interest, Ready};
             use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
             async fn connect(to: impl ToSocketAddrs) -> io::Result<TcpStream> {
@@ -151,6 +193,206 @@ macro_rules! ordinary {
                     assert_eq!(server.recv(&mut buf).await?, 5);
                     server.set_broadcast(true)?;
                     assert!(server.broadcast()?);
+
+                    let here = client.local_addr()?;
+                    assert_eq!(server.try_peek_sender().unwrap_err().kind(), ErrorKind::WouldBlock);
+                    poll_fn(|cx| client.poll_send_ready(cx)).await?;
+                    client.send(b"peeked").await?;
+                    poll_fn(|cx| server.poll_recv_ready(cx)).await?;
+                    assert_eq!(poll_fn(|cx| server.poll_peek_sender(cx)).await?, here);
+                    assert_eq!(server.peek_sender().await?, here);
+                    assert_eq!(server.try_peek_sender()?, here);
+                    assert_eq!(server.peek_from(&mut buf).await?, (6, here));
+                    assert_eq!(server.try_recv_from(&mut buf)?, (6, here));
+                    Ok(())
+                });
+            }
+
+            /// What both kinds of stream have, and their halves.
+            macro_rules! halves {
+                ($kind:ident, $stream:ty, $one:expr, $other:expr) => {{
+                    let (mut one, mut other): ($stream, $stream) = ($one, $other);
+                    {
+                        let (mut reads, mut writes): ($kind::ReadHalf<'_>, $kind::WriteHalf<'_>) =
+                            one.split();
+                        writes.writable().await?;
+                        assert_eq!(writes.try_write_vectored(&[IoSlice::new(b"a"), IoSlice::new(b"b")])?, 2);
+                        assert_eq!(writes.try_write(b"c")?, 1);
+                        let mut buf = [0; 3];
+                        other.read_exact(&mut buf).await?;
+                        assert_eq!(&buf, b"abc");
+                        other.write_all(b"back").await?;
+                        let mut count = 0;
+                        while count < 4 {
+                            let ready = reads.ready(Interest::READABLE).await?;
+                            assert!(ready.is_readable() && !ready.is_empty());
+                            match reads.try_read_vectored(&mut [IoSliceMut::new(&mut buf)]) {
+                                Ok(n) => count += n,
+                                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+                            }
+                        }
+                        let stream: &$stream = reads.as_ref();
+                        assert!(stream.take_error()?.is_none());
+                        assert!(stream.as_raw_fd() == writes.as_ref().as_raw_fd());
+                    }
+                    let both = Interest::READABLE | Interest::WRITABLE;
+                    let ready = one.ready(both).await?;
+                    assert!(!(ready & Ready::WRITABLE).is_empty() && ready.is_writable());
+                    assert_eq!(one.async_io(Interest::WRITABLE, || one.try_write(b"x")).await?, 1);
+                    assert_eq!(other.read_u8().await?, b'x');
+
+                    let (reads, writes): ($kind::OwnedReadHalf, $kind::OwnedWriteHalf) = one.into_split();
+                    let (strange, _writes) = other.into_split();
+                    let $kind::ReuniteError { 0: strange, 1: writes } = strange.reunite(writes).unwrap_err();
+                    let mut one: $stream = reads.reunite(writes).unwrap();
+                    one.write_all(b"whole").await?;
+                    let mut strange = strange;
+                    let mut buf = [0; 5];
+                    strange.read_exact(&mut buf).await?;
+                    let (reads, writes) = one.into_split();
+                    writes.forget(); // does not end writing
+                    let stream: &$stream = reads.as_ref();
+                    assert_eq!(stream.try_write(b"y")?, 1);
+                    assert_eq!(strange.read_u8().await?, b'y');
+                }};
+            }
+
+            #[test]
+            fn tcp_halves() {
+                super::under_tokio(async {
+                    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+                    let (one, other) =
+                        tokio::join!(TcpStream::connect(listener.local_addr()?), listener.accept());
+                    let (one, (mut other, _)) = (one?, other?);
+                    other.write_all(b"p").await?;
+                    let (mut reads, writes) = one.into_split();
+                    assert_eq!(reads.peek(&mut [0; 4]).await?, 1);
+                    assert_eq!(reads.read_u8().await?, b'p');
+                    assert_eq!(reads.peer_addr()?, writes.peer_addr()?);
+                    halves!(tcp, TcpStream, reads.reunite(writes).unwrap(), other);
+                    io::Result::Ok(())
+                });
+            }
+
+            #[test]
+            fn unix_streams() {
+                let folder = super::Folder::new(stringify!($module));
+                super::under_tokio(async {
+                    let path = folder.path("listener");
+                    let listener = UnixListener::bind(&path)?;
+                    let here: unix::SocketAddr = listener.local_addr()?;
+                    assert_eq!(here.as_pathname(), Some(&*path));
+                    let (client, server) = tokio::join!(UnixStream::connect(&path), listener.accept());
+                    let (client, (server, from)) = (client?, server?);
+                    assert!(from.is_unnamed() && client.local_addr()?.is_unnamed());
+                    assert_eq!(client.peer_addr()?.as_pathname(), Some(&*path));
+                    let peer: unix::UCred = server.peer_cred()?;
+                    assert_eq!(peer.pid(), Some(std::process::id() as i32));
+                    assert_eq!(
+                        (peer.uid(), peer.gid()),
+                        (client.peer_cred()?.uid(), client.peer_cred()?.gid())
+                    );
+                    halves!(unix, UnixStream, client, server);
+
+                    let taken = UnixListener::bind(&path).unwrap_err();
+                    assert_eq!(taken.kind(), ErrorKind::AddrInUse);
+                    drop(listener);
+                    let gone = UnixStream::connect(&path).await.unwrap_err();
+                    assert_eq!(gone.kind(), ErrorKind::ConnectionRefused);
+
+                    // Without a file: an abstract name, which a leading NUL asks for.
+                    #[cfg(target_os = "linux")]
+                    {
+                        let name = format!("\0{} {}", module_path!(), std::process::id());
+                        let listener = UnixListener::bind(&name)?;
+                        let here = listener.local_addr()?;
+                        assert_eq!(here.as_abstract_name(), Some(name[1..].as_bytes()));
+                        let (client, server) = tokio::join!(UnixStream::connect(&name), listener.accept());
+                        let mut all = Vec::new();
+                        drop(client?);
+                        assert_eq!(server?.0.read_to_end(&mut all).await?, 0);
+                        let again = UnixStream::connect_addr(&here).await?;
+                        let (again, _) = (again.into_std()?, poll_fn(|cx| listener.poll_accept(cx)).await?);
+                        let again = UnixStream::from_std(again)?;
+                        again.writable().await?;
+                    }
+
+                    let (mut one, mut other) = UnixStream::pair()?;
+                    one.write_all(b"to the end").await?;
+                    AsyncWriteExt::shutdown(&mut one).await?;
+                    let mut all = String::new();
+                    other.read_to_string(&mut all).await?;
+                    assert_eq!(all, "to the end");
+                    Ok(())
+                });
+            }
+
+            #[test]
+            fn unix_datagrams() {
+                let folder = super::Folder::new(concat!(stringify!($module), "-datagrams"));
+                super::under_tokio(async {
+                    let (here, there) = (folder.path("one"), folder.path("other"));
+                    let (one, other) = (UnixDatagram::bind(&here)?, UnixDatagram::bind(&there)?);
+                    assert_eq!(one.send_to(b"ping", &there).await?, 4);
+                    let mut buf = [0; 16];
+                    let (n, from) = other.recv_from(&mut buf).await?;
+                    assert_eq!((n, from.as_pathname()), (4, Some(&*here)));
+                    assert_eq!(other.try_recv_from(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
+                    other.connect(&here)?;
+                    poll_fn(|cx| other.poll_send_ready(cx)).await?;
+                    assert_eq!(other.send(b"pong").await?, 4);
+                    poll_fn(|cx| one.poll_recv_ready(cx)).await?;
+                    assert_eq!(one.try_recv(&mut buf)?, 4);
+                    assert_eq!(one.try_send_to(b"again", from.as_pathname().unwrap()).unwrap(), 5);
+                    assert_eq!(one.recv(&mut buf).await?, 5);
+
+                    let (one, other) = UnixDatagram::pair()?;
+                    assert!(one.local_addr()?.is_unnamed());
+                    poll_fn(|cx| one.poll_send(cx, b"unnamed")).await?;
+                    assert_eq!(other.recv(&mut buf).await?, 7);
+                    one.shutdown(Shutdown::Write)?;
+                    assert_eq!(one.send(b"x").await.unwrap_err().kind(), ErrorKind::BrokenPipe);
+                    let unbound = UnixDatagram::unbound()?;
+                    assert_eq!(unbound.send(b"x").await.unwrap_err().kind(), ErrorKind::NotConnected);
+                    let std = unbound.into_std()?;
+                    assert!(UnixDatagram::from_std(std)?.take_error()?.is_none());
+                    Ok(())
+                });
+            }
+
+            #[test]
+            #[allow(unsafe_code)]
+            fn signals() {
+                let _alone = super::SIGNALS.lock().unwrap();
+                super::under_tokio(async {
+                    let mut pressed = pin!(ctrl_c());
+                    // tokio listens from the first poll on.
+                    let first = poll_fn(|cx| Poll::Ready(pressed.as_mut().poll(cx))).await;
+                    assert!(first.is_pending());
+                    // SAFETY: it has a handler, which may run at any time.
+                    assert_eq!(unsafe { libc::kill(libc::getpid(), libc::SIGINT) }, 0);
+                    pressed.await
+                });
+            }
+
+            #[test]
+            fn ticks() {
+                super::under_tokio(async {
+                    let start = Instant::now();
+                    let mut ticks = interval(Duration::from_millis(5));
+                    ticks.tick().await; // at once
+                    ticks.tick().await;
+                    assert!(start.elapsed() >= Duration::from_millis(5));
+                    ticks.reset_after(Duration::from_millis(20));
+                    let start = Instant::now();
+                    ticks.tick().await;
+                    assert!(start.elapsed() >= Duration::from_millis(15));
+                    let mut rare = interval(Duration::from_secs(3600));
+                    rare.tick().await;
+                    rare.reset_immediately();
+                    rare.tick().await;
+                    rare.reset();
+                    assert!(timeout(Duration::from_millis(5), rare.tick()).await.is_err());
                     Ok(())
                 });
             }
@@ -158,5 +400,5 @@ macro_rules! ordinary {
     };
 }
 
-ordinary!(of_tokio, tokio);
-ordinary!(of_pike, pike);
+ordinary!(of_tokio, tokio, names_of_tokio);
+ordinary!(of_pike, pike, names_of_pike);
