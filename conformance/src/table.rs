@@ -324,6 +324,7 @@ macro_rules! for_each_case {
                 signalfd_receives_each: alone,
                 signalfd_refusals: alone,
                 signalfd_shared_by_tasks: alone,
+                signalfd_shared_by_threads: alone,
                 signalfd_children: alone,
             }
             errors {

@@ -7,7 +7,13 @@
 use std::{io, time::Duration};
 
 #[cfg(target_os = "linux")]
-use std::{collections::BTreeSet, task::Poll};
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+    task::Poll,
+    thread,
+    time::Instant,
+};
 
 #[cfg(target_os = "linux")]
 use futures_lite::future;
@@ -202,6 +208,43 @@ pub fn signalfd_shared_by_tasks(cx: &Cx) -> Outcome {
             assert!(values.into_iter().eq(0..12));
             drop(waiters);
         }
+        Ok(())
+    })())
+}
+
+/// Three threads receive from one while another turns: no signal lies read and forgotten while somebody waits for it, though
+/// one read takes several.
+pub fn signalfd_shared_by_threads(cx: &Cx) -> Outcome {
+    in_child!((|| {
+        let notifier = &cx.builder().build()?;
+        let kind = real_time(3)?;
+        block(kind)?; // on the threads to come, too
+        let signal = &on(notifier, kind)?;
+        let heard = &AtomicUsize::new(0);
+        let (mut sent, mut is_lost) = (0, false);
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(move || {
+                    while future::block_on(signal.recv()).is_ok() {
+                        heard.fetch_add(1, SeqCst);
+                    }
+                });
+            }
+            scope.spawn(move || while notifier.poll(Some(Duration::from_millis(20))).is_ok() {});
+            for round in 0..cx.rounds(2_000) {
+                for value in 0..1 + round % 5 {
+                    queue_me(kind, value as i32);
+                    sent += 1;
+                }
+                let start = Instant::now();
+                while heard.load(SeqCst) < sent && !is_lost {
+                    is_lost = start.elapsed() > LIMIT / 3;
+                    thread::yield_now();
+                }
+            }
+            notifier.shutdown(Duration::ZERO); // which ends them all
+        });
+        assert_eq!(heard.load(SeqCst), sent);
         Ok(())
     })())
 }

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     Handle, Interest,
     notifier::current,
+    source::READABLE,
     sync::Mutex,
     sys::platform::signalfd::{self as sys, Entry, READ_MAX},
 };
@@ -56,7 +57,7 @@ impl Descriptor {
     /// Only an attempt that finds nothing read before, and nothing to read, waits. So what one receive has read and not
     /// taken keeps the descriptor ready for the others.
     pub(super) async fn recv(&self) -> io::Result<Received> {
-        let entry = self.handle.async_io(Interest::READABLE, |fd| self.read.lock().next(fd)).await?;
+        let entry = self.handle.async_io(Interest::READABLE, |fd| self.attempt(fd)).await?;
         let info = match (entry.sender.process, entry.value) {
             (0, None) => None,
             (process, value) => Some(Info {
@@ -67,12 +68,23 @@ impl Descriptor {
         };
         Ok(Received::new(SignalKind::from_raw(entry.number), 1, info))
     }
+
+    fn attempt(&self, fd: &OwnedFd) -> io::Result<Entry> {
+        let (entry, has_left) = self.read.lock().next(fd)?;
+        if has_left {
+            // Another attempt may have found nothing just before this read, at the same tick, and takes the readiness back
+            // only now (I5). The kernel has nothing more to report: so this does, at a new tick, of what lies in `read`.
+            self.handle.registration().report(READABLE);
+        }
+        Ok(entry)
+    }
 }
 
 impl Read {
-    fn next(&mut self, fd: &OwnedFd) -> io::Result<Entry> {
+    /// The next one, and whether this has read more than that: others wait for them perhaps.
+    fn next(&mut self, fd: &OwnedFd) -> io::Result<(Entry, bool)> {
         if let Some(entry) = self.take() {
-            return Ok(entry);
+            return Ok((entry, false));
         }
         let mut at = 0;
         self.next = 0;
@@ -80,12 +92,75 @@ impl Read {
             self.entries[at] = Some(entry);
             at += 1;
         })?;
-        self.take().ok_or_else(|| io::ErrorKind::WouldBlock.into())
+        let entry = self.take().ok_or(io::ErrorKind::WouldBlock)?;
+        Ok((entry, at > 1))
     }
 
     fn take(&mut self) -> Option<Entry> {
         let entry = self.entries.get_mut(self.next)?.take()?;
         self.next += 1;
         Some(entry)
+    }
+}
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use std::{
+        future::Future,
+        mem,
+        pin::{Pin, pin},
+        task::{Context, Poll},
+        time::Duration,
+    };
+
+    use super::*;
+    use crate::{Notifier, testing::Log};
+
+    #[allow(unsafe_code)]
+    fn raise(kind: SignalKind) {
+        // SAFETY: takes no pointer. The signal is for this thread, which blocks it.
+        assert_eq!(unsafe { libc::raise(kind.as_raw()) }, 0);
+    }
+
+    /// Between the moment in which one receive finds nothing and the one in which it takes the readiness back, another reads
+    /// three signals and takes one. The first finds the others, which the kernel will not report again.
+    #[test]
+    fn what_one_has_read_and_left_is_there_for_one_that_found_nothing() {
+        let kind = crate::os::unix::signal::real_time(5).unwrap();
+        crate::os::unix::signal::block(kind).unwrap();
+        let notifier = Notifier::new().unwrap();
+        let signal = {
+            let _here = notifier.enter();
+            signalfd(kind.into()).unwrap()
+        };
+        let Source::Descriptor(descriptor) = &signal.source else { unreachable!("a signalfd") };
+        // Received, with the readiness left as it is.
+        raise(kind);
+        assert_eq!(notifier.block_on(signal.recv()).unwrap().kind(), kind);
+
+        let log = Log::default();
+        let (slow_waker, quick_waker) = (log.waker(1), log.waker(2));
+        let poll_slow = |slow: Pin<&mut dyn Future<Output = io::Result<Entry>>>| {
+            slow.poll(&mut Context::from_waker(&slow_waker))
+        };
+        let mut is_first = true;
+        let mut slow = pin!(descriptor.handle.async_io(Interest::READABLE, |fd| {
+            let found = descriptor.attempt(fd);
+            if mem::take(&mut is_first) {
+                assert_eq!(found.as_ref().map(drop).map_err(io::Error::kind), Err(io::ErrorKind::WouldBlock));
+                (0..3).for_each(|_| raise(kind));
+                let quick = pin!(descriptor.recv());
+                assert!(quick.poll(&mut Context::from_waker(&quick_waker)).is_ready());
+            }
+            found
+        }));
+        let mut got = poll_slow(slow.as_mut());
+        if got.is_pending() {
+            notifier.poll(Some(Duration::from_millis(200))).unwrap();
+            assert_eq!(log.take(), [1], "two signals were read, and nobody is told");
+            got = poll_slow(slow);
+        }
+        assert!(matches!(got, Poll::Ready(Ok(entry)) if entry.number == kind.as_raw()));
+        assert!(matches!(notifier.block_on(signal.recv()), Ok(got) if got.kind() == kind));
     }
 }
