@@ -69,8 +69,13 @@ impl Disposition {
         assert_eq!(asked, 0, "sigaction");
         // SAFETY: filled.
         let action = unsafe { action.assume_init() };
-        let all =
-            libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_ONSTACK | libc::SA_NODEFER | libc::SA_RESETHAND;
+        let all = libc::SA_SIGINFO
+            | libc::SA_RESTART
+            | libc::SA_ONSTACK
+            | libc::SA_NODEFER
+            | libc::SA_RESETHAND
+            | libc::SA_NOCLDSTOP
+            | libc::SA_NOCLDWAIT;
         Self { handler: action.sa_sigaction, flags: action.sa_flags & all }
     }
 
@@ -92,6 +97,9 @@ pub static CALLS: AtomicUsize = AtomicUsize::new(0);
 pub static SEEN_NUMBER: AtomicI32 = AtomicI32::new(0);
 /// Whether it ran on the thread's alternate stack.
 pub static ON_ALTERNATE: AtomicUsize = AtomicUsize::new(0);
+/// A stranger that was called so often since it was installed calls nobody: handlers that call each other in a circle are a
+/// failed case, and not the end of the process.
+const CIRCLE: usize = 8;
 /// The handler that a stranger calls after its own work.
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
@@ -103,12 +111,12 @@ extern "C" fn short(_: libc::c_int) {
 }
 
 extern "C" fn long(number: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    CALLS.fetch_add(1, SeqCst);
+    let calls = CALLS.fetch_add(1, SeqCst);
     // SAFETY: filled by the kernel, and passed on.
     SEEN_NUMBER.store(unsafe { (*info).si_signo }, SeqCst);
     note_stack();
     let next = NEXT.load(SeqCst);
-    if next != 0 {
+    if next != 0 && calls < CIRCLE {
         type Long = extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void);
         // SAFETY: a handler of three arguments that was found in place of this one.
         let next = unsafe { std::mem::transmute::<usize, Long>(next) };
@@ -134,9 +142,14 @@ impl Stranger {
 
     /// A handler of three arguments, which counts and calls the one before it, if that has three as well.
     pub fn long(kind: SignalKind) -> Self {
+        Self::long_with(kind, 0)
+    }
+
+    /// The same with some flags more.
+    pub fn long_with(kind: SignalKind, flags: libc::c_int) -> Self {
         let before = Disposition::of(kind);
         NEXT.store(if before.is_real() { before.handler } else { 0 }, SeqCst);
-        Self::install(kind, long as *const () as usize, libc::SA_SIGINFO)
+        Self::install(kind, long as *const () as usize, libc::SA_SIGINFO | flags)
     }
 
     /// Nothing at all.
@@ -215,6 +228,15 @@ pub fn read_once(fd: &impl std::os::fd::AsRawFd, buf: &mut [u8]) -> io::Result<u
     // SAFETY: fills at most the buffer.
     let got = unsafe { libc::read(fd.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len()) };
     usize::try_from(got).map_err(|_| io::Error::last_os_error())
+}
+
+/// Stops a child of this process, and waits until it has stopped.
+pub fn stop_child(pid: libc::pid_t) {
+    kill(pid, SignalKind::from_raw(libc::SIGSTOP));
+    let mut status = 0;
+    // SAFETY: fills the status.
+    assert_eq!(unsafe { libc::waitpid(pid, &mut status, libc::WUNTRACED) }, pid);
+    assert!(libc::WIFSTOPPED(status), "status {status:#x}");
 }
 
 /// Runs `f` in a child that borrows this process's memory, as the child of a `vfork` does; waits for its end.

@@ -316,6 +316,8 @@ macro_rules! for_each_case {
                 signal_handler_is_polite: alone,
                 signal_chains: alone,
                 signal_restores_only_its_own: alone,
+                signal_ignored_for_a_moment: alone,
+                signal_child_flags: alone,
                 signal_stress: alone,
                 signal_interrupts_pike_anywhere: alone,
                 signal_fork: alone,

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    process::{Command, Stdio},
     sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     task::Poll,
     thread,
@@ -144,6 +145,92 @@ pub fn signal_restores_only_its_own(cx: &Cx) -> Outcome {
     drop((signal, other));
     assert_eq!(Disposition::of(USER1).handler, libc::SIG_IGN);
     Stranger::default(USER1).stay();
+    Ok(())
+}
+
+/// The signal is ignored for a moment, as system(3) does with SIGINT, and then pike's handler is put back: listeners that came
+/// or went in that moment change nothing for the others, what pike had found comes back in the end, and handlers call each
+/// other in no circle.
+pub fn signal_ignored_for_a_moment(cx: &Cx) -> Outcome {
+    let notifier = cx.notifier();
+    let before = Disposition::of(USER1);
+    for first_goes in [false, true] {
+        let mut first = Some(signal_on(&notifier, USER1));
+        let ours = Disposition::of(USER1);
+        let moment = Stranger::ignore(USER1);
+        if first_goes {
+            first = None;
+        }
+        let second = signal_on(&notifier, USER1);
+        raise(USER1);
+        assert_eq!(received(notifier.block_on(second.recv())), (USER1, 1));
+        drop(moment);
+        assert_eq!(Disposition::of(USER1), ours);
+        raise(USER1);
+        assert_eq!(received(notifier.block_on(second.recv())), (USER1, 1));
+        drop((first, second));
+        assert_eq!(Disposition::of(USER1), before, "the first went: {first_goes}");
+    }
+
+    let signal = signal_on(&notifier, USER1);
+    let moment = Stranger::ignore(USER1);
+    drop(signal);
+    drop(moment);
+    // Back, for nobody: harmless.
+    raise(USER1);
+    let signals = {
+        let first = signal_on(&notifier, USER1);
+        let _stranger = Stranger::long(USER1); // which calls pike's
+        let signals = [first, signal_on(&notifier, USER1)];
+        raise(USER1);
+        assert_eq!(send::CALLS.load(SeqCst), 1, "a circle");
+        signals
+    };
+    for signal in &signals {
+        assert_eq!(received(notifier.block_on(signal.recv())), (USER1, 1));
+    }
+    drop(signals);
+    assert_eq!(Disposition::of(USER1), before);
+    Ok(())
+}
+
+/// How the program had SIGCHLD set stays while pike listens to it: a handler that asked not to hear of stopped children is not
+/// called for one, and children that nobody was to wait for still leave nothing to wait for.
+pub fn signal_child_flags(cx: &Cx) -> Outcome {
+    let notifier = cx.notifier();
+    let child =
+        |program: &str| Command::new(program).arg("60").stderr(Stdio::null()).spawn().expect("a child");
+    let stranger = Stranger::long_with(kinds::CHILD, libc::SA_NOCLDSTOP);
+    let before = Disposition::of(kinds::CHILD);
+    let signal = signal_on(&notifier, kinds::CHILD);
+    let mut sleeper = child("sleep");
+    send::stop_child(sleeper.id() as libc::pid_t);
+    thread::sleep(Duration::from_millis(50)); // on its way, if at all
+    assert_eq!(send::CALLS.load(SeqCst), 0, "called for a child that stopped");
+    sleeper.kill().expect("a child to end");
+    sleeper.wait().expect("its end");
+    assert_eq!(received(notifier.block_on(signal.recv())), (kinds::CHILD, 1));
+    assert_eq!(send::CALLS.load(SeqCst), 1);
+    drop(signal);
+    assert_eq!(Disposition::of(kinds::CHILD), before);
+    drop(stranger);
+
+    for install in [Stranger::ignore, |kind| Stranger::long_with(kind, libc::SA_NOCLDWAIT)] {
+        let stranger = install(kinds::CHILD);
+        let before = Disposition::of(kinds::CHILD);
+        let no_child = || child("true").wait().expect_err("it is gone").raw_os_error();
+        assert_eq!(no_child(), Some(libc::ECHILD));
+        let signal = signal_on(&notifier, kinds::CHILD);
+        if cfg!(target_os = "linux") {
+            assert_eq!(no_child(), Some(libc::ECHILD));
+        } else {
+            child("true").wait().expect("its end");
+        }
+        assert_eq!(received(notifier.block_on(signal.recv())), (kinds::CHILD, 1));
+        drop(signal);
+        assert_eq!(Disposition::of(kinds::CHILD), before);
+        drop(stranger);
+    }
     Ok(())
 }
 

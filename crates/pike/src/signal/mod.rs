@@ -53,8 +53,17 @@ use crate::sys::platform;
 ///
 /// A handler that was installed before is called after pike's, in the same way that the system would have called it, but
 /// with all signals blocked (except faults), and not taken away even if it was meant for one call (`SA_RESETHAND`). A
-/// default or ignored disposition is not carried out. A handler that is installed over pike's must call it: one that
-/// does not keeps the signals from pike, and pike neither puts itself on top of it nor takes it away.
+/// default or ignored disposition is not carried out. System calls that a handler without `SA_RESTART` interrupted go on
+/// while a Signal lives. A handler that is installed over pike's must call it: one that does not keeps the signals from
+/// pike, and pike neither puts itself on top of it nor takes it away. One that is installed over pike's for a second time
+/// must not: pike's calls it already, and each would call the other without end.
+///
+/// A signal that is ignored, or set to its default, and then given back to pike's handler, as system(3) does with SIGINT and
+/// SIGQUIT while its program runs, keeps what pike had found; if the last Signal for it was dropped in between, it does
+/// nothing at all until another Signal for it was made and dropped.
+///
+/// With SIGCHLD, a handler's `SA_NOCLDSTOP` stays in force, so that Signals do not hear of stopped children either; on
+/// Linux children stay unwaited for where they were by `SA_NOCLDWAIT` or an ignored SIGCHLD.
 ///
 /// # Threads
 ///

@@ -23,6 +23,14 @@
 //!   foreign one, and that it, without end.
 //! - `unwatch_signal` puts back what it found, but only if pike's handler is still in place. Otherwise a foreign one may
 //!   call it, so it stays what it is, and serves nobody.
+//! - A default or `SIG_IGN` that has taken pike's place may be there for a moment only: system(3) ignores SIGINT and SIGQUIT
+//!   while its program runs, and puts back what it saw. So what pike had found before stays what it found. If pike's last
+//!   listener goes in that moment, the handler that comes back serves nobody, and the signal does nothing at all until
+//!   pike listens again and stops.
+//! - A library that takes the place a second time, over pike's, and calls what it saw last, makes a circle: it calls pike's,
+//!   which calls the library's as found. Nothing here can tell.
+//!
+//! Of SIGCHLD the flags that say what children do when they stop and end stay as they were found: `ours` has the details.
 //!
 //! # Children
 //!
@@ -39,10 +47,7 @@ use std::{
     io,
     mem::{self, MaybeUninit},
     ptr,
-    sync::{
-        OnceLock,
-        atomic::{AtomicBool, AtomicPtr, Ordering},
-    },
+    sync::atomic::{AtomicPtr, AtomicU8, Ordering},
 };
 
 use super::{cvt, keep_errno, sender::sender, signals::Mask};
@@ -51,7 +56,8 @@ use crate::signal::{Sender, SignalSet};
 /// What the handler calls: async-signal-safe.
 pub(crate) type Deliver = fn(i32, Sender);
 
-static DELIVER: OnceLock<Deliver> = OnceLock::new();
+/// A [`Deliver`], or null. No lock guards it: a fork would copy one that another thread holds.
+static DELIVER: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
 static STATES: [State; SignalSet::NUMBERS] = [const { State::new() }; SignalSet::NUMBERS];
 
 /// Of one signal. Changed by who holds the lock of the caller; read by the handler.
@@ -60,16 +66,23 @@ struct State {
     found: AtomicPtr<Found>,
     /// All that it ever found, without duplicates: the newest, which leads to the others.
     all: AtomicPtr<Found>,
-    /// Whether it was put in place, and not taken away since. Beneath a foreign handler perhaps.
-    put: AtomicBool,
+    /// One of [`GONE`], [`PUT`] and [`AWAY`].
+    place: AtomicU8,
 }
+
+/// The handler was never put in place, or what it found was put back since.
+const GONE: u8 = 0;
+/// It was put in place, and is there still, or beneath a foreign handler.
+const PUT: u8 = 1;
+/// The last listener went while a default or `SIG_IGN` was in its place: perhaps it comes back.
+const AWAY: u8 = 2;
 
 impl State {
     const fn new() -> Self {
         Self {
             found: AtomicPtr::new(ptr::null_mut()),
             all: AtomicPtr::new(ptr::null_mut()),
-            put: AtomicBool::new(false),
+            place: AtomicU8::new(GONE),
         }
     }
 
@@ -110,7 +123,11 @@ unsafe impl Sync for Found {}
 
 extern "C" fn on_signal(number: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     keep_errno(|| {
-        if let Some(deliver) = DELIVER.get() {
+        // Acquire: pairs with the store in `watch_signal`.
+        let deliver = DELIVER.load(Ordering::Acquire);
+        if !deliver.is_null() {
+            // SAFETY: stored as a Deliver.
+            let deliver = unsafe { mem::transmute::<*mut (), Deliver>(deliver) };
             // SAFETY: the kernel's own, or what a handler that calls this one had from the kernel.
             deliver(number, unsafe { info.as_ref() }.map_or(Sender::UNKNOWN, sender));
         }
@@ -155,23 +172,38 @@ pub(crate) fn check_signal(number: i32) -> io::Result<()> {
 /// Has the handler call `deliver` (the same at each call) for this signal. The caller holds a lock that all callers of
 /// this and of [`unwatch_signal`] hold. If it fails nothing has changed.
 pub(crate) fn watch_signal(number: i32, deliver: Deliver) -> io::Result<()> {
-    DELIVER.get_or_init(|| deliver);
+    DELIVER.store(deliver as *const () as *mut (), Ordering::Release);
     let state = &STATES[number as usize];
+    let place = state.place.load(Ordering::Relaxed);
     let before = current(number)?;
-    // Found again what it had found: it was taken away since, or a fork copied the moment between two steps of this.
-    let is_beneath = state.put.load(Ordering::Relaxed)
-        && is_real(&before)
-        && state.found().is_some_and(|found| !is_same(&found.action, &before));
-    if is_ours(&before) || is_beneath {
+    if is_ours(&before) {
+        // Perhaps it came back after an AWAY.
+        state.place.store(PUT, Ordering::Relaxed);
         return Ok(());
     }
-    // Before the handler can run, which calls it.
-    state.remember(&before);
-    let replaced = replace(number, &ours())?;
-    if !is_ours(&replaced) && !is_same(&replaced, &before) {
+    // Found again what it had found: it was taken away since, or a fork copied the moment between two steps of this.
+    let is_found = |found: &Found| is_same(&found.action, &before);
+    if place == PUT && is_real(&before) && !state.found().is_some_and(is_found) {
+        return Ok(()); // beneath it
+    }
+    // What may be there for a moment only is not what to put back.
+    let is_news = |action| place == GONE || is_real(action);
+    if is_news(&before) {
+        // Before the handler can run, which calls it.
+        state.remember(&before);
+    }
+    // Before it is in place: the child of a fork in between must not find it there and GONE.
+    state.place.store(PUT, Ordering::Relaxed);
+    let replaced = match replace(number, &ours(number, state.found())) {
+        Ok(replaced) => replaced,
+        Err(error) => {
+            state.place.store(place, Ordering::Relaxed);
+            return Err(error);
+        }
+    };
+    if !is_ours(&replaced) && !is_same(&replaced, &before) && is_news(&replaced) {
         state.remember(&replaced); // somebody was in between
     }
-    state.put.store(true, Ordering::Relaxed);
     Ok(())
 }
 
@@ -181,18 +213,24 @@ pub(crate) fn unwatch_signal(number: i32) {
     let state = &STATES[number as usize];
     // It cannot fail: the number was checked, and good once.
     let Ok(before) = current(number) else { return };
-    match state.found() {
-        Some(found) if is_ours(&before) => {
-            if let Ok(replaced) = replace(number, &found.action) {
-                if !is_ours(&replaced) {
-                    let _ = replace(number, &replaced); // somebody was in between, and has the place
-                }
+    let place = match state.found() {
+        Some(found) if is_ours(&before) => match replace(number, &found.action) {
+            Ok(replaced) if is_ours(&replaced) => GONE,
+            Ok(replaced) => {
+                // Somebody was in between, has the place, and saw ours there.
+                let _ = replace(number, &replaced);
+                place_beneath(&replaced)
             }
-            state.put.store(false, Ordering::Relaxed);
-        }
-        // Beneath a foreign handler, or ended by somebody who went back to the default.
-        _ => state.put.store(is_real(&before), Ordering::Relaxed),
-    }
+            Err(_) => PUT,
+        },
+        _ => place_beneath(&before),
+    };
+    state.place.store(place, Ordering::Relaxed);
+}
+
+/// Where the handler is if `action` has taken its place.
+fn place_beneath(action: &libc::sigaction) -> u8 {
+    if is_real(action) { PUT } else { AWAY }
 }
 
 /// Whether the disposition calls a function, rather than a thing that the system does itself.
@@ -218,12 +256,24 @@ fn has_same_mask(one: &libc::sigaction, other: &libc::sigaction) -> bool {
     })
 }
 
-fn ours() -> libc::sigaction {
+/// The handler's own disposition, over what it found.
+///
+/// Of SIGCHLD, `SA_NOCLDSTOP` stays: who asked not to hear of stopped children may wait for an end when called. It cannot be
+/// kept from that handler only, since one pending signal stands for a stop and an end alike. Ended children that were not
+/// to be waited for are not on Linux, which sends the signal all the same; elsewhere it would never come then.
+fn ours(number: i32, found: Option<&Found>) -> libc::sigaction {
     // SAFETY: all zeroes are a valid one.
     let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
     action.sa_sigaction = on_signal as *const () as libc::sighandler_t;
     action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_ONSTACK;
     action.sa_mask = Mask::all_but_faults().0;
+    if let (libc::SIGCHLD, Some(Found { action: found, .. })) = (number, found) {
+        action.sa_flags |= found.sa_flags & libc::SA_NOCLDSTOP;
+        let is_unwaited = found.sa_sigaction == libc::SIG_IGN || found.sa_flags & libc::SA_NOCLDWAIT != 0;
+        if is_unwaited && cfg!(any(target_os = "linux", target_os = "android")) {
+            action.sa_flags |= libc::SA_NOCLDWAIT;
+        }
+    }
     action
 }
 
