@@ -7,7 +7,7 @@ use super::{
     backend::{ChosenBy, Probe, Refused},
     core::{Core, Plan},
 };
-use crate::{batch::Dispatch, buf::Size, sys};
+use crate::{batch::Dispatch, buf::Size};
 
 /// Makes a [`Notifier`] with other than the default settings.
 ///
@@ -140,7 +140,7 @@ fn insist(backend: Backend, chosen_by: ChosenBy) -> io::Result<Probe> {
 fn test(backend: Backend) -> Result<(), Refused> {
     match backend {
         #[cfg(target_os = "linux")]
-        Backend::IoUring => sys::probe_io_uring().map_err(Refused::io_uring),
+        Backend::IoUring => crate::sys::probe_io_uring().map_err(Refused::io_uring),
         _ => Ok(()),
     }
 }
