@@ -17,15 +17,26 @@ pub(crate) mod atomic {
 }
 
 pub(crate) mod hint {
-    /// One round of a wait for another thread that needs only a few instructions more, unless it was preempted.
+    /// One round of a wait for another thread that needs only a few instructions more, unless it was preempted. In the end it
+    /// sleeps: a yield leaves the processor to nobody of a lower priority.
     #[cold]
     pub(crate) fn spin(spins: &mut u32) {
-        *spins += 1;
-        if cfg!(loom) || *spins > 64 {
-            super::thread::yield_now();
-        } else {
-            std::hint::spin_loop();
+        *spins = spins.saturating_add(1);
+        match *spins {
+            _ if cfg!(loom) => super::thread::yield_now(),
+            0..=64 => std::hint::spin_loop(),
+            65..=256 => super::thread::yield_now(),
+            _ => std::thread::sleep(std::time::Duration::from_micros(100)),
         }
+    }
+
+    #[cfg(all(test, not(loom)))]
+    #[test]
+    fn a_long_wait_sleeps() {
+        let start = std::time::Instant::now();
+        let mut spins = 1000;
+        (0..50).for_each(|_| spin(&mut spins));
+        assert!(start.elapsed() >= std::time::Duration::from_millis(5));
     }
 }
 
