@@ -200,6 +200,7 @@ macro_rules! for_each_case {
                 unix_datagram_forms,
                 unix_datagram_shared_by_tasks,
                 unix_datagram_full_receiver,
+                unix_datagram_room_is_noticed,
             }
             unix_net {
                 unix_listener_and_stream,

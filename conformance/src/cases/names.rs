@@ -96,6 +96,9 @@ pub fn staggered_goes_on_after_a_failure(cx: &Cx) -> Outcome {
     };
     assert_eq!(connect(&[refuses, refuses, here, refuses]).unwrap().peer_addr().unwrap(), here);
     assert_eq!(connect(&[here]).unwrap().peer_addr().unwrap(), here);
+    let addresses = [refuses, here];
+    let for_ever = TcpStream::connect_staggered(&addresses[..], Duration::MAX);
+    assert_eq!(soon(&notifier, "a connect", for_ever).unwrap().peer_addr().unwrap(), here);
     let many = SocketAddr::from(([224, 0, 0, 1], 9));
     assert_kind(&connect(&[many, refuses]).unwrap_err(), &[ErrorKind::ConnectionRefused]);
     assert_kind(&connect(&[refuses]).unwrap_err(), &[ErrorKind::ConnectionRefused]);

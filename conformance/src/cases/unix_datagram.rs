@@ -2,19 +2,20 @@
 
 use std::{
     future::poll_fn,
-    io::{ErrorKind, IoSliceMut},
+    io::{ErrorKind, IoSlice, IoSliceMut},
     net::Shutdown,
     os::unix::net as std_unix,
     path::PathBuf,
     task::{Context, Poll, Waker},
     thread,
+    time::{Duration, Instant},
 };
 
 use futures_lite::future::zip;
 use pike::{
     Notifier,
     net::{UnixDatagram, UnixStream, unix::SocketAddr},
-    socket::{Domain, RecvFlags, Socket, Type, control::ControlBuf},
+    socket::{Domain, RecvFlags, SendFlags, Socket, Type, UnixAddress, control::ControlBuf},
 };
 
 use crate::{
@@ -131,6 +132,7 @@ pub fn unix_datagram_forms(cx: &Cx) -> Outcome {
         socket.recv_msg(&mut [IoSliceMut::new(&mut buf)], &mut control, RecvFlags::NONE).await
     });
     assert_eq!(message.unwrap().len, 0);
+    assert!(soon(&notifier, "the end, for who looks", one.peek_sender()).unwrap().is_unnamed());
     let (ended, _) = soon(&notifier, "the end, owned", one.recv_owned(vec![0; 8]));
     assert_eq!(ended.unwrap(), 0);
     let (ended, _) = soon(&notifier, "the end, owned", one.recv_from_owned(vec![0; 8]));
@@ -296,4 +298,52 @@ pub fn unix_datagram_full_receiver(cx: &Cx) -> Outcome {
     }
     assert_eq!(net::finish(cx, &notifier, "own room", &mut sending).unwrap(), 4);
     Ok(())
+}
+
+/// Sending to a full receiver waits without being busy, in each form, and ends when that has room: even while much of what
+/// the sender sent elsewhere is unread, when the system reports nothing of it.
+pub fn unix_datagram_room_is_noticed(cx: &Cx) -> Outcome {
+    let notifier = cx.notifier();
+    let folder = Folder::new();
+    let (_elsewhere, elsewhere) = receiver(&notifier, &folder, "elsewhere");
+    let (full, path) = receiver(&notifier, &folder, "full");
+    let filler = unbound(&notifier);
+    let mut queued = 0;
+    while filler.try_send_to(b"x", &path).is_ok() {
+        queued += 1;
+        cx.check_time("a queue is never full");
+    }
+    let (plain, message) = (unbound(&notifier), unbound(&notifier));
+    for sender in [&plain, &message] {
+        assert_eq!(sender.try_send_to(&[0; 80_000], &elsewhere).unwrap(), 80_000);
+    }
+    let to = UnixAddress::from_pathname(&path).unwrap().into();
+    let bufs = [IoSlice::new(b"message")];
+    let mut sends = [
+        Task::pending(plain.send_to(b"plain", &path)),
+        Task::pending(message.socket().send_msg(&bufs, Some(to), &[], SendFlags::NONE)),
+    ];
+    let until = Instant::now() + Duration::from_millis(300);
+    while Instant::now() < until {
+        notifier.poll(Some(Duration::from_millis(10))).unwrap();
+        for send in &mut sends {
+            if send.is_woken() {
+                assert!(send.poll().is_pending());
+            }
+        }
+    }
+    for send in &sends {
+        assert!(send.polls() < 30, "{} polls in 300 ms", send.polls());
+    }
+    for _ in 0..queued {
+        full.try_recv(&mut [0; 8]).unwrap();
+    }
+    let sent = sends.each_mut().map(|send| net::finish(cx, &notifier, "room", send).unwrap());
+    assert_eq!(sent, [5, 7]);
+    Ok(())
+}
+
+fn unbound(notifier: &Notifier) -> UnixDatagram {
+    let _here = notifier.enter();
+    UnixDatagram::unbound().expect("a socket")
 }

@@ -12,14 +12,14 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::Poll,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use super::resolve::{Addrs, no_address};
 use crate::{
     notifier::core::Core,
     socket::{Domain, Socket, Type},
-    time::Sleep,
+    time::{Sleep, after},
 };
 
 /// RFC 8305, section 5: "MUST NOT use a value less than 10 milliseconds".
@@ -81,7 +81,7 @@ pub(super) async fn staggered(core: Arc<Core>, addrs: Addrs, delay: Duration) ->
                     under_way.extend(
                         addrs.next().map(|addr| -> Attempt { Box::pin(connect(core.clone(), addr)) }),
                     );
-                    pause.as_mut().reset(Instant::now() + delay);
+                    pause.as_mut().reset(after(delay));
                 }
                 _ => return Poll::Pending,
             }

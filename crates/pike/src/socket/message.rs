@@ -11,10 +11,7 @@ use super::{
     control::{Control, Outgoing},
 };
 use crate::{
-    handle::{
-        op::{Attempt, Op},
-        waiting::Writes,
-    },
+    handle::op::{Attempt, Op},
     source::{Direction, Seen},
     sys::platform,
 };
@@ -117,7 +114,7 @@ impl Socket {
         control: &'a [Outgoing<'_>],
         flags: SendFlags,
     ) -> impl Future<Output = io::Result<usize>> + Send {
-        Op::new(self.handle.registration(), Writes, move |_| self.attempt_send_msg(bufs, to, control, flags))
+        self.until_there_is_room(move || self.attempt_send_msg(bufs, to, control, flags))
     }
 
     /// As [`send_msg`](Self::send_msg), if that does not have to wait.
@@ -132,7 +129,8 @@ impl Socket {
         control: &[Outgoing<'_>],
         flags: SendFlags,
     ) -> io::Result<usize> {
-        self.handle.try_op(Direction::Write, |_| self.attempt_send_msg(bufs, to, control, flags))
+        let attempt = |_| self.attempt_send_msg(bufs, to, control, flags);
+        self.handle.try_op(Direction::Write, attempt)?.ok_or_else(|| io::ErrorKind::WouldBlock.into())
     }
 
     /// Whether the urgent byte comes next: all before it was read. A read never goes beyond it.
@@ -185,7 +183,7 @@ impl Socket {
         to: Option<Address>,
         control: &[Outgoing<'_>],
         flags: SendFlags,
-    ) -> Attempt<usize> {
+    ) -> Attempt<Option<usize>> {
         if self.flavour.is_internet() && control.iter().any(Outgoing::is_for_unix_sockets) {
             // The system would drop it, and say that all was sent.
             let what = "only a Unix socket carries descriptors or credentials";
@@ -195,6 +193,9 @@ impl Socket {
             return Attempt::Empty;
         }
         let bufs = &bufs[..bufs.len().min(self.vectors_max())];
-        platform::send_msg(self.descriptor().as_fd(), bufs, to, control, flags).into()
+        match platform::send_msg(self.descriptor().as_fd(), bufs, to, control, flags) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.no_room(),
+            result => result.map(Some).into(),
+        }
     }
 }

@@ -95,10 +95,19 @@ impl Socket {
         address: impl Into<Address>,
     ) -> impl Future<Output = io::Result<usize>> + Send {
         let address = address.into();
+        self.until_there_is_room(move || self.attempt_send_to(buf, address))
+    }
+
+    /// Does `attempt` until it has sent, with a pause after each that gave nothing: see `no_room`.
+    #[allow(clippy::manual_async_fn)] // which would keep the closure twice
+    pub(super) fn until_there_is_room<'a>(
+        &'a self,
+        mut attempt: impl FnMut() -> Attempt<Option<usize>> + Send + 'a,
+    ) -> impl Future<Output = io::Result<usize>> + Send + 'a {
         async move {
             let mut pause = Pause::for_room();
             loop {
-                match self.sending(|_| self.attempt_send_to(buf, address)).await? {
+                match self.sending(|_| attempt()).await? {
                     Some(count) => return Ok(count),
                     None => pause.wait(self).await,
                 }
@@ -202,18 +211,12 @@ impl Socket {
         }
     }
 
-    /// Whose room was missing: ours, which is reported when it is back, or a Unix receiver's, which is not. The system
-    /// calls a socket without a peer writable if it is not its own room; of one with a peer, that may be full as well.
+    /// Nothing, for a Unix socket: the room of a receiver is not reported, and the system does not tell it from one's own.
+    /// It calls a sender unwritable, and reports nothing, as long as a quarter of its own room is taken, by whatever
+    /// receiver; and the failed attempt itself takes room and gives it back, which it does report.
     #[cold]
-    fn no_room(&self) -> Attempt<Option<usize>> {
-        if self.flavour != Flavour::UnixDatagram {
-            return Attempt::Empty;
-        }
-        match platform::is_writable(self.descriptor()) {
-            Ok(false) if self.peer_addr().is_err() => Attempt::Empty,
-            Ok(_) => Attempt::Done(None),
-            Err(error) => Attempt::Failed(error),
-        }
+    pub(super) fn no_room(&self) -> Attempt<Option<usize>> {
+        if self.flavour == Flavour::UnixDatagram { Attempt::Done(None) } else { Attempt::Empty }
     }
 
     fn attempt_write_vectored(&self, seen: Seen, bufs: &[IoSlice<'_>]) -> Attempt<usize> {

@@ -33,8 +33,8 @@ pub(crate) use signals::{
 };
 pub(crate) use socket::{
     Connecting, accept, bind, connect, connected, flavour, has_priority, is_of_one_connection,
-    is_out_of_resources, is_udp, is_writable, lingers, listen, local_address, pair, peer_address,
-    refuse_sigpipe, shutdown, shutdown_raw, socket, stop_lingering,
+    is_out_of_resources, is_udp, lingers, listen, local_address, pair, peer_address, refuse_sigpipe,
+    shutdown, shutdown_raw, socket, stop_lingering,
 };
 pub(crate) use transfer::{
     CANCELLED, NO_BUFFERS, Received, TRANSFER_MAX, VECTORS_MAX, WOULD_BLOCK, peek_sender, recv, recv_from,

@@ -193,18 +193,9 @@ pub(crate) fn connected(fd: &impl AsFd) -> io::Result<()> {
 
 /// Whether a socket that was connecting is no more: one that still is reports nothing.
 fn hung_up(fd: &impl AsFd) -> io::Result<bool> {
-    Ok(look_at_writing(fd)?.contains(PollFlags::HUP))
-}
-
-/// Whether the system calls it writable at this moment.
-pub(crate) fn is_writable(fd: &impl AsFd) -> io::Result<bool> {
-    Ok(look_at_writing(fd)?.contains(PollFlags::OUT))
-}
-
-fn look_at_writing(fd: &impl AsFd) -> io::Result<PollFlags> {
     let mut fds = [PollFd::new(fd, PollFlags::OUT)];
     poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
-    Ok(fds[0].revents())
+    Ok(fds[0].revents().contains(PollFlags::HUP))
 }
 
 /// Takes one connection off the queue: non-blocking, close-on-exec.
