@@ -3,9 +3,12 @@
 //! It refers to no Notifier. A task's waker keeps its pool's home, and with it this, for as long as it likes; the Notifiers
 //! end with the pool.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicPtr},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicPtr},
+    },
+    time::Instant,
 };
 
 use crate::{
@@ -13,6 +16,7 @@ use crate::{
     home::{Home, WORK},
     idle::Idle,
     ring::Ring,
+    watch::Sighting,
 };
 
 pub(crate) struct Crew {
@@ -21,6 +25,8 @@ pub(crate) struct Crew {
     pub(crate) slots: Box<[Arc<Slot>]>,
     /// Whether a thread is the first worker now. A hint.
     pub(crate) first_is_driven: AtomicBool,
+    /// Where its clock begins.
+    begin: Instant,
 }
 
 /// A worker's place.
@@ -32,15 +38,32 @@ pub(crate) struct Slot {
     /// has seen it stuck.
     pub(crate) next: AtomicPtr<()>,
     pub(crate) tally: Tally,
+    /// What those saw who look after it.
+    pub(crate) sighting: Sighting,
 }
 
 impl Slot {
     pub(crate) fn new(home: Arc<Home>) -> Arc<Self> {
-        Arc::new(Self { home, ring: Ring::new(), next: AtomicPtr::default(), tally: Tally::default() })
+        Arc::new(Self {
+            home,
+            ring: Ring::new(),
+            next: AtomicPtr::default(),
+            tally: Tally::default(),
+            sighting: Sighting::default(),
+        })
     }
 }
 
 impl Crew {
+    pub(crate) fn new(slots: Box<[Arc<Slot>]>) -> Self {
+        Self { idle: Idle::new(), slots, first_is_driven: AtomicBool::new(false), begin: Instant::now() }
+    }
+
+    /// Nanoseconds of a clock that all workers share.
+    pub(crate) fn now(&self) -> u64 {
+        self.begin.elapsed().as_nanos() as u64
+    }
+
     /// Wakes a sleeper, if there is one and no worker is waking: called after a push that another worker could take. True if
     /// one was woken.
     #[inline]

@@ -137,6 +137,15 @@ impl Idle {
         fence(SeqCst); // see above
     }
 
+    /// Whether some sleep, and none of them has an alarm: asked by a worker that has said before, in another word, that it is
+    /// awake. A sleeper that this overlooks sees that word.
+    pub(crate) fn is_unwatched(&self) -> bool {
+        // SeqCst: pairs with the one of `sleep`.
+        fence(SeqCst);
+        let word = self.0.load(Relaxed);
+        word < ALARM && word & WORKERS != 0
+    }
+
     /// Whether a worker sleeps, for the moment.
     pub(crate) fn is_asleep(&self, worker: usize) -> bool {
         self.0.load(Relaxed) & (1 << worker) != 0
@@ -211,8 +220,11 @@ mod tests {
     #[test]
     fn alarms_are_counted() {
         let idle = Idle::new();
-        idle.sleep(0, false, true);
+        assert!(!idle.is_unwatched(), "nobody sleeps");
         idle.sleep(1, false, false);
+        assert!(idle.is_unwatched());
+        idle.sleep(0, false, true);
+        assert!(!idle.is_unwatched());
         idle.sleep(2, false, true);
         assert_eq!(idle.sleepers(), 3);
         assert!(!idle.rise(0, true).unwatched);

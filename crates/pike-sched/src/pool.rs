@@ -18,7 +18,6 @@ use crate::{
     ending::{Ends, Leaving, refuse_nested},
     failures::Failures,
     home::Home,
-    idle::Idle,
     seat::Seat,
     spawn,
     threads::{self, Plan},
@@ -115,8 +114,7 @@ impl Pool {
         failures: Failures,
         plan: &Plan,
     ) -> io::Result<Self> {
-        let crew =
-            |slots| Arc::new(Crew { idle: Idle::new(), slots, first_is_driven: AtomicBool::new(false) });
+        let crew = |slots| Arc::new(Crew::new(slots));
         let (home, crew) = match notifiers.len() {
             1 => {
                 let home = Home::new();

@@ -254,6 +254,7 @@ impl Worker {
     pub(crate) fn rise(&self) {
         let sharing = &self.sharing;
         if sharing.asleep.replace(false) {
+            self.slot().sighting.forget();
             let rise = self.pool.crew.idle.rise(self.index(), sharing.alarm.replace(false));
             if rise.claimed {
                 sharing.searching.set(true);

@@ -269,6 +269,9 @@ impl Worker {
     pub(crate) fn drive_with_seat<F: Future>(&self, mut main: Pin<&mut F>) -> F::Output {
         self.set_driving(true);
         self.sharing.on.set(self.pool.is_shared());
+        if self.index == 0 && self.sharing.on.get() {
+            self.pool.have_first_watched();
+        }
         self.notifier().block_on(poll_fn(|cx| self.poll_with_seat(main.as_mut(), cx)))
     }
 

@@ -17,8 +17,8 @@ use std::{
 };
 
 use common::{Gate, within};
-use pike::net::TcpStream;
-use pike_sched::{Pool, spawn, yield_now};
+use pike::{Backend, Notifier, net::TcpStream};
+use pike_sched::{Builder, Pool, spawn, yield_now};
 
 const SPIN: Duration = Duration::from_millis(200);
 
@@ -29,26 +29,28 @@ fn spin(time: Duration) {
     }
 }
 
-/// The first worker has registered a connection, whose task another one runs, and then spins for 200 ms. The longest that an
-/// answer took in this time.
-fn slowest_answer() -> io::Result<Duration> {
+/// The first worker has registered a connection, whose task another one runs, and then spins for 200 ms, or for as long as it
+/// is asked. How long the answers took in this time.
+fn answers(backend: Option<Backend>) -> io::Result<Vec<Duration>> {
     let listener = net::TcpListener::bind("127.0.0.1:0")?;
     let mut client = net::TcpStream::connect(listener.local_addr()?)?;
     client.set_nodelay(true)?;
+    client.set_read_timeout(Some(Duration::from_secs(10)))?;
     let (stream, _) = listener.accept()?;
-    let pool = Pool::builder().workers(2).build()?;
+    let builder = Pool::builder().workers(2);
+    let pool = backend.into_iter().fold(builder, Builder::backend).build()?;
     let (moved, spinning) = (Arc::new(AtomicBool::new(false)), mpsc::channel());
     let asker = thread::spawn(move || -> io::Result<_> {
         spinning.1.recv().unwrap();
-        let (begin, mut slowest) = (Instant::now(), Duration::ZERO);
+        let (begin, mut answers) = (Instant::now(), Vec::new());
         while begin.elapsed() < SPIN / 2 {
             let (asked, mut buf) = (Instant::now(), [0; 4]);
             client.write_all(b"ping")?;
             client.read_exact(&mut buf)?;
-            slowest = slowest.max(asked.elapsed());
+            answers.push(asked.elapsed());
             thread::sleep(Duration::from_millis(5));
         }
-        Ok(slowest)
+        Ok(answers)
     });
     pool.run(async {
         let here = thread::current().id();
@@ -77,25 +79,43 @@ fn slowest_answer() -> io::Result<Duration> {
         }
         spinning.0.send(()).unwrap();
         spin(SPIN);
+        while !asker.is_finished() {
+            std::hint::spin_loop();
+        }
         task.abort();
         io::Result::Ok(())
     })?;
     asker.join().unwrap()
 }
 
-/// Within 5 ms, on a machine that has a processor for each: one that is busy otherwise is given some more tries.
+/// Most answers within 5 ms, in most rounds. Not all: the machine may have no processor for one of the threads for longer.
+fn most_are_quick(backend: Option<Backend>) -> io::Result<()> {
+    const ROUNDS: usize = 10;
+    let mut medians = Vec::new();
+    for _ in 0..ROUNDS {
+        let mut answers = answers(backend)?;
+        answers.sort_unstable();
+        medians.push(answers[answers.len() / 2]);
+    }
+    medians.sort_unstable();
+    println!("medians of the answers' times: {medians:?}");
+    assert!(medians[ROUNDS * 7 / 10] < Duration::from_millis(5), "{medians:?}");
+    Ok(())
+}
+
 #[test]
 fn an_answer_does_not_wait_for_the_worker() -> io::Result<()> {
-    within(120, || {
-        let mut slowest = Vec::new();
-        for _ in 0..20 {
-            slowest.push(slowest_answer()?);
-            if slowest.last() < Some(&Duration::from_millis(5)) {
-                return Ok(());
-            }
-        }
-        panic!("the slowest answers took {slowest:?}");
-    })
+    within(120, || most_are_quick(None))
+}
+
+/// The same where the Notifiers are on a ring each, of which a thread that did not make it reaps.
+#[test]
+fn an_answer_does_not_wait_for_the_worker_on_io_uring() -> io::Result<()> {
+    if Notifier::builder().backend(Backend::IoUring).build().is_err() {
+        println!("skipped: no io_uring here");
+        return Ok(());
+    }
+    within(120, || most_are_quick(Some(Backend::IoUring)))
 }
 
 /// What the stuck task woke last was to be run next on its worker.
@@ -126,6 +146,24 @@ fn the_next_task_of_a_stuck_worker_is_taken() -> io::Result<()> {
             task.await?;
             Ok(())
         })
+    })
+}
+
+/// The first worker begins while all others sleep, which so far had nobody to look after.
+#[test]
+fn a_worker_that_comes_later_is_looked_after() -> io::Result<()> {
+    within(60, || {
+        let pool = Pool::builder().workers(3).build()?;
+        for _ in 0..10 {
+            thread::sleep(Duration::from_millis(20));
+            pool.block_on(async {
+                let task = spawn(async {});
+                while !task.is_finished() {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        Ok(())
     })
 }
 
