@@ -1,7 +1,8 @@
 //! Connections for all workers.
 //!
 //! Where the system shares connections out among sockets that listen at one address, each worker has such a socket, accepts
-//! from it, and no connection ever crosses from one worker to another: Linux (`SO_REUSEPORT`, 3.9).
+//! from it, and no connection ever crosses from one worker to another: Linux (`SO_REUSEPORT`, 3.9) and FreeBSD
+//! (`SO_REUSEPORT_LB`, 12.0).
 //! Elsewhere `SO_REUSEPORT` gives all connections to the socket that came last, or is missing. There
 //! one acceptor hands unregistered sockets to the workers by turns, and each registers its own.
 
@@ -34,10 +35,11 @@ pub enum Sharding {
 
 impl Sharding {
     /// What this system is best served with.
-    pub const NATIVE: Self = match cfg!(any(target_os = "linux", target_os = "android")) {
-        true => Self::PerWorker,
-        false => Self::OneAcceptor,
-    };
+    pub const NATIVE: Self =
+        match cfg!(any(target_os = "linux", target_os = "android", target_os = "freebsd")) {
+            true => Self::PerWorker,
+            false => Self::OneAcceptor,
+        };
 }
 
 /// Listens for TCP connections, which are shared out among the workers of a pool. Made by [`Pool::listen`].
@@ -96,6 +98,7 @@ impl Pool {
     /// # Platform
     ///
     /// - Linux: with `SO_REUSEPORT`, so that another process of the same user may listen at the same address.
+    /// - FreeBSD: the same with `SO_REUSEPORT_LB`.
     pub fn listen(&self, address: SocketAddr) -> io::Result<Listener> {
         self.listen_by(address, Sharding::NATIVE)
     }
@@ -114,7 +117,7 @@ impl Pool {
             let socket = Socket::new_on(notifier, domain, Type::Stream, None)?;
             socket.set(option::ReuseAddress, true)?;
             if count > 1 {
-                socket.set(option::ReusePort, true)?;
+                share_address(&socket)?;
             }
             socket.bind(listener.address)?;
             socket.listen(BACKLOG)?;
@@ -125,6 +128,15 @@ impl Pool {
         }
         Ok(listener)
     }
+}
+
+/// Lets other sockets listen at the address of this one, which is not bound yet.
+fn share_address(socket: &Socket) -> io::Result<()> {
+    #[cfg(not(target_os = "freebsd"))]
+    let shared = option::ReusePort;
+    #[cfg(target_os = "freebsd")]
+    let shared = pike::os::freebsd::option::ReusePortBalanced;
+    socket.set(shared, true)
 }
 
 impl Listener {

@@ -158,6 +158,16 @@ mod linux {
     }
 }
 
+#[cfg(target_os = "freebsd")]
+mod freebsd {
+    use super::{Flag, Get, Set, Socket, get, io, numbers, set};
+    use crate::os::freebsd::option;
+
+    table! {
+        option::ReusePortBalanced => Flag, SOL_SOCKET, SO_REUSEPORT_LB, get set;
+    }
+}
+
 impl Set for option::Linger {
     fn set(self, socket: &Socket, value: Option<Duration>) -> io::Result<()> {
         set::<Lingering>(socket, numbers::SOL_SOCKET, numbers::SO_LINGER, value)?;

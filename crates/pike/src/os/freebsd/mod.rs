@@ -1,0 +1,3 @@
+//! What FreeBSD has.
+
+pub mod option;
