@@ -7,7 +7,7 @@ options! {
     /// Read-only, of a connected Unix socket: who the peer was when it connected, listened or made the pair.
     /// `ENOTCONN` before that; `EOPNOTSUPP`, `ENOPROTOOPT` or `EINVAL` of any other socket.
     ///
-    /// Source: `SO_PEERCRED` (Linux, OpenBSD), `LOCAL_PEERCRED` (FreeBSD), `getpeereid` and `LOCAL_PEEREPID` (macOS),
+    /// Source: `SO_PEERCRED` (Linux, OpenBSD), `LOCAL_PEERCRED` (FreeBSD, DragonFly), `getpeereid` and `LOCAL_PEEREPID` (macOS),
     /// `LOCAL_PEEREID` (NetBSD).
     #[doc(alias = "SO_PEERCRED")]
     #[doc(alias = "LOCAL_PEERCRED")]

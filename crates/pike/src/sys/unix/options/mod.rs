@@ -22,7 +22,8 @@ use socket2::SockRef;
 
 use self::{
     form::{
-        Code, Decode, Encode, Flag, Kind, Lingering, Number, Seconds, Size, SmallFlag, SmallNumber, Span,
+        Code, Decode, Encode, Flag, Kind, Lingering, Number, Plain, Seconds, Size, SmallFlag, SmallNumber,
+        Span,
     },
     multicast::{Index, Interface, Join4, Join6, Source4, Source6},
 };
@@ -42,21 +43,46 @@ fn number(name: c_int) -> io::Result<c_int> {
     }
 }
 
+fn is_unix(socket: &Socket) -> io::Result<bool> {
+    let family = SockRef::from(socket.descriptor()).local_addr()?.family();
+    Ok(c_int::from(family) == libc::AF_UNIX)
+}
+
+/// Refuses options of IPv4 to a Unix socket: on most systems the level of its own options has the same number, zero, so
+/// that `IP_TTL` would be one of these. As Linux does, which has no such level, and is not asked twice.
+fn check_level(socket: &Socket, level: c_int) -> io::Result<()> {
+    match level == libc::IPPROTO_IP && is_unix(socket)? {
+        true => Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP)),
+        false => Ok(()),
+    }
+}
+
+/// What the system has, and how many bytes of it.
 #[allow(unsafe_code)]
-fn get<F: Decode>(socket: &Socket, level: c_int, name: c_int) -> io::Result<F::Value> {
-    let mut raw = MaybeUninit::<F::Raw>::zeroed();
-    let mut len = size_of::<F::Raw>() as libc::socklen_t;
+fn read<R: Plain>(socket: &Socket, level: c_int, name: c_int) -> io::Result<(R, usize)> {
+    let mut raw = MaybeUninit::<R>::zeroed();
+    let mut len = size_of::<R>() as libc::socklen_t;
     let fd = socket.descriptor().as_fd().as_raw_fd();
     // SAFETY: the kernel writes at most `len` bytes, the size of `raw`.
     cvt(unsafe { libc::getsockopt(fd, level, number(name)?, raw.as_mut_ptr().cast(), &mut len) })?;
-    // SAFETY: zeroed, then written at least in part; `Raw` is plain data.
-    Ok(F::decode(unsafe { raw.assume_init() }))
+    // SAFETY: zeroed, then written at least in part; it is plain data.
+    Ok((unsafe { raw.assume_init() }, len as usize))
+}
+
+fn get<F: Decode>(socket: &Socket, level: c_int, name: c_int) -> io::Result<F::Value> {
+    if cfg!(not(target_os = "linux")) {
+        check_level(socket, level)?;
+    }
+    Ok(F::decode(read(socket, level, name)?.0))
 }
 
 #[allow(unsafe_code)]
 fn set<F: Encode>(socket: &Socket, level: c_int, name: c_int, value: F::Value) -> io::Result<()> {
     let name = number(name)?;
     let raw = F::encode(value)?;
+    if cfg!(not(target_os = "linux")) {
+        check_level(socket, level)?;
+    }
     let fd = socket.descriptor().as_fd().as_raw_fd();
     let len = size_of::<F::Raw>() as libc::socklen_t;
     // SAFETY: the kernel reads `len` bytes, the size of `raw`.
@@ -198,5 +224,25 @@ impl Set for option::Ttl {
     fn set(self, socket: &Socket, value: u32) -> io::Result<()> {
         let (level, name) = ttl_option(socket)?;
         set::<Number<1, 255>>(socket, level, name, value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Notifier,
+        socket::{Domain, Type},
+    };
+
+    #[test]
+    fn only_a_unix_socket_has_no_options_of_ipv4() {
+        let notifier = Notifier::new().unwrap();
+        let (unix, _peer) = Socket::pair_on(&notifier, Domain::Unix, Type::Stream, None).unwrap();
+        let udp = Socket::new_on(&notifier, Domain::V4, Type::Datagram, None).unwrap();
+        let refused = |level| check_level(&unix, level).err().map(|error| error.raw_os_error());
+        assert_eq!(refused(libc::IPPROTO_IP), Some(Some(libc::EOPNOTSUPP)));
+        assert_eq!(refused(libc::SOL_SOCKET), None);
+        assert!(check_level(&udp, libc::IPPROTO_IP).is_ok());
     }
 }

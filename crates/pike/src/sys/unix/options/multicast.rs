@@ -209,7 +209,7 @@ mod tests {
     }
 
     /// Ours is libc's where libc has it.
-    #[cfg(not(any(target_os = "openbsd", target_os = "netbsd")))]
+    #[cfg(not(any(target_os = "openbsd", target_os = "netbsd", target_os = "dragonfly")))]
     #[test]
     fn source_is_libcs() {
         use libc::ip_mreq_source;

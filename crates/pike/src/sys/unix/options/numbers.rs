@@ -16,6 +16,10 @@ cfg_if::cfg_if! {
         pub(super) use libc::{SO_LINGER_SEC as SO_LINGER, TCP_KEEPALIVE as TCP_KEEPIDLE};
     } else if #[cfg(target_os = "dragonfly")] {
         pub(in crate::sys::unix) const IP_RECVTOS: c_int = ABSENT;
+        pub(super) const IP_ADD_SOURCE_MEMBERSHIP: c_int = ABSENT;
+        pub(super) const IP_DROP_SOURCE_MEMBERSHIP: c_int = ABSENT;
+        pub(super) const MCAST_JOIN_SOURCE_GROUP: c_int = ABSENT;
+        pub(super) const MCAST_LEAVE_SOURCE_GROUP: c_int = ABSENT;
     } else if #[cfg(target_os = "netbsd")] {
         // Of netinet/in.h and netinet6/in6.h; libc does not have them.
         pub(in crate::sys::unix) const IP_RECVTTL: c_int = 23;

@@ -4,29 +4,28 @@ use std::io;
 
 use super::{
     Get, Socket,
-    form::{Decode, Form, Plain, plain},
-    get,
+    form::{Plain, plain},
+    is_unix, read,
 };
 use crate::os::unix::{UCred, option::PeerCred};
-
-struct Ids;
-
-impl Form for Ids {
-    type Value = UCred;
-    type Raw = Raw;
-}
-
-impl Decode for Ids {
-    fn decode(raw: Raw) -> UCred {
-        read(raw)
-    }
-}
 
 plain!(Raw);
 
 impl Get for PeerCred {
+    /// By the family first: the level and name that ask a Unix socket ask others something else, and that succeeds.
     fn get(self, socket: &Socket) -> io::Result<UCred> {
-        complete(socket, get::<Ids>(socket, LEVEL, NAME)?)
+        if !is_unix(socket)? {
+            return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
+        }
+        let (raw, len) = read::<Raw>(socket, LEVEL, NAME)?;
+        if len != size_of::<Raw>() || !is_known(&raw) {
+            // What was not written must not become the user 0.
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "the system has another form of credentials",
+            ));
+        }
+        complete(socket, decode(raw))
     }
 }
 
@@ -34,23 +33,21 @@ cfg_if::cfg_if! {
     if #[cfg(target_os = "linux")] {
         use libc::{SO_PEERCRED as NAME, SOL_SOCKET as LEVEL, ucred as Raw};
 
-        fn read(raw: Raw) -> UCred {
+        fn decode(raw: Raw) -> UCred {
             UCred::new(raw.pid, raw.uid, raw.gid)
         }
 
-        /// Linux answers of every socket, with the user -1 where there is no peer.
-        fn complete(socket: &Socket, cred: UCred) -> io::Result<UCred> {
-            if cred.uid() != libc::uid_t::MAX {
-                return Ok(cred);
+        /// The user is -1 where there is no peer.
+        fn complete(_: &Socket, cred: UCred) -> io::Result<UCred> {
+            match cred.uid() {
+                libc::uid_t::MAX => Err(io::Error::from_raw_os_error(libc::ENOTCONN)),
+                _ => Ok(cred),
             }
-            let family = socket2::SockRef::from(socket.descriptor()).local_addr()?.family();
-            let is_unix = libc::c_int::from(family) == libc::AF_UNIX;
-            Err(io::Error::from_raw_os_error(if is_unix { libc::ENOTCONN } else { libc::EOPNOTSUPP }))
         }
     } else if #[cfg(target_os = "openbsd")] {
         use libc::{SO_PEERCRED as NAME, SOL_SOCKET as LEVEL, sockpeercred as Raw};
 
-        fn read(raw: Raw) -> UCred {
+        fn decode(raw: Raw) -> UCred {
             UCred::new(raw.pid, raw.uid, raw.gid)
         }
     } else if #[cfg(target_os = "netbsd")] {
@@ -59,7 +56,7 @@ cfg_if::cfg_if! {
         /// `SOL_LOCAL` of <sys/un.h>, which libc lacks.
         const LEVEL: libc::c_int = 0;
 
-        fn read(raw: Raw) -> UCred {
+        fn decode(raw: Raw) -> UCred {
             UCred::new(raw.unp_pid, raw.unp_euid, raw.unp_egid)
         }
     } else if #[cfg(target_os = "freebsd")] {
@@ -70,22 +67,32 @@ cfg_if::cfg_if! {
 
         /// The first group is the effective one. The number is there since FreeBSD 13, and zero before.
         #[allow(unsafe_code)]
-        fn read(raw: Raw) -> UCred {
+        fn decode(raw: Raw) -> UCred {
             // SAFETY: every field of the union is a number or the bytes of a pointer, zero or written by the kernel.
             let pid = unsafe { raw.cr_pid__c_anonymous_union.cr_pid };
             UCred::new(pid, raw.cr_uid, raw.cr_groups[0])
+        }
+    } else if #[cfg(target_os = "dragonfly")] {
+        use libc::{LOCAL_PEERCRED as NAME, xucred as Raw};
+
+        /// It has no other level for them than this, which it does not look at.
+        const LEVEL: libc::c_int = 0;
+
+        /// The first group is the effective one. There is no number.
+        fn decode(raw: Raw) -> UCred {
+            UCred::new(0, raw.cr_uid, raw.cr_groups[0])
         }
     } else if #[cfg(target_vendor = "apple")] {
         use libc::{LOCAL_PEERCRED as NAME, SOL_LOCAL as LEVEL, xucred as Raw};
 
         /// The first group is the effective one. The number is an option by itself.
-        fn read(raw: Raw) -> UCred {
+        fn decode(raw: Raw) -> UCred {
             UCred::new(0, raw.cr_uid, raw.cr_groups[0])
         }
 
         fn complete(socket: &Socket, cred: UCred) -> io::Result<UCred> {
-            let pid = get::<super::multicast::Index>(socket, LEVEL, libc::LOCAL_PEEREPID)?;
-            Ok(UCred::new(pid as libc::pid_t, cred.uid(), cred.gid()))
+            let (pid, _) = read::<libc::pid_t>(socket, LEVEL, libc::LOCAL_PEEREPID)?;
+            Ok(UCred::new(pid, cred.uid(), cred.gid()))
         }
     }
 }
@@ -93,6 +100,17 @@ cfg_if::cfg_if! {
 #[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
 fn complete(_socket: &Socket, cred: UCred) -> io::Result<UCred> {
     Ok(cred)
+}
+
+/// Whether the struct says that it is of the layout which we know.
+#[cfg(any(target_vendor = "apple", target_os = "freebsd", target_os = "dragonfly"))]
+fn is_known(raw: &Raw) -> bool {
+    raw.cr_version == libc::XUCRED_VERSION && raw.cr_ngroups > 0
+}
+
+#[cfg(not(any(target_vendor = "apple", target_os = "freebsd", target_os = "dragonfly")))]
+fn is_known(_: &Raw) -> bool {
+    true
 }
 
 #[cfg(all(test, target_os = "linux"))]
