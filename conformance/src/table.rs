@@ -194,6 +194,7 @@ macro_rules! for_each_case {
                 udp_refused_unread_is_quiet,
                 udp_shared_by_tasks,
                 udp_dual_stack,
+                udp_own_shutdown,
                 udp_bind_errors: alone,
             }
             unix_datagram {

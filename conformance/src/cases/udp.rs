@@ -804,3 +804,23 @@ pub fn udp_bind_errors(cx: &Cx) -> Outcome {
 fn bind(notifier: &Notifier, at: SocketAddr) -> io::Result<UdpSocket> {
     soon(notifier, "a bind", UdpSocket::bind(at))
 }
+
+/// After a socket's own end of reading every receive ends, with nothing, and what waited does too.
+pub fn udp_own_shutdown(cx: &Cx) -> Outcome {
+    let notifier = cx.notifier();
+    let (one, other) = (net::udp(&notifier, v4()), net::udp(&notifier, v4()));
+    soon(&notifier, "connecting", one.connect(other.local_addr().unwrap())).unwrap();
+    let mut buf = [0; 8];
+    let mut waiting = Task::pending(one.recv(&mut buf));
+    one.socket().shutdown(std::net::Shutdown::Read).unwrap();
+    assert_eq!(net::finish(cx, &notifier, "the end, of one who waited", &mut waiting).unwrap(), 0);
+    drop(waiting);
+    for _ in 0..2 {
+        assert_eq!(soon(&notifier, "the end", one.recv(&mut buf)).unwrap(), 0);
+        assert_eq!(soon(&notifier, "the end, lent", one.recv_with(<[u8]>::len)).unwrap(), 0);
+        let (ended, _) = soon(&notifier, "the end, owned", one.recv_owned(vec![0; 8]));
+        assert_eq!(ended.unwrap(), 0);
+    }
+    assert_eq!(soon(&notifier, "a send goes on", one.send(b"x")).unwrap(), 1);
+    Ok(())
+}

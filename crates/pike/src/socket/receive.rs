@@ -357,7 +357,8 @@ impl Socket {
         if self.flavour.is_unix() {
             return self.attempt_unix_read(seen, &mut [IoSliceMut::new(buf)]);
         }
-        judge(seen, buf.len(), platform::recv(self.descriptor().as_fd(), buf, RecvFlags::NONE))
+        let received = platform::recv(self.descriptor().as_fd(), buf, RecvFlags::NONE);
+        judge(seen, buf.len(), self.or_end(seen, received, 0))
     }
 
     /// Of an empty buffer: whether there is nothing to do. Of a datagram socket it receives a datagram.
@@ -416,7 +417,7 @@ impl Socket {
         }
         let len = bufs.iter().map(|buf| buf.len()).sum();
         let received = platform::recv_vectored(self.descriptor().as_fd(), bufs);
-        judge(seen, len, received.map(|received| received.count))
+        judge(seen, len, self.or_end(seen, received.map(|received| received.count), 0))
     }
 
     #[cold]
@@ -427,13 +428,14 @@ impl Socket {
         judge_unix(seen, len, self.or_end(seen, received, end))
     }
 
-    /// What was received, or the end. After that a Unix socket for datagrams says EAGAIN, where a blocking one returns
-    /// nothing; and no report would follow.
+    /// What was received, or the end. After its own shutdown of reading a socket for datagrams says EAGAIN, where a blocking
+    /// one returns nothing; and no report would follow.
+    #[inline]
     pub(crate) fn or_end<T>(&self, seen: Seen, received: io::Result<T>, end: T) -> io::Result<T> {
         match received {
             Err(error)
                 if error.kind() == io::ErrorKind::WouldBlock
-                    && self.flavour == Flavour::UnixDatagram
+                    && matches!(self.flavour, Flavour::UnixDatagram | Flavour::Datagram)
                     && seen.any(source::READ_CLOSED) =>
             {
                 Ok(end)
@@ -502,7 +504,10 @@ impl<R, F: FnOnce(&[u8]) -> R> Work<R> for Lend<'_, F> {
         match platform::recv(self.socket.descriptor().as_fd(), &mut buffer[..], RecvFlags::NONE) {
             Ok(count) if is_drained(seen, buffer.len(), count) => Attempt::Drained((buffer, count)),
             Ok(count) => Attempt::Done((buffer, count)),
-            Err(error) => failed_to_lend(buffer, error),
+            Err(error) => match self.socket.or_end(seen, Err(error), 0) {
+                Ok(count) => Attempt::Done((buffer, count)),
+                Err(error) => failed_to_lend(buffer, error),
+            },
         }
     }
 
