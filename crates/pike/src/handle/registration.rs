@@ -52,6 +52,16 @@ impl Registration {
         }
     }
 
+    /// For a descriptor that has become another kind of thing, such as a socket that listens: what the kernel chose to watch
+    /// when it was attached may never say anything of that.
+    ///
+    /// # Errors
+    ///
+    /// The backend's. It may be attached for writing only then.
+    pub(crate) fn attach_again(&self) -> io::Result<()> {
+        self.descriptor.map_or(Ok(()), |descriptor| self.core.attach_again(descriptor, self.token))
+    }
+
     /// A source that only [`Core::post`] reports.
     pub(crate) fn without_descriptor(core: Arc<Core>) -> io::Result<Self> {
         let (source, token) = core.open(0)?;

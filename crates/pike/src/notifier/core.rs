@@ -190,6 +190,11 @@ impl Core {
         self.driver.attach(descriptor, token)
     }
 
+    /// Attaches a descriptor that has become another kind of thing, where the backend must know.
+    pub(crate) fn attach_again(&self, descriptor: sys::Raw, token: Token) -> io::Result<()> {
+        self.driver.attach_again(descriptor, token)
+    }
+
     /// Bits that the word of a source with a descriptor has from the start.
     pub(crate) fn source_bits(&self) -> u64 {
         self.driver.source_bits()

@@ -217,10 +217,12 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// The system's: `EADDRINUSE`, `EOPNOTSUPP`.
+    /// The system's: `EADDRINUSE`, `EOPNOTSUPP`. On kqueue also those of registering it anew (`ENOMEM`): it listens then,
+    /// and accepts hear of no connection.
     pub fn listen(&self, backlog: u32) -> io::Result<()> {
         self.check()?;
-        self.changing(TRY_READ | TRY_WRITE, || platform::listen(self.descriptor(), backlog))
+        self.changing(TRY_READ | TRY_WRITE, || platform::listen(self.descriptor(), backlog))?;
+        self.handle.registration().attach_again()
     }
 
     /// Ends reading, writing or both. The peer of a TCP socket reads end of file after what was written before.

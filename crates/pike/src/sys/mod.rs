@@ -224,6 +224,19 @@ impl Driver {
         }
     }
 
+    /// For a descriptor that has become another kind of thing: a socket that listens now. What is ready is reported after.
+    pub(crate) fn attach_again(&self, descriptor: Raw, token: Token) -> io::Result<()> {
+        match self {
+            #[cfg(kqueue)]
+            Self::Kqueue(driver) => driver.attach_again(descriptor, token),
+            #[cfg(target_os = "linux")]
+            _ => {
+                let _ = (descriptor, token);
+                Ok(())
+            }
+        }
+    }
+
     /// For a source whose word said that it is unarmed, and does so no more. A turn that sleeps must be notified.
     pub(crate) fn arm(&self, descriptor: Raw, token: Token) -> io::Result<()> {
         match self {

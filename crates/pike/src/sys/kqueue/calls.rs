@@ -67,20 +67,30 @@ impl Queue {
             change.flags |= os::EV_RECEIPT;
         }
         let mut receipts = changes;
-        match self.kevent(&changes, &mut receipts, Some(Duration::ZERO)) {
-            Ok(count) if count == N => {}
-            Ok(count) => {
-                return Err(io::Error::other(format!("kevent gave {count} receipts for {N} changes")));
+        let mut is_repeated = false;
+        loop {
+            match self.kevent(&changes, &mut receipts, Some(Duration::ZERO)) {
+                Ok(count) if count == N => break,
+                Ok(count) => {
+                    return Err(io::Error::other(format!("kevent gave {count} receipts for {N} changes")));
+                }
+                // All changes have been tried by then, kqueue(2) says, but it keeps their receipts to itself. What failed
+                // fails again, and an add of what is there succeeds.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => is_repeated = true,
+                Err(error) => return Err(error),
             }
-            // All changes have been made by then, kqueue(2) says; it keeps their receipts to itself.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok([0; N]),
-            Err(error) => return Err(error),
         }
         let code = |receipt: &os::Event| match receipt.flags & os::EV_ERROR {
             0 => 0,
             _ => receipt.data as i32,
         };
-        Ok(receipts.each_ref().map(code))
+        let mut codes = receipts.each_ref().map(code);
+        for (change, code) in changes.iter().zip(&mut codes) {
+            if is_repeated && change.flags & os::EV_DELETE != 0 && *code == libc::ENOENT {
+                *code = 0; // deleted the first time
+            }
+        }
+        Ok(codes)
     }
 
     /// Makes one change whose only failure would be a queue that is gone. `errno` stays as it was.
@@ -151,7 +161,8 @@ fn timespec(timeout: Duration) -> libc::timespec {
 }
 
 /// Fails with epoll's code for a regular file or a directory: kqueue takes them, and says that they are ready always.
-pub(super) fn refuse_file(descriptor: Raw) -> io::Result<()> {
+/// Otherwise it says whether the descriptor is a pipe's.
+pub(super) fn refuse_file(descriptor: Raw) -> io::Result<bool> {
     let mut stat = MaybeUninit::<libc::stat>::uninit();
     // SAFETY: fills the struct it is given.
     cvt(unsafe { libc::fstat(descriptor, stat.as_mut_ptr()) })?;
@@ -159,7 +170,7 @@ pub(super) fn refuse_file(descriptor: Raw) -> io::Result<()> {
     let mode = unsafe { stat.assume_init() }.st_mode;
     match mode & libc::S_IFMT {
         libc::S_IFREG | libc::S_IFDIR => Err(io::Error::from_raw_os_error(libc::EPERM)),
-        _ => Ok(()),
+        kind => Ok(kind == libc::S_IFIFO),
     }
 }
 

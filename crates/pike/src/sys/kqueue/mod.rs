@@ -14,6 +14,8 @@
 //!   it, every report says that urgent data may have been seen. So a short read never means "drained" here.
 //! - A queue is not inherited by a child of a fork: the child's number may be something else's, and is never touched.
 //! - A descriptor's close takes its knotes with it, even while a duplicate lives.
+//! - What a knote looks at may be chosen once, when it is added: NetBSD, OpenBSD and DragonFly have one filter for sockets
+//!   that listen and another for those that do not. So a socket's read knote is added again after its listen.
 //!
 //! Signals come by `EVFILT_SIGNAL`, see `signals`.
 //!
@@ -90,7 +92,7 @@ impl Driver {
 
     /// Attaches both directions. What it returns is known at once, and nothing will report it again.
     pub(crate) fn attach(&self, descriptor: Raw, token: Token) -> io::Result<u64> {
-        calls::refuse_file(descriptor)?;
+        let is_pipe = calls::refuse_file(descriptor)?;
         // Locked until the kernel has answered: two attempts for one number must not both find it free.
         let mut attached = self.table();
         if let Some(holder) = attached.holder(descriptor) {
@@ -102,8 +104,7 @@ impl Driver {
         let add = os::EV_ADD | os::EV_CLEAR;
         let bits = match self.change_both(descriptor, token, add)? {
             (0, 0) => 0,
-            // The other end of a pipe is gone already, so no event will say so.
-            (0, libc::EPIPE) => source::WRITABLE | source::WRITE_CLOSED,
+            (0, code) if is_broken_pipe(is_pipe, code) => source::WRITABLE | source::WRITE_CLOSED,
             // A kind of descriptor that has one direction only, such as another queue.
             (0, code) | (code, 0) if is_lacking(code) => 0,
             (read, write) => {
@@ -114,6 +115,20 @@ impl Driver {
         };
         attached.insert(descriptor, token);
         Ok(bits)
+    }
+
+    /// Adds the read knote anew, for a socket that listens since the first time: then it tells of connections, also of
+    /// those that came before.
+    pub(crate) fn attach_again(&self, descriptor: Raw, token: Token) -> io::Result<()> {
+        let attached = self.table();
+        if attached.holder(descriptor) != Some(token) {
+            return Err(io::Error::from_raw_os_error(libc::ENOENT));
+        }
+        let change = |flags| change(descriptor as usize, os::EVFILT_READ, flags, token);
+        match self.queue.change([change(os::EV_DELETE), change(os::EV_ADD | os::EV_CLEAR)])? {
+            [_, 0] => Ok(()),
+            [_, code] => Err(io::Error::from_raw_os_error(code)),
+        }
     }
 
     /// Takes both knotes out, if they are still those of `token`.
@@ -175,11 +190,18 @@ impl Driver {
     }
 
     /// Whether the knotes of a number that was attached are still there: closing it takes them away. Enabling what is
-    /// enabled changes nothing, since it carries the token that the knote has.
+    /// enabled changes nothing in the knote, since it carries the token that the knote has; FreeBSD looks again, and reports
+    /// once more what is ready, which costs its holder an attempt.
     fn is_attached(&self, descriptor: Raw, holder: Token) -> io::Result<bool> {
         let (read, write) = self.change_both(descriptor, holder, os::EV_ENABLE)?;
         Ok(read == 0 || write == 0)
     }
+}
+
+/// Whether writing was refused because the other end of a pipe is gone already, so that no event will say so. The number is
+/// open, so what NetBSD says (of both ends) means no other.
+fn is_broken_pipe(is_pipe: bool, code: i32) -> bool {
+    code == libc::EPIPE || is_pipe && code == libc::EBADF
 }
 
 /// Whether a filter was refused because this kind of descriptor does not have it.

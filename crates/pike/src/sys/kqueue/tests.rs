@@ -4,7 +4,7 @@
 use std::{
     fs::File,
     io::Write,
-    net::{Ipv4Addr, UdpSocket},
+    net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket},
     os::{
         fd::{AsRawFd, FromRawFd, OwnedFd},
         unix::net::UnixStream,
@@ -149,6 +149,37 @@ fn a_broken_pipe_is_known_at_once() {
     let known = driver.attach(write.as_raw_fd(), token(1)).unwrap();
     assert_eq!(known, source::WRITABLE | source::WRITE_CLOSED);
     driver.detach(write.as_raw_fd(), token(1)).unwrap();
+}
+
+/// What systems say of a pipe whose other end is gone (NetBSD: EBADF), and what it must not be taken for.
+#[test]
+fn a_closed_number_is_no_broken_pipe() {
+    assert!(is_broken_pipe(true, libc::EPIPE) && is_broken_pipe(false, libc::EPIPE));
+    assert!(is_broken_pipe(true, libc::EBADF) && !is_broken_pipe(false, libc::EBADF));
+    assert!(!is_broken_pipe(true, libc::EINVAL) && !is_broken_pipe(true, 0));
+    let (read, _write) = calls::pipe().unwrap();
+    let (socket, _peer) = UnixStream::pair().unwrap();
+    let is_pipe = |raw| calls::refuse_file(raw).unwrap();
+    assert_eq!((is_pipe(read.as_raw_fd()), is_pipe(socket.as_raw_fd())), (true, false));
+}
+
+/// A socket that listens only after it was attached, as every listener of pike does.
+#[test]
+fn a_knote_added_again_tells_of_what_came_before() {
+    let (driver, mut wait) = Driver::new().unwrap();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let raw = listener.as_raw_fd();
+    driver.attach(raw, token(1)).unwrap();
+    let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    while bits_of(&driver, &mut wait, token(1)) & source::READABLE == 0 {}
+    assert_eq!(reports(&driver, &mut wait, NOW), (0, vec![]));
+    driver.attach_again(raw, token(1)).unwrap();
+    while bits_of(&driver, &mut wait, token(1)) & source::READABLE == 0 {}
+    assert_eq!(reports(&driver, &mut wait, NOW), (0, vec![]));
+
+    refused(driver.attach_again(raw, token(2)), libc::ENOENT);
+    driver.detach(raw, token(1)).unwrap();
+    refused(driver.attach_again(raw, token(1)), libc::ENOENT);
 }
 
 /// A kind of descriptor that has one direction is attached for that.
