@@ -175,6 +175,43 @@ impl Cx {
             Err(error) => Err(Skip::because(format!("this machine has no IPv6 on its loopback: {error}"))),
         }
     }
+
+    /// For cases that wait for urgent data: `cx.needs_priority()?`.
+    ///
+    /// # Errors
+    ///
+    /// The skip.
+    pub fn needs_priority(&self) -> Result<(), Skip> {
+        match self.has_priority() {
+            true => Ok(()),
+            false => Err(Skip::because(format!("{} does not report urgent data", self.backend))),
+        }
+    }
+
+    /// For cases that wait for Linux's error queue: `cx.needs_error_queue()?`. No system with kqueue has one, and the double
+    /// of kqueue does not tell of Linux's.
+    ///
+    /// # Errors
+    ///
+    /// The skip.
+    pub fn needs_error_queue(&self) -> Result<(), Skip> {
+        match self.backend {
+            Backend::Kqueue => Err(Skip::because("kqueue does not tell of an error queue")),
+            _ => Ok(()),
+        }
+    }
+
+    /// For cases that start `cat` and `sleep`: `cx.needs_programs()?`.
+    ///
+    /// # Errors
+    ///
+    /// The skip: FreeBSD's kernel is tested without the programs of its base system.
+    pub fn needs_programs(&self) -> Result<(), Skip> {
+        if cfg!(target_os = "freebsd") {
+            return Err(Skip::because("tests on FreeBSD start no other program"));
+        }
+        Ok(())
+    }
 }
 
 /// Turns until `time` has passed, and counts the turns.

@@ -142,6 +142,7 @@ pub fn no_allocation_of_control_data(cx: &Cx) -> Outcome {
         assert_eq!((control.traffic_class(), control.hop_limit()), (Some(8), Some(9)));
     });
 
+    cx.needs_error_queue()?;
     let asking = net::udp(&notifier, net::v4());
     asking.socket().set(ReceiveErrors, true).unwrap();
     let (_nobody, nobody_at) = net::nobody_udp(&notifier, net::v4());

@@ -212,6 +212,7 @@ pub fn handle_pipe_hangup(cx: &Cx) -> Outcome {
 /// What a child process reads and writes, through Handles: there and back more than the pipes hold, the end both ways, and
 /// a child that is gone.
 pub fn handle_child_stdio(cx: &Cx) -> Outcome {
+    cx.needs_programs()?;
     let notifier = cx.notifier();
     let start = |program: &str, argument: &str| {
         let mut command = Command::new(program);

@@ -197,6 +197,7 @@ pub fn signal_ignored_for_a_moment(cx: &Cx) -> Outcome {
 /// How the program had SIGCHLD set stays while pike listens to it: a handler that asked not to hear of stopped children is not
 /// called for one, and children that nobody was to wait for still leave nothing to wait for.
 pub fn signal_child_flags(cx: &Cx) -> Outcome {
+    cx.needs_programs()?;
     let notifier = cx.notifier();
     let child =
         |program: &str| Command::new(program).arg("60").stderr(Stdio::null()).spawn().expect("a child");

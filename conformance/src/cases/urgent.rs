@@ -27,6 +27,7 @@ fn send(notifier: &Notifier, stream: &TcpStream, before: &[u8], urgent: &[u8], a
 
 /// A read gives up to the mark and no further, whether the byte stands apart or in line; `at_mark` says when it is there.
 pub fn urgent_mark(cx: &Cx) -> Outcome {
+    cx.needs_priority()?;
     let notifier = cx.notifier();
     for in_line in [false, true] {
         let (stream, peer) = net::pair(cx, &notifier);
@@ -58,6 +59,7 @@ pub fn urgent_mark(cx: &Cx) -> Outcome {
 /// Once the byte was read, apart or past it in line, the condition is over: who waits for it anew sleeps until the next
 /// one. Before, every look finds it.
 pub fn priority_is_over(cx: &Cx) -> Outcome {
+    cx.needs_priority()?;
     let notifier = cx.notifier();
     for in_line in [false, true] {
         let (stream, peer) = net::pair(cx, &notifier);
@@ -107,6 +109,7 @@ pub fn priority_is_over(cx: &Cx) -> Outcome {
 /// An urgent byte is received by who asks for it, in every form, with a plain reader beside; in line it is refused, not
 /// waited for; and the end of the stream ends the waiting.
 pub fn urgent_receive_forms(cx: &Cx) -> Outcome {
+    cx.needs_priority()?;
     let notifier = cx.notifier();
     let (stream, peer) = net::pair(cx, &notifier);
     let socket = stream.socket();

@@ -8,7 +8,6 @@ use std::{
     os::fd::AsRawFd,
     panic::{self, AssertUnwindSafe},
     pin::{Pin, pin},
-    process::Command,
     sync::{Arc, mpsc},
     task::{Context, Wake, Waker},
     thread,
@@ -49,19 +48,6 @@ fn poll_with_panicking_waker<F: Future>(future: Pin<&mut F>) {
     assert!(future.poll(&mut Context::from_waker(&Waker::from(Arc::new(Panics)))).is_pending());
 }
 
-/// Runs a test in a process of its own, since it breaks what others share. True inside of it.
-fn alone(test: &str) -> bool {
-    const CHILD: &str = "PIKE_TEST_CHILD";
-    if std::env::var_os(CHILD).is_some() {
-        return true;
-    }
-    let mut child = Command::new(std::env::current_exe().unwrap());
-    let output = child.args([test, "--exact", "--nocapture"]).env(CHILD, "1").output().unwrap();
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{}\n{out}\n{err}", output.status);
-    false
-}
-
 #[test]
 fn try_io_of_priority_leaves_reading_ready() {
     let notifier = Notifier::new().unwrap();
@@ -94,59 +80,6 @@ fn try_io_of_priority_runs_when_priority_was_reported() {
         assert!(handle.ready(Interest::PRIORITY).timeout(LONG).await.unwrap().is_priority());
         handle.try_io(Interest::PRIORITY, |_| Ok(())).unwrap();
     });
-}
-
-#[test]
-fn a_background_notifier_that_was_shut_down_is_replaced() {
-    if !alone("a_background_notifier_that_was_shut_down_is_replaced") {
-        return;
-    }
-    let before = Notifier::background().unwrap();
-    let mut sleeping = pin!(sleep(Duration::from_millis(300)));
-    assert!(block_on(poll_once(sleeping.as_mut())).is_none());
-    before.shutdown(Duration::ZERO);
-    let start = Instant::now();
-    assert!(block_on(poll_once(sleeping.as_mut())).is_none());
-    assert!(start.elapsed() < Duration::from_millis(250), "the poll of a sleep slept");
-    block_on(sleeping);
-}
-
-#[test]
-fn a_panicking_waker_does_not_end_the_background_notifier() {
-    if !alone("a_panicking_waker_does_not_end_the_background_notifier") {
-        return;
-    }
-    let event = Event::new().unwrap();
-    let mut waiting = Box::pin(event.wait());
-    poll_with_panicking_waker(waiting.as_mut());
-    event.notify();
-    // Notified until it was woken, and so has panicked.
-    while block_on(poll_once(event.wait())).is_some() {
-        thread::yield_now();
-    }
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        block_on(sleep(Duration::from_millis(50)));
-        sender.send(()).unwrap();
-    });
-    receiver.recv_timeout(LONG).expect("a sleep after the panic");
-}
-
-#[test]
-fn two_panicking_wakers_in_one_batch() {
-    if !alone("two_panicking_wakers_in_one_batch") {
-        return;
-    }
-    let notifier = Notifier::new().unwrap();
-    let _here = notifier.enter();
-    let events = [(); 3].map(|()| Event::new().unwrap());
-    let mut waiting: Vec<_> = events.iter().map(|event| Box::pin(event.wait())).collect();
-    waiting[..2].iter_mut().for_each(|wait| poll_with_panicking_waker(wait.as_mut()));
-    events[..2].iter().for_each(Event::notify);
-    let turned = panic::catch_unwind(AssertUnwindSafe(|| notifier.poll(Some(Duration::ZERO))));
-    assert!(turned.is_err());
-    events[2].notify();
-    assert_eq!(notifier.block_on(waiting.pop().unwrap().timeout(LONG)).unwrap(), 1);
 }
 
 #[test]
@@ -232,4 +165,78 @@ fn a_sleep_fires_in_a_child_that_was_forked_inside_enter() {
     // SAFETY: writes the status it is given.
     assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
     assert_eq!(status, 0, "the child's sleep");
+}
+
+/// Tests that break what others share. Not on FreeBSD, whose kernel is tested where no other program can be started.
+#[cfg(not(target_os = "freebsd"))]
+mod in_another_process {
+    use std::process::Command;
+
+    use super::*;
+
+    /// Runs a test in a process of its own, since it breaks what others share. True inside of it.
+    fn alone(test: &str) -> bool {
+        const CHILD: &str = "PIKE_TEST_CHILD";
+        if std::env::var_os(CHILD).is_some() {
+            return true;
+        }
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        let output = child.args([test, "--exact", "--nocapture"]).env(CHILD, "1").output().unwrap();
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{}\n{out}\n{err}", output.status);
+        false
+    }
+
+    #[test]
+    fn a_background_notifier_that_was_shut_down_is_replaced() {
+        if !alone("in_another_process::a_background_notifier_that_was_shut_down_is_replaced") {
+            return;
+        }
+        let before = Notifier::background().unwrap();
+        let mut sleeping = pin!(sleep(Duration::from_millis(300)));
+        assert!(block_on(poll_once(sleeping.as_mut())).is_none());
+        before.shutdown(Duration::ZERO);
+        let start = Instant::now();
+        assert!(block_on(poll_once(sleeping.as_mut())).is_none());
+        assert!(start.elapsed() < Duration::from_millis(250), "the poll of a sleep slept");
+        block_on(sleeping);
+    }
+
+    #[test]
+    fn a_panicking_waker_does_not_end_the_background_notifier() {
+        if !alone("in_another_process::a_panicking_waker_does_not_end_the_background_notifier") {
+            return;
+        }
+        let event = Event::new().unwrap();
+        let mut waiting = Box::pin(event.wait());
+        poll_with_panicking_waker(waiting.as_mut());
+        event.notify();
+        // Notified until it was woken, and so has panicked.
+        while block_on(poll_once(event.wait())).is_some() {
+            thread::yield_now();
+        }
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            block_on(sleep(Duration::from_millis(50)));
+            sender.send(()).unwrap();
+        });
+        receiver.recv_timeout(LONG).expect("a sleep after the panic");
+    }
+
+    #[test]
+    fn two_panicking_wakers_in_one_batch() {
+        if !alone("in_another_process::two_panicking_wakers_in_one_batch") {
+            return;
+        }
+        let notifier = Notifier::new().unwrap();
+        let _here = notifier.enter();
+        let events = [(); 3].map(|()| Event::new().unwrap());
+        let mut waiting: Vec<_> = events.iter().map(|event| Box::pin(event.wait())).collect();
+        waiting[..2].iter_mut().for_each(|wait| poll_with_panicking_waker(wait.as_mut()));
+        events[..2].iter().for_each(Event::notify);
+        let turned = panic::catch_unwind(AssertUnwindSafe(|| notifier.poll(Some(Duration::ZERO))));
+        assert!(turned.is_err());
+        events[2].notify();
+        assert_eq!(notifier.block_on(waiting.pop().unwrap().timeout(LONG)).unwrap(), 1);
+    }
 }

@@ -242,7 +242,8 @@ pub enum Outgoing<'a> {
     Source(Source),
     /// The traffic class: the byte with DSCP and [`Ecn`].
     TrafficClass(u8),
-    /// How many hops it may take.
+    /// How many hops it may take. Over IPv4 on Linux only, elsewhere `ErrorKind::Unsupported`: set
+    /// [`Ttl`](super::option::Ttl).
     HopLimit(u8),
     /// What Unix has.
     #[cfg(unix)]

@@ -532,6 +532,12 @@ fn datagrams_are_told_by_their_bytes() {
         socket.send_to(bytes, to).unwrap();
     }
     kq.add(&socket, EVFILT_READ);
-    // The double cannot add them up: Linux tells the first one's bytes only.
-    assert_eq!(kq.next().data, if cfg!(pike_kqueue_double) { 3 } else { 8 });
+    // The double cannot add them up: Linux tells the first one's bytes only. FreeBSD adds up what is there, and its loopback
+    // may bring the second one later.
+    let all = if cfg!(pike_kqueue_double) { 3 } else { 8 };
+    let mut told = kq.next().data;
+    while told < all {
+        told = kq.next().data;
+    }
+    assert_eq!(told, all);
 }

@@ -50,7 +50,11 @@ use std::{
     sync::atomic::{AtomicPtr, AtomicU8, Ordering},
 };
 
-use super::{cvt, keep_errno, sender::sender, signals::Mask};
+use super::{
+    cvt, keep_errno,
+    sender::sender,
+    signals::{Mask, real_time_signals},
+};
 use crate::signal::{Sender, SignalSet};
 
 /// What the handler calls: async-signal-safe.
@@ -161,9 +165,11 @@ fn call(
     }
 }
 
-/// Whether the number is one whose disposition can be asked for: the C library says `EINVAL` for others, its own too.
+/// Whether the number is one whose disposition can be asked for: the C library says `EINVAL` for others, its own too. Not
+/// all systems say it of a number above the last real-time signal: FreeBSD takes 127 and 128.
 pub(crate) fn check_signal(number: i32) -> io::Result<()> {
-    if !(1..SignalSet::NUMBERS as i32).contains(&number) {
+    let is_beyond = real_time_signals().is_some_and(|(_, last)| number > last);
+    if is_beyond || !(1..SignalSet::NUMBERS as i32).contains(&number) {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
     current(number).map(drop)

@@ -78,9 +78,7 @@ pub(in crate::sys::unix) fn encode(
             Outgoing::TrafficClass(class) => {
                 room.put(libc::IPPROTO_IPV6, libc::IPV6_TCLASS, &c_int::from(class).to_ne_bytes())?;
             }
-            Outgoing::HopLimit(limit) if goes_by_v4()? => {
-                room.put(libc::IPPROTO_IP, libc::IP_TTL, &Octet::from(limit).to_ne_bytes())?;
-            }
+            Outgoing::HopLimit(limit) if goes_by_v4()? => put_hops_v4(room, limit)?,
             Outgoing::HopLimit(limit) => {
                 room.put(libc::IPPROTO_IPV6, numbers::IPV6_HOPLIMIT, &c_int::from(limit).to_ne_bytes())?;
             }
@@ -108,6 +106,21 @@ fn source6(address: Ipv6Addr, interface: u32) -> [u8; size_of::<libc::in6_pktinf
     bytes[..16].copy_from_slice(&address.octets());
     bytes[16..].copy_from_slice(&interface.to_ne_bytes());
     bytes
+}
+
+#[cfg(target_os = "linux")]
+fn put_hops_v4(room: &mut Room, limit: u8) -> io::Result<()> {
+    room.put(libc::IPPROTO_IP, libc::IP_TTL, &Octet::from(limit).to_ne_bytes())
+}
+
+/// Control data for IPv4 has no hop limit here: some of these systems refuse it with a code of their own, others send the
+/// datagram and say nothing.
+#[cfg(not(target_os = "linux"))]
+fn put_hops_v4(_: &mut Room, _: u8) -> io::Result<()> {
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "this system takes the hop limit of one datagram over IPv6 only; for IPv4 it is the socket's Ttl",
+    ))
 }
 
 #[cfg(target_os = "linux")]
