@@ -318,6 +318,10 @@ pub fn unix_datagram_room_is_noticed(cx: &Cx) -> Outcome {
         assert_eq!(sender.try_send_to(&[0; 80_000], &elsewhere).unwrap(), 80_000);
     }
     let to = UnixAddress::from_pathname(&path).unwrap().into();
+    // The owned form waits for nothing, and gives the buffer back.
+    let (refused, buf) = soon(&notifier, "a refusal", plain.socket().send_to_owned(b"owned".to_vec(), to));
+    assert_eq!(refused.unwrap_err().raw_os_error(), Some(libc::ENOBUFS));
+    assert_eq!(buf, b"owned");
     let bufs = [IoSlice::new(b"message")];
     let mut sends = [
         Task::pending(plain.send_to(b"plain", &path)),

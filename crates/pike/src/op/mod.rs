@@ -38,7 +38,7 @@ use crate::{
         registration::Registration,
         waiting::Special,
     },
-    socket::{Address, Descriptor, RecvFlags, SendFlags, Socket},
+    socket::{Address, Descriptor, Flavour, RecvFlags, SendFlags, Socket},
     source::{Direction, Seen},
     sys::platform::{self, IoSafe},
     time::{Elapsed, after},
@@ -300,6 +300,10 @@ impl<'a> Endpoint<'a> {
             Self::Socket(socket) => socket.judge_message(seen, asked, received),
             Self::Other(..) => received.map(|received| received.count).into(),
         }
+    }
+
+    fn is_unix_datagram(self) -> bool {
+        matches!(self, Self::Socket(socket) if socket.flavour() == Flavour::UnixDatagram)
     }
 
     /// Whether a call may take part of its vectors: a stream's may, a message is not cut.

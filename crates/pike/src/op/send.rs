@@ -103,5 +103,11 @@ fn send_to<B: IoBuf>(carried: &mut Carried<'_, usize, B>, _: Seen) -> Attempt<us
         _ => unreachable!("a datagram to somebody has an address"),
     };
     let at = carried.at;
-    platform::send_to(at.descriptor(), carried.buffer().bytes(), address).into()
+    match platform::send_to(at.descriptor(), carried.buffer().bytes(), address) {
+        // Nothing would say when to try again: see `Socket::no_room`.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock && at.is_unix_datagram() => {
+            Attempt::Failed(platform::out_of_room())
+        }
+        sent => sent.into(),
+    }
 }

@@ -315,6 +315,10 @@ impl Socket {
         async move { detached.and(descriptor.close().await) }
     }
 
+    pub(crate) fn flavour(&self) -> Flavour {
+        self.flavour
+    }
+
     #[inline]
     pub(crate) fn descriptor(&self) -> &Descriptor {
         self.handle.get_ref()

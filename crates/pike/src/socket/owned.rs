@@ -122,7 +122,8 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// As [`send_to`](Self::send_to).
+    /// As [`send_to`](Self::send_to), but of a Unix socket whose receiver has no room `ENOBUFS`: it does not wait for what
+    /// nobody tells. Nothing was sent then.
     pub fn send_to_owned<B: IoBuf>(&self, buf: B, address: impl Into<Address>) -> Owned<'_, usize, B> {
         self.endpoint().send_to(buf, address.into())
     }

@@ -423,6 +423,9 @@ impl Socket {
     #[cold]
     fn attempt_unix_read(&self, seen: Seen, bufs: &mut [IoSliceMut<'_>]) -> Attempt<usize> {
         let len = bufs.iter().map(|buf| buf.len()).sum();
+        if len == 0 && self.has_nothing_to_fill() {
+            return Attempt::Done(0); // the system would throw away the descriptors of the next message
+        }
         let end = platform::Received { count: 0, control_cut: false };
         let received = platform::recv_vectored(self.descriptor().as_fd(), bufs);
         judge_unix(seen, len, self.or_end(seen, received, end))

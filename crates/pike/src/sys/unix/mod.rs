@@ -37,8 +37,8 @@ pub(crate) use socket::{
     shutdown, shutdown_raw, socket, stop_lingering,
 };
 pub(crate) use transfer::{
-    CANCELLED, NO_BUFFERS, Received, TRANSFER_MAX, VECTORS_MAX, WOULD_BLOCK, peek_sender, recv, recv_from,
-    recv_uninit, recv_uninit_message, recv_vectored, send, send_flags, send_to, send_vectored,
+    CANCELLED, NO_BUFFERS, Received, TRANSFER_MAX, VECTORS_MAX, WOULD_BLOCK, out_of_room, peek_sender, recv,
+    recv_from, recv_uninit, recv_uninit_message, recv_vectored, send, send_flags, send_to, send_vectored,
 };
 
 /// A descriptor that somebody else keeps open.

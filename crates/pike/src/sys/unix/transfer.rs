@@ -81,6 +81,12 @@ pub(super) fn transfer(mut call: impl FnMut() -> libc::ssize_t) -> io::Result<us
     }
 }
 
+/// What a BSD says when a Unix socket's receiver has no room, and nobody will tell when it has.
+#[cold]
+pub(crate) fn out_of_room() -> io::Error {
+    io::Error::from_raw_os_error(libc::ENOBUFS)
+}
+
 /// Done again if a signal came in before anything happened.
 #[inline]
 pub(super) fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
