@@ -111,7 +111,8 @@ impl Builder {
     ///
     /// A Notifier fails if it was shut down, or if the system refuses to wait; what waits there gets
     /// [`Closed`](pike::Closed). The worker goes on with the tasks that have to stay with it, and leaves the others to those
-    /// workers whose Notifiers have not failed. [`Pool::failures`] tells of it as well.
+    /// workers whose Notifiers have not failed, if there are any: the first counts while a thread drives it.
+    /// [`Pool::failures`] tells of it as well. A panic of `report` is contained.
     ///
     /// # Examples
     ///

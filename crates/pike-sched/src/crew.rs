@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicPtr},
+        atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Relaxed},
     },
     time::Instant,
 };
@@ -25,6 +25,8 @@ pub(crate) struct Crew {
     pub(crate) slots: Box<[Arc<Slot>]>,
     /// Whether a thread is the first worker now. A hint.
     pub(crate) first_is_driven: AtomicBool,
+    /// One bit a worker: its Notifier has failed. A hint.
+    failed: AtomicU64,
     /// Where its clock begins.
     begin: Instant,
 }
@@ -56,7 +58,21 @@ impl Slot {
 
 impl Crew {
     pub(crate) fn new(slots: Box<[Arc<Slot>]>) -> Self {
-        Self { idle: Idle::new(), slots, first_is_driven: AtomicBool::new(false), begin: Instant::now() }
+        let (first_is_driven, failed) = (AtomicBool::new(false), AtomicU64::new(0));
+        Self { idle: Idle::new(), slots, first_is_driven, failed, begin: Instant::now() }
+    }
+
+    pub(crate) fn set_failed(&self, worker: usize) {
+        self.failed.fetch_or(1 << worker, Relaxed);
+    }
+
+    pub(crate) fn has_failed(&self, worker: usize) -> bool {
+        self.failed.load(Relaxed) & 1 << worker != 0
+    }
+
+    /// A bit for each worker that has failed, and for the first if no thread drives it.
+    pub(crate) fn absent(&self) -> u64 {
+        self.failed.load(Relaxed) | u64::from(!self.first_is_driven.load(Relaxed))
     }
 
     /// Nanoseconds of a clock that all workers share.

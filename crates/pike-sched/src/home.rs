@@ -24,6 +24,7 @@
 //!   MAIN        the main future's waker                            polls the main future
 //!   ARRIVED     who has pushed a task to the inbox                 takes the inbox
 //!   WORK        who has claimed the sleeping worker                looks for tasks: it rises from its sleep
+//!               the first worker that comes or goes, in failed ones    looks whether it is to run the pool's tasks
 //!   END         Pool::shutdown                                     ends the home, or leaves it to who does
 //!   SEAT        the thread that leaves the pool's seat             tries to take it
 //! ```

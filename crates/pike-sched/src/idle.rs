@@ -151,10 +151,10 @@ impl Idle {
         self.0.load(Relaxed) & (1 << worker) != 0
     }
 
-    /// Whether a worker other than this one is awake, of so many. The first does not count if it is absent.
-    pub(crate) fn others_are_awake(&self, worker: usize, workers: usize, first_is_absent: bool) -> bool {
+    /// Whether a worker other than this one is awake, of so many. Those with a bit in `absent` do not count.
+    pub(crate) fn others_are_awake(&self, worker: usize, workers: usize, absent: u64) -> bool {
         let all = WORKERS >> (WORKERS_MAX - workers);
-        (self.0.load(Relaxed) | 1 << worker | u64::from(first_is_absent)) & all != all
+        (self.0.load(Relaxed) | 1 << worker | absent) & all != all
     }
 
     /// How many sleep, for the moment.
@@ -210,11 +210,11 @@ mod tests {
     #[test]
     fn who_else_is_awake() {
         let idle = Idle::new();
-        assert!(!idle.others_are_awake(0, 1, false));
-        assert!(idle.others_are_awake(0, 2, false));
+        assert!(!idle.others_are_awake(0, 1, 0));
+        assert!(idle.others_are_awake(0, 2, 0));
         idle.sleep(1, false, false);
-        assert!(!idle.others_are_awake(0, 2, false) && idle.others_are_awake(0, 3, false));
-        assert!(idle.others_are_awake(1, 2, false) && !idle.others_are_awake(1, 2, true));
+        assert!(!idle.others_are_awake(0, 2, 0) && idle.others_are_awake(0, 3, 0));
+        assert!(idle.others_are_awake(1, 2, 0) && !idle.others_are_awake(1, 2, 1));
     }
 
     #[test]

@@ -328,7 +328,7 @@ impl<T> Drop for Output<T> {
 
 /// Drops what a panic carried, for which there is no one to tell. The panic hook was called.
 #[cold]
-fn discard(payload: Payload) {
+pub(crate) fn discard(payload: Payload) {
     if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         // A payload that panics when dropped made another: that one is left alone.
         std::mem::forget(second);

@@ -184,6 +184,8 @@ impl Shared {
             true => !notifier.is_unused(),
             false => !self.crew.idle.is_asleep(worker),
         };
+        // Nothing waits at a Notifier that has failed, and no task but its own at such a worker.
+        let awake = awake && !self.crew.has_failed(worker);
         Seen { turns: notifier.turns(), runs: self.crew.slots[worker].tally.runs.get(), awake }
     }
 }
@@ -192,13 +194,13 @@ impl Worker {
     /// Whether this worker should set its alarm before it sleeps.
     pub(crate) fn wants_alarm(&self) -> bool {
         let (pool, me) = (&self.pool, self.index());
-        if !pool.has_watch() {
+        // It could not sleep on a Notifier that has failed.
+        if !pool.has_watch() || pool.crew.has_failed(me) {
             return false;
         }
-        let first_is_absent = pool.first_is_absent();
-        pool.crew.idle.others_are_awake(me, pool.notifiers.len(), first_is_absent)
+        pool.crew.idle.others_are_awake(me, pool.notifiers.len(), pool.crew.absent())
             || self.sharing.watch.is_busy()
-            || (first_is_absent && me != 0 && !pool.notifiers[0].is_unused())
+            || (pool.first_is_absent() && me != 0 && pool.see(0).awake)
     }
 
     /// Sets the alarm, if it is not set.

@@ -31,8 +31,8 @@
 //!
 //! A Notifier that fails (it was shut down, or is that of another process, since a fork) is closed by
 //! `block_on`, which gives `Closed` to all that wait for it, and goes on without turning. So the worker does, and reports
-//! it: tasks see the error, and what needs no I/O is not touched. If there are other workers whose Notifiers have not
-//! failed, it leaves them the tasks of the pool, and keeps those that have to stay with it.
+//! it: tasks see the error, and what needs no I/O is not touched. As long as a thread drives another worker whose Notifier has
+//! not failed, it leaves the tasks of the pool to those, and keeps what has to stay with it.
 //!
 //! # Several workers
 //!
@@ -64,7 +64,7 @@ use pike::Notifier;
 use crate::{
     bell::Sleep,
     crew::Slot,
-    home::{ARRIVED, END, Home, MAIN, SEAT},
+    home::{ARRIVED, END, Home, MAIN, SEAT, WORK},
     pool::Shared,
     queue::Queue,
     task::{Runnable, When},
@@ -244,6 +244,9 @@ impl Worker {
         self.own.set(if_driving(&self.slot.home));
         if self.index == 0 {
             self.pool.crew.first_is_driven.store(driving, Relaxed);
+            for failed in self.pool.failures.set_first_is_driven(driving) {
+                self.pool.crew.slots[failed].home.raise(WORK);
+            }
         }
     }
 
@@ -275,13 +278,30 @@ impl Worker {
         self.notifier().block_on(poll_fn(|cx| self.poll_with_seat(main.as_mut(), cx)))
     }
 
-    /// The Notifier of this worker turns no more: says so, once.
+    /// The Notifier of this worker turns no more: leaves the tasks of the pool to the others, and says so, once.
     #[cold]
     fn has_failed(&self, error: &io::Error) {
-        if self.pool.failures.add(self.index, error) && self.sharing.on.get() {
+        let is_new = self.pool.failures.add(self.index, error);
+        self.pool.crew.set_failed(self.index);
+        self.share_if_no_other_can();
+        if is_new {
+            self.pool.failures.report(self.index, error);
+        }
+    }
+
+    /// Of a worker that has failed: it shares tasks only while there is no other to run them.
+    #[cold]
+    fn share_if_no_other_can(&self) {
+        if !self.pool.is_shared() || self.pool.is_ending() {
+            return;
+        }
+        if self.pool.failures.has_sound_worker() {
             self.stop_sharing();
             // What is woken here from now on is sent to the others.
             self.driven.set(ptr::null());
+        } else {
+            self.driven.set(Arc::as_ptr(&self.pool.home));
+            self.sharing.on.set(true);
         }
     }
 
@@ -374,6 +394,9 @@ impl Worker {
         let signals = self.slot.home.take_signals();
         if signals & ARRIVED != 0 {
             self.queue.append(self.slot.home.inbox.take());
+        }
+        if signals & WORK != 0 && self.pool.crew.has_failed(self.index) {
+            self.share_if_no_other_can();
         }
         if signals & END != 0 {
             match self.index {
