@@ -19,8 +19,9 @@
 //! the sleeper's look finds the task. If it is the sleeper's, the pusher's look finds the bit, and then either
 //! - claims a sleeper, which looks at all queues when it is up; or
 //! - leaves it to a worker that is NOTIFIED or SEARCHING. That one clears its flag later: before it looks for the last time
-//!   (`sleep` is a fence after the clearing), or when it has found something. Then it looks for more, with a fence before
-//!   (`found`), and claims the next if there is some.
+//!   (`sleep` is a fence after the clearing), or when it has found something, or something else to do. Then it looks for more,
+//!   with a fence before (`found`), and claims the next if there is some. It runs nobody's code before that, which might never
+//!   end.
 //!
 //! A sleeper that finds another one waking need not look itself: the other clears its flag after the sleeper's bit was set,
 //! and what it finds then it claims a sleeper for.
@@ -43,15 +44,6 @@ const NOTIFIED: u64 = 1 << 56;
 const SEARCHING: u64 = 1 << 57;
 /// How many sleepers have set an alarm, so that they look at those that are awake (see `watch`).
 const ALARM: u64 = 1 << 58;
-
-/// What a worker finds when it is up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rise {
-    /// It was claimed: now it searches.
-    pub(crate) claimed: bool,
-    /// Others sleep, and none of them has an alarm.
-    pub(crate) unwatched: bool,
-}
 
 #[derive(Debug)]
 #[repr(align(128))]
@@ -99,8 +91,8 @@ impl Idle {
         before & (NOTIFIED | SEARCHING) == 0
     }
 
-    /// A worker is up again, with or without an alarm set before.
-    pub(crate) fn rise(&self, worker: usize, alarm: bool) -> Rise {
+    /// A worker is up again, with or without an alarm set before. True if it was claimed: now it searches.
+    pub(crate) fn rise(&self, worker: usize, alarm: bool) -> bool {
         let bit = 1 << worker;
         let mut word = self.0.load(Relaxed);
         loop {
@@ -113,7 +105,7 @@ impl Idle {
                 risen -= ALARM;
             }
             match self.0.compare_exchange_weak(word, risen, AcqRel, Relaxed) {
-                Ok(_) => return Rise { claimed, unwatched: risen < ALARM && risen & WORKERS != 0 },
+                Ok(_) => return claimed,
                 Err(now) => word = now,
             }
         }
@@ -131,14 +123,14 @@ impl Idle {
         false
     }
 
-    /// The worker that searches has found something. It looks after this whether there is more, and claims for it.
+    /// The worker that searches has found something, or has something else to do. It looks after this whether there is more, and claims for it.
     pub(crate) fn found(&self) {
         self.0.fetch_and(!SEARCHING, AcqRel);
         fence(SeqCst); // see above
     }
 
-    /// Whether some sleep, and none of them has an alarm: asked by a worker that has said before, in another word, that it is
-    /// awake. A sleeper that this overlooks sees that word.
+    /// Whether some sleep, and none of them has an alarm: asked by a worker that has said before that it is awake, here or in
+    /// another word. A sleeper that this overlooks sees that.
     pub(crate) fn is_unwatched(&self) -> bool {
         // SeqCst: pairs with the one of `sleep`.
         fence(SeqCst);
@@ -175,11 +167,11 @@ mod tests {
         assert_eq!(idle.claim(), Some(3));
         assert_eq!(idle.claim(), None, "one is waking");
         assert!(!idle.search());
-        assert!(idle.rise(3, false).claimed, "it searches");
+        assert!(idle.rise(3, false), "it searches");
         assert_eq!(idle.claim(), None, "one searches");
         idle.found();
         assert_eq!(idle.claim(), Some(5));
-        assert!(idle.rise(5, false).claimed);
+        assert!(idle.rise(5, false));
         assert!(idle.sleep(5, true, false));
         assert!(idle.is_asleep(5) && !idle.is_asleep(3));
         assert_eq!(idle.claim(), Some(5));
@@ -189,11 +181,11 @@ mod tests {
     fn who_rises_by_itself_searches_only_if_it_says_so() {
         let idle = Idle::new();
         assert!(idle.sleep(0, false, false));
-        assert!(!idle.rise(0, false).claimed);
+        assert!(!idle.rise(0, false));
         assert!(idle.search() && !idle.search());
         assert!(!idle.sleep(1, false, false), "another one looks");
         assert!(idle.sleep(0, true, false), "the last to look must look once more");
-        assert!(!idle.rise(0, false).claimed && !idle.rise(1, false).claimed);
+        assert!(!idle.rise(0, false) && !idle.rise(1, false));
         assert_eq!(idle.0.load(Relaxed), 0);
     }
 
@@ -202,7 +194,7 @@ mod tests {
         let (idle, last) = (Idle::new(), WORKERS_MAX - 1);
         assert!(idle.sleep(last, false, false));
         assert_eq!(idle.claim(), Some(last));
-        assert!(idle.rise(last, false).claimed);
+        assert!(idle.rise(last, false));
         idle.found();
         assert_eq!(idle.0.load(Relaxed), 0);
     }
@@ -227,9 +219,12 @@ mod tests {
         assert!(!idle.is_unwatched());
         idle.sleep(2, false, true);
         assert_eq!(idle.sleepers(), 3);
-        assert!(!idle.rise(0, true).unwatched);
-        assert_eq!(idle.rise(2, true), Rise { claimed: false, unwatched: true });
-        assert_eq!(idle.rise(1, false), Rise { claimed: false, unwatched: false }, "nobody sleeps");
+        idle.rise(0, true);
+        assert!(!idle.is_unwatched());
+        idle.rise(2, true);
+        assert!(idle.is_unwatched());
+        idle.rise(1, false);
+        assert!(!idle.is_unwatched(), "nobody sleeps");
         assert_eq!(idle.0.load(Relaxed), 0);
     }
 }

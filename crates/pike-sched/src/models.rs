@@ -143,7 +143,7 @@ impl Pool {
             if !must_look || self.tasks.load(Relaxed) == 0 {
                 self.notifiers[worker].wait();
             }
-            searching = self.idle.rise(worker, false).claimed;
+            searching = self.idle.rise(worker, false);
         }
     }
 }
@@ -177,6 +177,40 @@ fn loom_idle_one_wakes_the_next() {
         for worker in workers {
             worker.join().unwrap();
         }
+    });
+}
+
+/// A worker is claimed and has something else to do, which never ends: the task is the other worker's. Caught: `get_ready`
+/// without its look; without giving the search up.
+#[test]
+fn loom_idle_a_claimed_worker_hands_its_search_on() {
+    loom::model(|| {
+        let pool = Pool::new(2);
+        let claimed = {
+            let pool = pool.clone();
+            thread::spawn(move || {
+                if !pool.idle.sleep(0, false, false) || pool.tasks.load(Relaxed) == 0 {
+                    pool.notifiers[0].wait();
+                }
+                // As `get_ready`. What comes then holds nothing.
+                if pool.idle.rise(0, false) {
+                    pool.idle.found();
+                    if pool.tasks.load(Relaxed) > 0 {
+                        pool.notify();
+                    }
+                }
+            })
+        };
+        let other = {
+            let pool = pool.clone();
+            thread::spawn(move || {
+                pool.work(1);
+                pool.notifiers[0].notify();
+            })
+        };
+        pool.push();
+        other.join().unwrap();
+        claimed.join().unwrap();
     });
 }
 

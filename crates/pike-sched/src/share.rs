@@ -206,9 +206,36 @@ impl Worker {
     #[inline]
     fn announce(&self) {
         let sharing = &self.sharing;
-        if sharing.searching.get() {
+        if sharing.searching.get() || sharing.just_up.get() {
+            self.get_ready();
+        }
+        if sharing.unannounced.replace(false) && !self.slot().ring.is_empty() {
+            self.notify();
+        }
+    }
+
+    /// Code of a task or of the main future is about to run, which may take for ever: what this worker would do for others as
+    /// soon as it is over is done now.
+    ///
+    /// It does not stay the one that searches, for whom all others wait. And if nobody is set to look whether it is stuck, a
+    /// sleeper is woken to see to that.
+    #[inline]
+    pub(crate) fn before_work(&self) {
+        if self.sharing.just_up.get() || self.sharing.searching.get() {
+            self.get_ready();
+        }
+    }
+
+    #[cold]
+    fn get_ready(&self) {
+        if !self.sharing.on.get() {
+            return;
+        }
+        if self.sharing.searching.get() {
             self.stop_searching();
-        } else if sharing.unannounced.replace(false) && !self.slot().ring.is_empty() {
+        }
+        if self.sharing.just_up.replace(false) && self.pool.has_watch() && self.pool.crew.idle.is_unwatched()
+        {
             self.notify();
         }
     }
@@ -255,12 +282,9 @@ impl Worker {
         let sharing = &self.sharing;
         if sharing.asleep.replace(false) {
             self.slot().sighting.forget();
-            let rise = self.pool.crew.idle.rise(self.index(), sharing.alarm.replace(false));
-            if rise.claimed {
+            sharing.just_up.set(true);
+            if self.pool.crew.idle.rise(self.index(), sharing.alarm.replace(false)) {
                 sharing.searching.set(true);
-            } else if rise.unwatched && self.pool.has_watch() && !sharing.watch.went_off() {
-                // One that sleeps without an alarm is to set it now.
-                self.notify();
             }
         }
         self.close_batch();

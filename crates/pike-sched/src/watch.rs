@@ -11,9 +11,11 @@
 //! from there. So the alarm is set to 200 microseconds while a worker is awake at whose Notifier something waits, and to a
 //! millisecond otherwise; that times the number of sleepers, up to 2 and 4 milliseconds, so that the looks of all together
 //! are as many as those of one. They cost 3 to 6 % of a processor that has nothing else to do (5,000 a second, beside a worker
-//! that was busy for two seconds, on a loaded machine of two). It is not set again when all others sleep and none has run a task since the look before: an
-//! idle pool sleeps for good. Who rises from such a rest, for something else than its alarm, wakes a sleeper, which sets its
-//! alarm; that costs one notification for each rest of a few milliseconds, and none under load.
+//! that was busy for two seconds, on a loaded machine of two). It is not set again when all others sleep
+//! and none has run a task since the look before: an idle pool sleeps for good. Whoever comes to run something while others
+//! sleep, and none of them with an alarm, wakes one for it before that (`before_work`). It does not matter what it was woken by;
+//! one that was woken by its alarm and runs nothing need not. That costs one notification for each rest of a few
+//! milliseconds, and none under load.
 //!
 //! A worker that runs many short tasks may come to no turn for 200 microseconds either. Its Notifier is turned for it then,
 //! but it keeps its next task: that is taken only if it has run nothing in between.
@@ -147,11 +149,6 @@ impl Watch {
     fn is_busy(&self) -> bool {
         self.0.borrow().as_ref().is_some_and(|inner| inner.busy)
     }
-
-    /// Whether it is time to look.
-    pub(crate) fn went_off(&self) -> bool {
-        self.0.borrow().as_ref().is_some_and(|inner| inner.alarm.went_off.load(Relaxed))
-    }
 }
 
 impl Shared {
@@ -163,13 +160,6 @@ impl Shared {
     /// The first worker is absent from now on: if something waits at its Notifier, a sleeper is to set its alarm for it.
     pub(crate) fn have_first_looked_after(&self) {
         if self.is_shared() && self.has_watch() && !self.is_ending() && !self.notifiers[0].is_unused() {
-            self.crew.notify();
-        }
-    }
-
-    /// The first worker is there from now on, and awake, though it rose from no sleep.
-    pub(crate) fn have_first_watched(&self) {
-        if self.has_watch() && self.crew.idle.is_unwatched() {
             self.crew.notify();
         }
     }

@@ -116,8 +116,10 @@ pub(crate) struct Sharing {
     /// Whether it was counted among the sleepers with an alarm.
     pub(crate) alarm: Cell<bool>,
     pub(crate) watch: Watch,
-    /// Whether it is the one that searches.
+    /// Whether it is the one that searches. Never while code of a task or the main future runs: see `before_work`.
     pub(crate) searching: Cell<bool>,
+    /// Whether no such code was run since it rose.
+    pub(crate) just_up: Cell<bool>,
     /// Whether tasks were put in the ring of which no other worker was told.
     pub(crate) unannounced: Cell<bool>,
     /// How many tasks were run from `next` in a row.
@@ -136,6 +138,7 @@ impl Sharing {
             alarm: Cell::new(false),
             watch: Watch::new(),
             searching: Cell::new(false),
+            just_up: Cell::new(true),
             unannounced: Cell::new(false),
             nexts: Cell::new(0),
             tick: Cell::new(0),
@@ -272,9 +275,6 @@ impl Worker {
     pub(crate) fn drive_with_seat<F: Future>(&self, mut main: Pin<&mut F>) -> F::Output {
         self.set_driving(true);
         self.sharing.on.set(self.pool.is_shared());
-        if self.index == 0 && self.sharing.on.get() {
-            self.pool.have_first_watched();
-        }
         self.notifier().block_on(poll_fn(|cx| self.poll_with_seat(main.as_mut(), cx)))
     }
 
@@ -359,6 +359,7 @@ impl Worker {
     fn round<F: Future>(&self, signals: u8, main: Pin<&mut F>) -> ControlFlow<F::Output, usize> {
         let mut runs = 0;
         if signals & MAIN != 0 {
+            self.before_work();
             pike::budget::reset();
             if let Poll::Ready(output) = main.poll(&mut Context::from_waker(&self.main)) {
                 return ControlFlow::Break(output);
@@ -378,6 +379,9 @@ impl Worker {
     #[inline]
     fn run_queue(&self) -> usize {
         let batch = self.queue.len();
+        if batch > 0 {
+            self.before_work();
+        }
         let mut runs = 0;
         while runs < batch || (runs < RUNS_PER_TURN && !self.is_called()) {
             let Some(runnable) = self.queue.pop() else { break };
@@ -400,7 +404,10 @@ impl Worker {
         }
         if signals & END != 0 {
             match self.index {
-                0 => self.end_pool(),
+                0 => {
+                    self.before_work();
+                    self.end_pool();
+                }
                 // Its main future is ready now.
                 _ => self.local.raise_here(MAIN),
             }
