@@ -249,9 +249,7 @@ pub fn signal_stress(cx: &Cx) -> Outcome {
             scope.spawn(|| {
                 for _ in 0..each {
                     // The count of what is received as one ends at 1,023.
-                    cx.until("the receiver", || {
-                        sent.load(SeqCst) - heard.load(SeqCst).min(sent.load(SeqCst)) < 900
-                    });
+                    cx.until("the receiver", || sent.load(SeqCst).saturating_sub(heard.load(SeqCst)) < 900);
                     sent.fetch_add(1, SeqCst);
                     raise(USER1);
                 }

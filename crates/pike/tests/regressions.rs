@@ -2,16 +2,12 @@
 #![allow(unsafe_code)] // urgent data is sent by a system call of its own
 
 use std::{
-    future::Future,
     io::{ErrorKind, Read, Write},
     net,
     os::fd::AsRawFd,
-    panic::{self, AssertUnwindSafe},
-    pin::{Pin, pin},
-    sync::{Arc, mpsc},
-    task::{Context, Wake, Waker},
-    thread,
-    time::{Duration, Instant},
+    panic,
+    pin::pin,
+    time::Duration,
 };
 
 use futures_lite::future::{block_on, poll_once, zip};
@@ -33,19 +29,6 @@ fn send_urgent(stream: &net::TcpStream, bytes: &[u8]) {
     // SAFETY: reads `bytes`.
     let sent = unsafe { libc::send(stream.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_OOB) };
     assert_eq!(sent, bytes.len() as isize);
-}
-
-struct Panics;
-
-impl Wake for Panics {
-    fn wake(self: Arc<Self>) {
-        panic!("a waker that panics");
-    }
-}
-
-/// Polls once with a waker that panics.
-fn poll_with_panicking_waker<F: Future>(future: Pin<&mut F>) {
-    assert!(future.poll(&mut Context::from_waker(&Waker::from(Arc::new(Panics)))).is_pending());
 }
 
 #[test]
@@ -170,9 +153,31 @@ fn a_sleep_fires_in_a_child_that_was_forked_inside_enter() {
 /// Tests that break what others share. Not on FreeBSD, whose kernel is tested where no other program can be started.
 #[cfg(not(target_os = "freebsd"))]
 mod in_another_process {
-    use std::process::Command;
+    use std::{
+        future::Future,
+        panic::AssertUnwindSafe,
+        pin::Pin,
+        process::Command,
+        sync::{Arc, mpsc},
+        task::{Context, Wake, Waker},
+        thread,
+        time::Instant,
+    };
 
     use super::*;
+
+    struct Panics;
+
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("a waker that panics");
+        }
+    }
+
+    /// Polls once with a waker that panics.
+    fn poll_with_panicking_waker<F: Future>(future: Pin<&mut F>) {
+        assert!(future.poll(&mut Context::from_waker(&Waker::from(Arc::new(Panics)))).is_pending());
+    }
 
     /// Runs a test in a process of its own, since it breaks what others share. True inside of it.
     fn alone(test: &str) -> bool {
