@@ -81,7 +81,7 @@ use crate::sys::platform;
 ///
 /// On Unix, a handler by `sigaction`, with `SA_RESTART`, `SA_ONSTACK` and `SA_SIGINFO`: system calls of the program go on
 /// where they were interrupted, if the system can. On macOS and the BSDs the handler only keeps the default action away and
-/// remembers the sender; the signals are counted by the kqueue, which hears of them whatever handles or blocks them.
+/// (FreeBSD) remembers the sender, which the others do not tell; the signals are counted by the kqueue, which hears of them whatever handles or blocks them.
 ///
 /// # Examples
 ///
