@@ -305,6 +305,7 @@ macro_rules! for_each_case {
                 signal_every_kind: alone,
                 signal_sets: alone,
                 signal_many_listeners: alone,
+                signal_from_its_making_on: alone,
                 signal_many_notifiers: alone,
                 signal_again_and_again: alone,
                 signal_pending_on_drop: alone,

@@ -162,6 +162,25 @@ pub fn signal_many_listeners(cx: &Cx) -> Outcome {
     Ok(())
 }
 
+/// A Signal hears what comes from its making on. What came before is for those that were there, though no turn has told
+/// them yet.
+pub fn signal_from_its_making_on(cx: &Cx) -> Outcome {
+    let notifier = cx.notifier();
+    let first = signal_on(&notifier, [USER1, USER2]);
+    raise(USER1);
+    let second = signal_on(&notifier, USER1);
+    let mut waiter = Task::pending(second.recv());
+    assert_eq!(received(notifier.block_on(first.recv())), (USER1, 1));
+    cx.settle(&notifier);
+    assert!(waiter.poll().is_pending(), "a signal from before the Signal");
+
+    raise(USER1);
+    cx.turn_until(&notifier, "the second signal", || waiter.is_woken());
+    assert_eq!(received(waiter.ready()), (USER1, 1));
+    assert_eq!(received(notifier.block_on(first.recv())), (USER1, 1));
+    Ok(())
+}
+
 /// Notifiers on threads of their own: each of their listeners receives a signal that was sent to the process once. One
 /// whose Notifier ends takes nothing from the others.
 pub fn signal_many_notifiers(cx: &Cx) -> Outcome {

@@ -103,6 +103,8 @@ impl Process {
         if let Some(kind) = kinds.iter().find(|kind| uses.descriptors.contains(*kind)) {
             return Err(taken(kind, "a signalfd receives it"));
         }
+        // A backend that counts itself: what came before goes to the others.
+        listener.backend().tell_signals();
         let listener = Arc::new(listener);
         // SAFETY: `listener` stays where it is until `Listening` is dropped, which removes it before that; leaked with it.
         let slot = unsafe { self.slots.add(NonNull::from(&*listener)) };

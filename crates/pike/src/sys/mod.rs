@@ -203,6 +203,16 @@ impl Driver {
         }
     }
 
+    /// Tells what came up to now, for a listener to come.
+    pub(crate) fn tell_signals(&self) {
+        match self {
+            #[cfg(kqueue)]
+            Self::Kqueue(driver) => driver.tell_signals(),
+            #[cfg(target_os = "linux")]
+            _ => {}
+        }
+    }
+
     pub(crate) fn unwatch_signal(&self, number: i32) {
         match self {
             #[cfg(kqueue)]

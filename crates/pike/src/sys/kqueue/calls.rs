@@ -19,6 +19,7 @@ use crate::{
 };
 
 /// Room for events: numbers, and tokens in a pointer's place.
+#[derive(Debug)]
 pub(super) struct Events(Box<[os::Event]>);
 
 // SAFETY: what looks like a pointer is a token, which nobody follows.
@@ -56,7 +57,6 @@ impl Queue {
         Ok(queue)
     }
 
-    #[cfg(test)]
     pub(super) fn raw(&self) -> RawFd {
         self.raw
     }

@@ -17,7 +17,7 @@
 //! - What a knote looks at may be chosen once, when it is added: NetBSD, OpenBSD and DragonFly have one filter for sockets
 //!   that listen and another for those that do not. So a socket's read knote is added again after its listen.
 //!
-//! Signals come by `EVFILT_SIGNAL`, see `signals`.
+//! Signals come by `EVFILT_SIGNAL`, from a queue within this one: see `signals`.
 //!
 //! `calls` has the system calls, `os` the numbers and shapes of each system; a double for Linux stands in for them under
 //! `cfg(pike_kqueue_double)`.
@@ -166,7 +166,7 @@ impl Driver {
             let token = Token::from_bits(event.udata as u64);
             match token {
                 NOTIFY => self.notify.heard(),
-                SIGNALS => self.tell_signal(event),
+                SIGNALS => self.tell_signals(),
                 _ => report(Report { token, bits: bits(event) }),
             }
         }

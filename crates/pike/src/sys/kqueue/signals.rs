@@ -1,5 +1,10 @@
 //! Signals by `EVFILT_SIGNAL`: a knote a signal that anybody on this Notifier listens to.
 //!
+//! The knotes are in a queue of their own, there while anybody listens, which the Notifier's queue reads. So what is pending can be
+//! collected alone, and is, before another listener comes: the count of a knote would else go to who listens when a turn
+//! collects it, also what came before. Who collects tells under the lock, so nothing is between the kernel and a listener
+//! when [`Driver::tell_signals`] returns.
+//!
 //! The kernel notes a signal for the knote when it is sent, whatever is done with it then: no mask is touched, a thread that
 //! blocks it hides nothing, and a handler that somebody else puts in place takes nothing away. What the signal does by
 //! default is prevented by a handler (`sys/unix/disposition.rs`), which here only remembers the sender.
@@ -7,11 +12,12 @@
 use std::{
     io,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use super::{
     Driver, SIGNALS,
-    calls::{Queue, change},
+    calls::{Events, Queue, change},
     os,
 };
 use crate::signal::SignalSet;
@@ -25,25 +31,67 @@ pub(super) struct Signals(Mutex<Uses>);
 
 #[derive(Debug)]
 struct Uses {
-    told: Option<Told>,
+    knotes: Option<Knotes>,
     /// By number, how many listeners there are.
     listeners: [u32; SignalSet::NUMBERS],
 }
 
+/// How many signals are collected at once.
+const EVENTS: usize = 16;
+
+#[derive(Debug)]
+struct Knotes {
+    queue: Queue,
+    events: Events,
+    told: Told,
+}
+
+impl Knotes {
+    fn new(outer: &Queue, told: Told) -> io::Result<Self> {
+        let knotes = Self { queue: Queue::new()?, events: Events::new(EVENTS), told };
+        knotes.watch(outer, os::EV_ADD)?;
+        Ok(knotes)
+    }
+
+    /// Whether `outer` tells, as long as there is something to collect.
+    fn watch(&self, outer: &Queue, flags: os::Flags) -> io::Result<()> {
+        match outer.change([change(self.queue.raw() as usize, os::EVFILT_READ, flags, SIGNALS)])? {
+            [0] => Ok(()),
+            [code] => Err(io::Error::from_raw_os_error(code)),
+        }
+    }
+
+    fn change(&self, number: i32, flags: os::Flags) -> io::Result<()> {
+        match self.queue.change([change(number as usize, os::EVFILT_SIGNAL, flags, SIGNALS)])? {
+            [0] => Ok(()),
+            [code] => Err(io::Error::from_raw_os_error(code)),
+        }
+    }
+
+    /// Tells all that is pending.
+    fn tell(&mut self, source: usize) {
+        loop {
+            // An error here means interrupted: then a turn does it, since it is pending still.
+            let count = self.queue.wait(&mut self.events, Some(Duration::ZERO)).unwrap_or(0);
+            for event in self.events.first(count) {
+                if let (Ok(number), Ok(count)) = (i32::try_from(event.ident), u64::try_from(event.data)) {
+                    (self.told)(number, count, source);
+                }
+            }
+            if count < EVENTS {
+                return;
+            }
+        }
+    }
+}
+
 impl Signals {
     pub(super) fn new() -> Self {
-        Self(Mutex::new(Uses { told: None, listeners: [0; SignalSet::NUMBERS] }))
+        Self(Mutex::new(Uses { knotes: None, listeners: [0; SignalSet::NUMBERS] }))
     }
 
     fn uses(&self) -> MutexGuard<'_, Uses> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn change(queue: &Queue, number: i32, flags: os::Flags) -> io::Result<()> {
-        match queue.change([change(number as usize, os::EVFILT_SIGNAL, flags, SIGNALS)])? {
-            [0] => Ok(()),
-            [code] => Err(io::Error::from_raw_os_error(code)),
-        }
     }
 }
 
@@ -56,11 +104,16 @@ impl Driver {
     /// Has a turn call `told` for each signal of this number that comes. For each success one [`Driver::unwatch_signal`].
     pub(crate) fn watch_signal(&self, number: i32, told: Told) -> io::Result<()> {
         let mut uses = self.signals.uses();
-        if uses.listeners[number as usize] == 0 {
-            Signals::change(&self.queue, number, os::EV_ADD)?;
+        let Uses { knotes, listeners } = &mut *uses;
+        let knotes = match knotes {
+            Some(knotes) => knotes,
+            none => none.insert(Knotes::new(&self.queue, told)?), // left to the next, should the add fail
+        };
+        let listeners = &mut listeners[number as usize];
+        if *listeners == 0 {
+            knotes.change(number, os::EV_ADD)?;
         }
-        uses.listeners[number as usize] += 1;
-        uses.told = Some(told);
+        *listeners += 1;
         Ok(())
     }
 
@@ -68,20 +121,23 @@ impl Driver {
         let mut uses = self.signals.uses();
         let left = &mut uses.listeners[number as usize];
         *left -= 1;
-        if *left == 0 {
+        let is_last = *left == 0;
+        if let (true, Some(knotes)) = (is_last, &uses.knotes) {
             // The knote is there: nothing else takes one away.
-            let _ = Signals::change(&self.queue, number, os::EV_DELETE);
+            let _ = knotes.change(number, os::EV_DELETE);
+        }
+        if is_last && uses.listeners.iter().all(|&listeners| listeners == 0) {
+            if let Some(knotes) = uses.knotes.take() {
+                let _ = knotes.watch(&self.queue, os::EV_DELETE);
+            }
         }
     }
 
-    /// On the seat.
+    /// Tells what came up to now, on the seat or for a listener to come, who must not hear of it.
     #[cold]
-    pub(super) fn tell_signal(&self, event: &os::Event) {
-        let told = self.signals.uses().told;
-        if let (Some(told), Ok(number), Ok(count)) =
-            (told, i32::try_from(event.ident), u64::try_from(event.data))
-        {
-            told(number, count, self.signal_source());
+    pub(crate) fn tell_signals(&self) {
+        if let Some(knotes) = &mut self.signals.uses().knotes {
+            knotes.tell(self.signal_source());
         }
     }
 }

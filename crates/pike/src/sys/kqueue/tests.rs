@@ -313,6 +313,25 @@ fn signals_are_told_to_each_queue_that_listens() {
     assert_eq!(reports(&driver, &mut wait, NOW), (0, vec![]));
 }
 
+/// What is pending can be told at once, without a turn, and then a turn tells nothing.
+#[test]
+fn pending_signals_are_told_before_the_next_listener() {
+    let (driver, mut wait) = Driver::new().unwrap();
+    driver.tell_signals(); // nobody listens: nothing to do
+    driver.watch_signal(libc::SIGURG, told).unwrap();
+    assert_eq!(raise_urgent(), 0);
+    driver.tell_signals();
+    assert_eq!(told_of(&driver), 1);
+    driver.watch_signal(libc::SIGURG, told).unwrap();
+    reports(&driver, &mut wait, NOW);
+    assert_eq!(told_of(&driver), 0);
+    assert_eq!(raise_urgent(), 0);
+    reports(&driver, &mut wait, LONG);
+    assert_eq!(told_of(&driver), 1);
+    driver.unwatch_signal(libc::SIGURG);
+    driver.unwatch_signal(libc::SIGURG);
+}
+
 fn raise_urgent() -> i32 {
     // SAFETY: to this thread, where it does nothing by default.
     unsafe { libc::raise(libc::SIGURG) }
