@@ -11,6 +11,7 @@ use std::{
     future::Future,
     io,
     net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
@@ -19,7 +20,7 @@ use pike::{
     socket::{Domain, Socket, Type, option},
 };
 
-use crate::{JoinHandle, Pool, crew::Crew, home::Home, spawn, spawn::spawn_to};
+use crate::{JoinHandle, Pool, crew::Crew, home::Home, spawn, spawn::spawn_to, task::discard};
 
 const BACKLOG: u32 = 1024;
 
@@ -154,7 +155,7 @@ impl Listener {
     /// worker that the connection came to, and its task begins there.
     ///
     /// The handles are those of the accepting tasks. They end when they are aborted, with the pool, or with an error that is
-    /// not of one connection alone; the connections go on.
+    /// not of one connection alone; the connections go on. A panic of `task`, or in what it makes, ends its connection alone.
     ///
     /// With [`Sharding::PerWorker`] the first worker's share waits until a thread is in `run` or `block_on`.
     pub fn serve<F, Fut>(self, task: F) -> Vec<JoinHandle<io::Result<()>>>
@@ -190,7 +191,11 @@ where
 {
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => drop(spawn(task(stream, peer))),
+            // Called here, where the connection came to; which a panic must not end.
+            Ok((stream, peer)) => match catch_unwind(AssertUnwindSafe(|| task(stream, peer))) {
+                Ok(future) => drop(spawn(future)),
+                Err(payload) => discard(payload),
+            },
             Err(error) if is_of_one_connection(&error) => (),
             Err(error) => return Err(error),
         }

@@ -8,8 +8,12 @@ use std::{
     collections::HashMap,
     io::{self, Read, Write},
     net,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     thread::{self, ThreadId},
+    time::Duration,
 };
 
 use common::within;
@@ -84,4 +88,37 @@ fn an_address_in_use() -> io::Result<()> {
     // Nothing of the pool is spent.
     drop(pool.listen("[::1]:0".parse().unwrap())?);
     Ok(())
+}
+
+/// Panics of the closure end their connections, and nothing else.
+#[test]
+fn the_closure_panics() -> io::Result<()> {
+    within(60, || {
+        for sharding in [Sharding::NATIVE, Sharding::OneAcceptor] {
+            let pool = Pool::builder().workers(2).build()?;
+            let listener = pool.listen_by("127.0.0.1:0".parse().unwrap(), sharding)?;
+            let (address, count) = (listener.local_addr(), AtomicUsize::new(0));
+            let tasks = listener.serve(move |stream, _| {
+                if count.fetch_add(1, Relaxed) % 5 == 0 {
+                    panic!("of a test");
+                }
+                async move { stream.write_all(b"pike").await.unwrap() }
+            });
+            let clients = thread::spawn(move || {
+                let answers = (0..50).filter(|_| {
+                    let mut stream = net::TcpStream::connect(address).unwrap();
+                    stream.read_exact(&mut [0; 4]).is_ok()
+                });
+                answers.count()
+            });
+            pool.block_on(async {
+                while !clients.is_finished() {
+                    pike::time::sleep(Duration::from_millis(5)).await;
+                }
+            });
+            assert_eq!(clients.join().unwrap(), 40, "{sharding:?}");
+            assert!(!tasks.iter().any(|task| task.is_finished()), "{sharding:?}");
+        }
+        Ok(())
+    })
 }
