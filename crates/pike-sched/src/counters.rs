@@ -1,7 +1,7 @@
 //! What each worker has done, in numbers.
 //!
-//! Each is written by its worker's thread alone, so that counting is a plain load and a store, and read by anyone. The one
-//! exception has no worker: the notifications of other threads.
+//! Each is written by its worker's thread alone, so that counting is a plain load and a store, and read by anyone. What is
+//! counted by threads that are no worker has a number of its own.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -13,9 +13,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub struct Counters {
     /// Turns of its Notifier, by whichever thread.
     pub turns: u64,
-    /// Turns that made tasks ready: each is one batch, and one push.
+    /// Turns that made tasks ready: each is one batch.
     pub batches: u64,
-    /// Runs of tasks: a task that is pending three times before it ends is run four times.
+    /// Runs of tasks: a task that is pending three times before it ends is run four times. For the first worker with those of
+    /// `spawn_local` in threads that are in `block_on` beside it.
     pub runs: u64,
     /// Tasks that it took from other workers.
     pub steals: u64,
@@ -32,6 +33,8 @@ pub struct Counters {
 pub(crate) struct Tally {
     pub(crate) batches: Count,
     pub(crate) runs: Count,
+    /// By threads that are in `block_on` and not the worker.
+    pub(crate) runs_beside: AtomicU64,
     pub(crate) steals: Count,
     pub(crate) parks: Count,
     pub(crate) notifications: Count,
@@ -60,7 +63,7 @@ impl Tally {
         Counters {
             turns,
             batches: self.batches.get(),
-            runs: self.runs.get(),
+            runs: self.runs.get() + self.runs_beside.load(Relaxed),
             steals: self.steals.get(),
             parks: self.parks.get(),
             notifications: self.notifications.get(),

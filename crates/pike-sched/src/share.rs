@@ -118,7 +118,6 @@ impl Worker {
         if batch.is_empty() {
             return;
         }
-        self.slot().tally.batches.add(1);
         self.slot().ring.fill(|| batch.pop().map(|runnable| runnable.into_raw().as_ptr()));
         if !batch.is_empty() {
             self.pool.home.inbox.append(batch.take());
@@ -273,7 +272,6 @@ impl Worker {
             self.set_alarm(rounds);
         }
         sharing.in_turn.set(true);
-        self.slot().tally.parks.add(1);
         true
     }
 

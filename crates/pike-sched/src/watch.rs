@@ -267,10 +267,12 @@ impl Worker {
         let pool = &self.pool;
         if !pool.notifiers[other].is_unused() {
             self.sharing.in_turn.set(true);
+            let before = self.queue().len();
             // It fails if the seat is taken after all; then there is no need.
             if pool.notifiers[other].poll(Some(Duration::ZERO)).is_ok() {
                 self.slot().tally.turns_for_others.add(1);
             }
+            self.count_batch(before);
             self.close_batch();
         }
         if finding != Finding::Stuck {

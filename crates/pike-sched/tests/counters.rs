@@ -1,0 +1,103 @@
+//! What the counters say, and what they say of turns: busy tasks do not put them off.
+
+mod common;
+
+use std::{
+    io,
+    sync::{Arc, Barrier},
+    thread,
+    time::Duration,
+};
+
+use common::within;
+use pike::time;
+use pike_sched::{Counters, Pool, spawn, spawn_local, yield_now};
+
+/// A worker by itself, and one of two, whichever kind of task it is that a turn made ready.
+#[test]
+#[cfg_attr(miri, ignore = "it waits in real time")]
+fn parks_and_batches() -> io::Result<()> {
+    const SLEEPS: u64 = 20;
+    async fn sleeps() {
+        for _ in 0..SLEEPS {
+            time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    fn check(counters: Counters, what: &str) {
+        let Counters { parks, batches, runs, .. } = counters;
+        assert!(batches >= SLEEPS, "{what}: {batches} batches");
+        assert!(parks >= SLEEPS, "{what}: {parks} parks");
+        assert!(batches <= runs, "{what}: {batches} batches, {runs} runs");
+    }
+    within(60, || {
+        for workers in [1, 2] {
+            let pool = Pool::builder().workers(workers).build()?;
+            pool.block_on(async { spawn_local(sleeps()).await })?;
+            check(pool.counters()[0], "spawn_local");
+
+            let pool = Pool::builder().workers(workers).build()?;
+            pool.block_on(pool.spawn_each(|_| sleeps()).remove(0))?;
+            check(pool.counters()[0], "spawn_each");
+        }
+        let pool = Pool::new()?;
+        pool.block_on(pool.spawn(sleeps()))?;
+        check(pool.counters()[0], "spawn");
+        Ok(())
+    })
+}
+
+/// Each thread runs its own tasks; one of them is the worker.
+#[test]
+fn threads_beside_the_worker() -> io::Result<()> {
+    const THREADS: usize = 3;
+    let yields = if cfg!(miri) { 20 } else { 100_000 };
+    within(60, move || {
+        let (pool, barrier) = (Arc::new(Pool::new()?), Arc::new(Barrier::new(THREADS)));
+        let threads: Vec<_> = (0..THREADS)
+            .map(|_| {
+                let (pool, barrier) = (Arc::clone(&pool), Arc::clone(&barrier));
+                thread::spawn(move || {
+                    barrier.wait();
+                    pool.block_on(async {
+                        let task = spawn_local(async move {
+                            for _ in 1..yields {
+                                yield_now().await;
+                            }
+                        });
+                        task.await.unwrap();
+                    });
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(pool.counters()[0].runs, (THREADS * yields) as u64);
+        Ok(())
+    })
+}
+
+/// However many tasks are ready, the Notifier is turned after 144 runs at most.
+#[test]
+fn many_ready_tasks_do_not_put_off_turns() -> io::Result<()> {
+    let tasks = if cfg!(miri) { 200 } else { 10_000 };
+    async fn yields() {
+        for _ in 0..10 {
+            yield_now().await;
+        }
+    }
+    within(60, move || {
+        for (workers, local) in [(1, false), (1, true), (2, true)] {
+            let pool = Pool::builder().workers(workers).build()?;
+            pool.block_on(async {
+                let make = |_| if local { spawn_local(yields()) } else { spawn(yields()) };
+                let tasks: Vec<_> = (0..tasks).map(make).collect();
+                for task in tasks {
+                    task.await.unwrap();
+                }
+            });
+            let Counters { turns, runs, .. } = pool.counters()[0];
+            assert_eq!(runs, 11 * tasks as u64);
+            assert!(runs <= 144 * (turns + 1), "{runs} runs in {turns} turns");
+        }
+        Ok(())
+    })
+}
