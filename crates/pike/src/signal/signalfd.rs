@@ -103,7 +103,7 @@ impl Read {
     }
 }
 
-#[cfg(all(test, not(miri)))]
+#[cfg(all(test, not(any(miri, loom))))]
 mod tests {
     use std::{
         future::Future,
