@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   63    58    57        56        55                                              0
-//!   [ ALARMS |SEARCHING|NOTIFIED| one bit a worker: it sleeps, or is about to ]
+//!   [WATCHER |SEARCHING|NOTIFIED| one bit a worker: it sleeps, or is about to ]
 //!
 //!   worker    awake --sleep--> asleep --rise--> awake              its bit was still set: it rose by itself
 //!                                  \--claim--> claimed --rise--> searching --found or sleep--> ...
@@ -10,7 +10,8 @@
 //! ```
 //!
 //! NOTIFIED: a sleeper was claimed by who pushed a task, and is not up yet. SEARCHING: one that is up looks for work. At
-//! most one of the two is set, and by that at most one worker is waking (I8). ALARMS counts, and has no part in what follows.
+//! most one of the two is set, and by that at most one worker is waking (I8). WATCHER is one more than the number of
+//! the sleeper that has set an alarm, or zero; it has no part in what follows.
 //!
 //! # Why no task is forgotten
 //!
@@ -42,8 +43,16 @@ const WORKERS: u64 = (1 << WORKERS_MAX) - 1;
 const NOTIFIED: u64 = 1 << 56;
 /// A worker looks for work. Set by `search` or `rise`; cleared by the same worker's `found` or `sleep`.
 const SEARCHING: u64 = 1 << 57;
-/// How many sleepers have set an alarm, so that they look at those that are awake (see `watch`).
-const ALARM: u64 = 1 << 58;
+/// The lowest bit of the sleeper's number that has set an alarm, to look at those that are awake (see `watch`); plus one.
+const WATCHER: u64 = 1 << 58;
+
+/// The watcher's bit, if there is one.
+fn watcher(word: u64) -> u64 {
+    match word / WATCHER {
+        0 => 0,
+        number => 1 << (number - 1),
+    }
+}
 
 #[derive(Debug)]
 #[repr(align(128))]
@@ -69,7 +78,9 @@ impl Idle {
     #[cold]
     fn claim_sleeper(&self, mut word: u64) -> Option<usize> {
         while word & WORKERS != 0 && word & (NOTIFIED | SEARCHING) == 0 {
-            let worker = (word & WORKERS).trailing_zeros();
+            // The watcher last: another one would have to be woken to take its place.
+            let others = word & WORKERS & !watcher(word);
+            let worker = if others == 0 { word & WORKERS } else { others }.trailing_zeros();
             let claimed = word & !(1 << worker) | NOTIFIED;
             match self.0.compare_exchange_weak(word, claimed, AcqRel, Acquire) {
                 Ok(_) => return Some(worker as usize),
@@ -79,20 +90,29 @@ impl Idle {
         None
     }
 
-    /// A worker is about to sleep. If it searches, it does no more.
+    /// A worker is about to sleep. If it searches, it does no more. If it wants to, it is the watcher from now on, unless
+    /// another one is.
     ///
-    /// True if it must look at all queues once more.
-    pub(crate) fn sleep(&self, worker: usize, searching: bool, alarm: bool) -> bool {
-        // All at once: the worker's bit goes from 0 to 1, and SEARCHING from 1 to 0 if it was this one's.
-        let more = (1 << worker) + if alarm { ALARM } else { 0 };
-        let less = if searching { SEARCHING } else { 0 };
-        let before = self.0.fetch_add(more.wrapping_sub(less), AcqRel) - less;
-        fence(SeqCst); // see above
-        before & (NOTIFIED | SEARCHING) == 0
+    /// Whether it must look at all queues once more, and whether it is the watcher.
+    pub(crate) fn sleep(&self, worker: usize, searching: bool, wants_alarm: bool) -> (bool, bool) {
+        let mut word = self.0.load(Relaxed);
+        loop {
+            let watches = wants_alarm && word < WATCHER;
+            // All at once: the worker's bit goes from 0 to 1, and SEARCHING from 1 to 0 if it was this one's.
+            let more = (1 << worker) + if watches { WATCHER * (worker as u64 + 1) } else { 0 };
+            let awake = if searching { word & !SEARCHING } else { word };
+            match self.0.compare_exchange_weak(word, awake | more, AcqRel, Relaxed) {
+                Ok(_) => {
+                    fence(SeqCst); // see above
+                    return (awake & (NOTIFIED | SEARCHING) == 0, watches);
+                }
+                Err(now) => word = now,
+            }
+        }
     }
 
-    /// A worker is up again, with or without an alarm set before. True if it was claimed: now it searches.
-    pub(crate) fn rise(&self, worker: usize, alarm: bool) -> bool {
+    /// A worker is up again, which was the watcher or not. True if it was claimed: now it searches.
+    pub(crate) fn rise(&self, worker: usize, watched: bool) -> bool {
         let bit = 1 << worker;
         let mut word = self.0.load(Relaxed);
         loop {
@@ -101,8 +121,8 @@ impl Idle {
             if claimed {
                 risen = risen & !NOTIFIED | SEARCHING;
             }
-            if alarm {
-                risen -= ALARM;
+            if watched {
+                risen %= WATCHER;
             }
             match self.0.compare_exchange_weak(word, risen, AcqRel, Relaxed) {
                 Ok(_) => return claimed,
@@ -129,13 +149,13 @@ impl Idle {
         fence(SeqCst); // see above
     }
 
-    /// Whether some sleep, and none of them has an alarm: asked by a worker that has said before that it is awake, here or in
+    /// Whether some sleep, and none of them is the watcher: asked by a worker that has said before that it is awake, here or in
     /// another word. A sleeper that this overlooks sees that.
     pub(crate) fn is_unwatched(&self) -> bool {
         // SeqCst: pairs with the one of `sleep`.
         fence(SeqCst);
         let word = self.0.load(Relaxed);
-        word < ALARM && word & WORKERS != 0
+        word < WATCHER && word & WORKERS != 0
     }
 
     /// Whether a worker sleeps, for the moment.
@@ -148,11 +168,6 @@ impl Idle {
         let all = WORKERS >> (WORKERS_MAX - workers);
         (self.0.load(Relaxed) | 1 << worker | absent) & all != all
     }
-
-    /// How many sleep, for the moment.
-    pub(crate) fn sleepers(&self) -> u32 {
-        (self.0.load(Relaxed) & WORKERS).count_ones()
-    }
 }
 
 #[cfg(all(test, not(loom)))]
@@ -163,7 +178,7 @@ mod tests {
     fn one_sleeper_is_claimed_at_a_time() {
         let idle = Idle::new();
         assert_eq!(idle.claim(), None, "all are awake");
-        assert!(idle.sleep(3, false, false) && idle.sleep(5, false, false));
+        assert!(idle.sleep(3, false, false).0 && idle.sleep(5, false, false).0);
         assert_eq!(idle.claim(), Some(3));
         assert_eq!(idle.claim(), None, "one is waking");
         assert!(!idle.search());
@@ -172,7 +187,7 @@ mod tests {
         idle.found();
         assert_eq!(idle.claim(), Some(5));
         assert!(idle.rise(5, false));
-        assert!(idle.sleep(5, true, false));
+        assert!(idle.sleep(5, true, false).0);
         assert!(idle.is_asleep(5) && !idle.is_asleep(3));
         assert_eq!(idle.claim(), Some(5));
     }
@@ -180,11 +195,11 @@ mod tests {
     #[test]
     fn who_rises_by_itself_searches_only_if_it_says_so() {
         let idle = Idle::new();
-        assert!(idle.sleep(0, false, false));
+        assert!(idle.sleep(0, false, false).0);
         assert!(!idle.rise(0, false));
         assert!(idle.search() && !idle.search());
-        assert!(!idle.sleep(1, false, false), "another one looks");
-        assert!(idle.sleep(0, true, false), "the last to look must look once more");
+        assert!(!idle.sleep(1, false, false).0, "another one looks");
+        assert!(idle.sleep(0, true, false).0, "the last to look must look once more");
         assert!(!idle.rise(0, false) && !idle.rise(1, false));
         assert_eq!(idle.0.load(Relaxed), 0);
     }
@@ -192,7 +207,7 @@ mod tests {
     #[test]
     fn the_last_worker_has_a_bit() {
         let (idle, last) = (Idle::new(), WORKERS_MAX - 1);
-        assert!(idle.sleep(last, false, false));
+        assert!(idle.sleep(last, false, false).0);
         assert_eq!(idle.claim(), Some(last));
         assert!(idle.rise(last, false));
         idle.found();
@@ -210,21 +225,21 @@ mod tests {
     }
 
     #[test]
-    fn alarms_are_counted() {
-        let idle = Idle::new();
+    fn one_sleeper_watches_and_is_claimed_last() {
+        let (idle, last) = (Idle::new(), WORKERS_MAX - 1);
         assert!(!idle.is_unwatched(), "nobody sleeps");
-        idle.sleep(1, false, false);
+        assert_eq!(idle.sleep(1, false, false), (true, false));
         assert!(idle.is_unwatched());
-        idle.sleep(0, false, true);
+        assert_eq!(idle.sleep(0, false, true), (true, true));
+        assert_eq!(idle.sleep(last, false, true), (true, false), "one is enough");
         assert!(!idle.is_unwatched());
-        idle.sleep(2, false, true);
-        assert_eq!(idle.sleepers(), 3);
-        idle.rise(0, true);
-        assert!(!idle.is_unwatched());
-        idle.rise(2, true);
-        assert!(idle.is_unwatched());
-        idle.rise(1, false);
-        assert!(!idle.is_unwatched(), "nobody sleeps");
+        for expected in [1, last, 0] {
+            assert_eq!(idle.claim(), Some(expected));
+            assert!(idle.rise(expected, expected == 0));
+            idle.found();
+        }
+        assert_eq!(idle.sleep(last, false, true), (true, true));
+        assert!(!idle.rise(last, true));
         assert_eq!(idle.0.load(Relaxed), 0);
     }
 }

@@ -46,7 +46,7 @@
 //!   and wakes its task wherever that runs. A task of [`Pool::spawn_each`] stays with its worker, one of [`spawn_local`]
 //!   with its thread.
 //! - A worker that is stuck in a task's code keeps nothing from going on: a sleeping one takes the seat of its Notifier, and
-//!   its tasks, 200 microseconds later, or a few milliseconds if many sleep or nothing waited there before.
+//!   its tasks, 200 microseconds later, or a millisecond if nothing waited there before.
 //! - At most one sleeping worker is waking at a time, and it wakes the next if there is more to do. An idle pool uses no CPU.
 //! - [`Pool::counters`] tells what each worker did.
 //!

@@ -139,7 +139,7 @@ impl Pool {
                 }
                 return;
             }
-            let must_look = self.idle.sleep(worker, searching, false);
+            let must_look = self.idle.sleep(worker, searching, false).0;
             if !must_look || self.tasks.load(Relaxed) == 0 {
                 self.notifiers[worker].wait();
             }
@@ -189,7 +189,7 @@ fn loom_idle_a_claimed_worker_hands_its_search_on() {
         let claimed = {
             let pool = pool.clone();
             thread::spawn(move || {
-                if !pool.idle.sleep(0, false, false) || pool.tasks.load(Relaxed) == 0 {
+                if !pool.idle.sleep(0, false, false).0 || pool.tasks.load(Relaxed) == 0 {
                     pool.notifiers[0].wait();
                 }
                 // As `get_ready`. What comes then holds nothing.

@@ -259,12 +259,13 @@ impl Worker {
     /// Says that this worker sleeps. False if it must not: there is work after all.
     pub(crate) fn fall_asleep(&self, rounds: &Waker) -> bool {
         let sharing = &self.sharing;
-        let alarm = self.wants_alarm();
+        let (idle, wants_alarm) = (&self.pool.crew.idle, self.wants_alarm());
         sharing.asleep.set(true);
+        let (must_look, alarm) = idle.sleep(self.index(), sharing.searching.replace(false), wants_alarm);
         sharing.alarm.set(alarm);
-        let must_look = self.pool.crew.idle.sleep(self.index(), sharing.searching.replace(false), alarm);
         // One that rose meanwhile has seen neither an alarm nor a sleeper.
-        if (must_look && self.pool.has_work()) || (!alarm && self.wants_alarm()) {
+        let is_late = !wants_alarm && self.wants_alarm() && idle.is_unwatched();
+        if (must_look && self.pool.has_work()) || is_late {
             self.rise();
             return false;
         }
@@ -306,6 +307,10 @@ impl Worker {
         self.pool.home.put_back(left);
         if self.sharing.searching.get() {
             self.stop_searching();
+        }
+        // It may have been the watcher.
+        if self.pool.has_watch() && self.pool.crew.idle.is_unwatched() {
+            self.notify();
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Sleeping workers have an eye on those that are awake: one of them may be stuck in a task's code.
 //!
 //! A task that computes for long keeps its worker from turning its Notifier, and other tasks may wait for sockets of that
-//! Notifier. So a worker that goes to sleep while others are awake sets an *alarm*, and looks at them when it goes off: one
+//! Notifier. So one of those that sleep while others are awake sets an *alarm*, and looks at them when it goes off: one
 //! that was awake at the look before, is awake now and has not turned in between is stuck. The watcher takes the free seat of
 //! its Notifier for a turn, and runs what that makes ready; it also takes the task that was to be run next there. Tasks move,
 //! registrations do not.
@@ -9,8 +9,7 @@
 //! Two looks tell that a worker is stuck: it was awake at both, turned its Notifier not once in between, and they are 200
 //! microseconds apart. What a look saw is kept in the watched worker's [`Sighting`], so that any sleeper's next look goes on
 //! from there. So the alarm is set to 200 microseconds while a worker is awake at whose Notifier something waits, and to a
-//! millisecond otherwise; that times the number of sleepers, up to 2 and 4 milliseconds, so that the looks of all together
-//! are as many as those of one. They cost 3 to 6 % of a processor that has nothing else to do (5,000 a second, beside a worker
+//! millisecond otherwise. The looks cost 3 to 6 % of a processor that has nothing else to do (5,000 a second, beside a worker
 //! that was busy for two seconds, on a loaded machine of two). It is not set again when all others sleep
 //! and none has run a task since the look before: an idle pool sleeps for good. Whoever comes to run something while others
 //! sleep, and none of them with an alarm, wakes one for it before that (`before_work`). It does not matter what it was woken by;
@@ -45,13 +44,10 @@ use crate::{pool::Shared, task::When, worker::Worker};
 
 /// A worker that is awake and has not turned its Notifier for so long is stuck.
 const STUCK: Duration = Duration::from_micros(200);
-/// The time from one look to the next while something waits at the Notifier of a worker that is awake, for each sleeper.
+/// The time from one look to the next while something waits at the Notifier of a worker that is awake.
 const LOOK_CLOSELY: Duration = STUCK;
-/// At most.
-const LOOK_CLOSELY_MAX: Duration = Duration::from_millis(2);
 /// The same while nothing does: a worker may rise at any moment, and a task may be kept from running without any I/O.
 const LOOK: Duration = Duration::from_millis(1);
-const LOOK_MAX: Duration = Duration::from_millis(4);
 
 /// What the looks at a worker have seen. Hints: two that look at once may mix theirs up, and one helps early, or a look later.
 pub(crate) struct Sighting {
@@ -220,9 +216,7 @@ impl Worker {
                 closely |= seen.awake && !pool.notifiers[other].is_unused();
             }
         }
-        let (look, most) = if closely { (LOOK_CLOSELY, LOOK_CLOSELY_MAX) } else { (LOOK, LOOK_MAX) };
-        let time = (look * pool.crew.idle.sleepers().max(1)).min(most);
-        inner.timer.as_mut().reset(Instant::now() + time);
+        inner.timer.as_mut().reset(Instant::now() + if closely { LOOK_CLOSELY } else { LOOK });
         let waker = Waker::from(Arc::clone(&inner.alarm));
         if inner.timer.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
             waker.wake();

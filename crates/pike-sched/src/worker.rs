@@ -116,7 +116,7 @@ pub(crate) struct Sharing {
     pub(crate) batch: Queue,
     /// Whether its bit is set among the sleepers, or was and it was claimed.
     pub(crate) asleep: Cell<bool>,
-    /// Whether it was counted among the sleepers with an alarm.
+    /// Whether it is the sleeper that watches, with an alarm.
     pub(crate) alarm: Cell<bool>,
     pub(crate) watch: Watch,
     /// Whether it is the one that searches. Never while code of a task or the main future runs: see `before_work`.

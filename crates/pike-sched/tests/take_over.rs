@@ -17,7 +17,7 @@ use std::{
 };
 
 use common::{Gate, within};
-use pike::{Backend, Notifier, net::TcpStream};
+use pike::{Backend, Event, Notifier, net::TcpStream};
 use pike_sched::{Builder, Pool, spawn, yield_now};
 
 const SPIN: Duration = Duration::from_millis(200);
@@ -31,13 +31,13 @@ fn spin(time: Duration) {
 
 /// The first worker has registered a connection, whose task another one runs, and then spins for 200 ms, or for as long as it
 /// is asked. How long the answers took in this time.
-fn answers(backend: Option<Backend>) -> io::Result<Vec<Duration>> {
+fn answers(workers: usize, backend: Option<Backend>) -> io::Result<Vec<Duration>> {
     let listener = net::TcpListener::bind("127.0.0.1:0")?;
     let mut client = net::TcpStream::connect(listener.local_addr()?)?;
     client.set_nodelay(true)?;
     client.set_read_timeout(Some(Duration::from_secs(10)))?;
     let (stream, _) = listener.accept()?;
-    let builder = Pool::builder().workers(2);
+    let builder = Pool::builder().workers(workers);
     let pool = backend.into_iter().fold(builder, Builder::backend).build()?;
     let (moved, spinning) = (Arc::new(AtomicBool::new(false)), mpsc::channel());
     let asker = thread::spawn(move || -> io::Result<_> {
@@ -89,11 +89,11 @@ fn answers(backend: Option<Backend>) -> io::Result<Vec<Duration>> {
 }
 
 /// Most answers within 5 ms, in most rounds. Not all: the machine may have no processor for one of the threads for longer.
-fn most_are_quick(backend: Option<Backend>) -> io::Result<()> {
+fn most_are_quick(workers: usize, backend: Option<Backend>) -> io::Result<()> {
     const ROUNDS: usize = 10;
     let mut medians = Vec::new();
     for _ in 0..ROUNDS {
-        let mut answers = answers(backend)?;
+        let mut answers = answers(workers, backend)?;
         answers.sort_unstable();
         medians.push(answers[answers.len() / 2]);
     }
@@ -105,7 +105,13 @@ fn most_are_quick(backend: Option<Backend>) -> io::Result<()> {
 
 #[test]
 fn an_answer_does_not_wait_for_the_worker() -> io::Result<()> {
-    within(120, || most_are_quick(None))
+    within(120, || most_are_quick(2, None))
+}
+
+/// No later because many sleep.
+#[test]
+fn an_answer_does_not_wait_with_many_workers() -> io::Result<()> {
+    within(120, || most_are_quick(8, None))
 }
 
 /// The same where the Notifiers are on a ring each, of which a thread that did not make it reaps.
@@ -115,7 +121,7 @@ fn an_answer_does_not_wait_for_the_worker_on_io_uring() -> io::Result<()> {
         println!("skipped: no io_uring here");
         return Ok(());
     }
-    within(120, || most_are_quick(Some(Backend::IoUring)))
+    within(120, || most_are_quick(2, Some(Backend::IoUring)))
 }
 
 /// What the stuck task woke last was to be run next on its worker.
@@ -163,6 +169,29 @@ fn a_worker_that_comes_later_is_looked_after() -> io::Result<()> {
                 }
             });
         }
+        Ok(())
+    })
+}
+
+/// One sleeper looks after the pool, however many sleep.
+#[test]
+fn one_watcher_for_all() -> io::Result<()> {
+    within(60, || {
+        let pool = Pool::builder().workers(8).build()?;
+        let parks = || pool.counters()[1..].iter().map(|worker| worker.parks).sum::<u64>();
+        let (looks, most) = pool.block_on(async {
+            let event = Event::new()?;
+            let waits = spawn(async move { event.wait().await });
+            yield_now().await;
+            let (begin, before) = (Instant::now(), parks());
+            while begin.elapsed() < Duration::from_millis(300) {
+                yield_now().await;
+            }
+            let (looks, most) = (parks() - before, begin.elapsed().as_micros() as u64 / 200);
+            waits.abort();
+            io::Result::Ok((looks, most))
+        })?;
+        assert!(looks > 0 && looks < 2 * most, "{looks} looks, of {most} at most");
         Ok(())
     })
 }
