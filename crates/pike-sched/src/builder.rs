@@ -46,7 +46,7 @@ impl Builder {
         }
     }
 
-    /// How many workers the pool has, from 1 to 56. One by default.
+    /// How many workers the pool has: one by default, and 56 at most, whatever more is asked for.
     ///
     /// The first is the thread that is in `run` or `block_on`, and each of the others has a thread of its own. Usually
     /// as many as [`std::thread::available_parallelism`] says.
@@ -60,7 +60,7 @@ impl Builder {
     /// # Ok(()) }
     /// ```
     pub fn workers(mut self, workers: usize) -> Self {
-        self.workers = workers;
+        self.workers = workers.min(WORKERS_MAX);
         self
     }
 
@@ -134,12 +134,11 @@ impl Builder {
     /// # Errors
     ///
     /// Those of pike's `Builder::build`, among them that the system lacks the backend that was asked for.
-    /// [`io::ErrorKind::InvalidInput`] if a Notifier was given that has another, or if the number of workers is out of its
-    /// range. The system's error if a thread cannot be started. No thread is left then.
+    /// [`io::ErrorKind::InvalidInput`] if a Notifier was given that has another, or if there are to be no
+    /// workers. The system's error if a thread cannot be started. No thread is left then.
     pub fn build(self) -> io::Result<Pool> {
-        if self.workers == 0 || self.workers > WORKERS_MAX {
-            let message = format!("a pool has from 1 to {WORKERS_MAX} workers, not {}", self.workers);
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        if self.workers == 0 {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a pool has at least one worker"));
         }
         let mut notifiers = Vec::with_capacity(self.workers);
         if let Some(notifier) = &self.notifier {

@@ -23,7 +23,12 @@
 //!         let listener = TcpListener::bind("127.0.0.1:7000").await?;
 //!         loop {
 //!             let (stream, _) = listener.accept_std().await?;
-//!             pike_sched::spawn(async move { echo(TcpStream::from_std(stream)?).await });
+//!             pike_sched::spawn(async move {
+//!                 let served = async { echo(TcpStream::from_std(stream)?).await };
+//!                 if let Err(error) = served.await {
+//!                     eprintln!("a connection has failed: {error}");
+//!                 }
+//!             });
 //!         }
 //!     })
 //! }
@@ -45,9 +50,13 @@
 //! - Tasks move to a worker that has nothing to do; registrations do not: a socket stays with the Notifier it was made on,
 //!   and wakes its task wherever that runs. A task of [`Pool::spawn_each`] stays with its worker, one of [`spawn_local`]
 //!   with its thread.
-//! - A worker that is stuck in a task's code keeps nothing from going on: a sleeping one takes the seat of its Notifier, and
-//!   its tasks, 200 microseconds later, or a millisecond if nothing waited there before.
-//! - At most one sleeping worker is waking at a time, and it wakes the next if there is more to do. An idle pool uses no CPU.
+//! - What a worker does not come to since it is stuck in a task's code, a sleeping one does: it takes the seat of its Notifier,
+//!   and its tasks, 200 microseconds later, or a millisecond if nothing waited there before. So while no worker sleeps,
+//!   nobody looks at the stuck one's sockets. And what stays with that waits for it: its main future, tasks of
+//!   [`spawn_local`] and [`Pool::spawn_each`], and with bound Notifiers all that has run there.
+//! - At most one sleeping worker is waking at a time, and it wakes the next if there is more to do. An idle pool uses no CPU,
+//!   with one exception: while no thread is in `run` or `block_on` and something waits at the first worker's Notifier, such as
+//!   a socket or a timer, another one looks at that up to 5,000 times a second.
 //! - [`Pool::counters`] tells what each worker did.
 //!
 //! # What it costs

@@ -216,7 +216,8 @@ impl Pool {
 
     /// Spawns a task to this pool, from any thread.
     ///
-    /// With one worker it runs when a thread drives the pool. After [`shutdown`](Self::shutdown) the future is dropped at
+    /// With one worker it runs when a thread drives the pool. A task that keeps its own pool alive, as with an
+    /// [`Arc`] of it, and that no thread comes to run, is leaked with the pool. After [`shutdown`](Self::shutdown) the future is dropped at
     /// once, and the handle gives an error that [`is_shutdown`](crate::JoinError::is_shutdown).
     ///
     /// # Examples
@@ -241,6 +242,9 @@ impl Pool {
     /// For what every worker should have its own of, such as a listener. Each task stays with its worker.
     /// What it makes, it should make in the future and not before: that is when it belongs to the worker's
     /// Notifier.
+    ///
+    /// That of the first worker is run only while a thread is in [`run`](Self::run) or [`block_on`](Self::block_on): so who
+    /// waits for it anywhere else, with no thread there, waits for ever.
     ///
     /// # Examples
     ///

@@ -106,7 +106,8 @@ impl Worker {
     /// A task out of a ring or a `next`.
     pub(crate) fn runnable(&self, task: *mut ()) -> Runnable {
         let task = NonNull::new(task).expect("only Runnables are put into rings");
-        // SAFETY: it came from `into_raw` in `push_shared` or `close_batch`; and each is taken once: out of `next` by a
+        // SAFETY: it came from `into_raw` in `push_shared`, `close_batch` or `take_share`, or through `put`, which is given no
+        // others; and each is taken once: out of `next` by a
         // swap, and out of a ring by its promise, since this worker's thread alone owns its ring.
         unsafe { Runnable::from_raw(task) }
     }

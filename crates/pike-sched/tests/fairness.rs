@@ -8,15 +8,16 @@ use std::{
     io::{self, Read, Write},
     net,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+        mpsc,
     },
     thread,
 };
 
-use common::{polls, within};
+use common::{Gate, polls, within};
 use pike::net::TcpStream;
-use pike_sched::{Pool, spawn};
+use pike_sched::{Pool, spawn, yield_now};
 
 const QUIET: usize = 100;
 /// Operations that one run may do before it gives way: the core's budget.
@@ -107,4 +108,60 @@ fn with_one_worker() -> io::Result<()> {
 #[test]
 fn with_two_workers() -> io::Result<()> {
     within(60, || fairness(2))
+}
+
+/// Two tasks that wake each other are run next all the time: a third one has its turn after three of these.
+#[test]
+fn beside_a_ping_pong() -> io::Result<()> {
+    within(60, || {
+        let pool = Pool::builder().workers(2).build()?;
+        let (blocks, blocked) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let released = Arc::new(Mutex::new(released));
+        // Nobody takes the third one away.
+        let held = pool.spawn_each(|worker| {
+            let (blocks, released) = (blocks.clone(), Arc::clone(&released));
+            async move {
+                if worker == 1 {
+                    blocks.send(()).unwrap();
+                    let _ = released.lock().unwrap().recv();
+                }
+            }
+        });
+        blocked.recv().unwrap();
+        pool.run(async {
+            let (gates, count) = ([Gate::new(), Gate::new()], Arc::new(AtomicUsize::new(0)));
+            let mut tasks = Vec::new();
+            for mine in 0..2 {
+                let (gates, count) = (gates.clone(), Arc::clone(&count));
+                tasks.push(spawn(async move {
+                    for _ in 0..500 {
+                        gates[mine].pass().await;
+                        count.fetch_add(1, SeqCst);
+                        gates[1 - mine].open();
+                    }
+                }));
+            }
+            let third = spawn(async move {
+                let mut most = 0;
+                for _ in 0..20 {
+                    let before = count.load(SeqCst);
+                    yield_now().await;
+                    most = most.max(count.load(SeqCst) - before);
+                }
+                (most, count.load(SeqCst))
+            });
+            gates[0].open();
+            let (most, count) = third.await.unwrap();
+            release.send(()).unwrap();
+            // A run for each hand-over, and a few of what else the worker sees to.
+            assert!(most <= 8, "{most} runs while one waited");
+            assert!(count > 20, "they did not run beside it");
+            for task in tasks {
+                task.await.unwrap();
+            }
+        });
+        drop(held);
+        Ok(())
+    })
 }
