@@ -387,6 +387,41 @@ fn a_timer_counts_and_a_fired_oneshot_is_gone() {
 }
 
 #[test]
+fn a_timer_clears_itself() {
+    let kq = Kq::new();
+    let mut timer = change(1, EVFILT_TIMER, EV_ADD);
+    timer.data = 20;
+    let begin = Instant::now();
+    kq.make(timer);
+    let mut told = 0;
+    for _ in 0..5 {
+        let event = kq.next();
+        assert_ne!(event.flags & EV_CLEAR, 0);
+        told += event.data;
+    }
+    // One that is told again and again counts more than there were.
+    let were = begin.elapsed().as_millis() as i64 / 20;
+    assert!((5..=were + 1).contains(&told), "{told} of {were}");
+}
+
+#[test]
+fn an_event_has_flags_of_the_change_beside_its_own() {
+    let (kq, (mut one, other)) = (Kq::new(), pair());
+    kq.add(&other, EVFILT_READ);
+    one.write_all(b"x").unwrap();
+    let event = kq.next();
+    // So they are looked at one by one.
+    assert!(event.flags & EV_CLEAR != 0 && event.flags & EV_RECEIPT != 0, "{:#x}", event.flags);
+    assert_eq!(event.flags & (EV_ADD | EV_ERROR | EV_EOF), 0, "{:#x}", event.flags);
+}
+
+#[test]
+fn filters_have_the_numbers_of_freebsd() {
+    let filters = [EVFILT_READ, EVFILT_WRITE, EVFILT_SIGNAL, EVFILT_TIMER, EVFILT_USER];
+    assert_eq!(filters, [-1, -2, -6, -7, -11]);
+}
+
+#[test]
 fn a_wait_is_never_early() {
     let kq = Kq::new();
     for timeout in [1, 300, 1_000, 2_500, 12_345].map(Duration::from_micros) {

@@ -31,6 +31,7 @@ use std::{
 use libc::{c_int, c_void};
 
 mod descriptor;
+mod memory;
 mod queue;
 mod signals;
 

@@ -11,10 +11,11 @@ use std::{
 use libc::{EPOLLET, EPOLLIN, EPOLLOUT, EPOLLRDHUP, c_int, epoll_event};
 
 use super::{
-    Blocked, Code, EV_ADD, EV_CLEAR, EV_DELETE, EV_DISABLE, EV_ENABLE, EV_ONESHOT, EVFILT_READ,
+    Blocked, Code, EV_ADD, EV_CLEAR, EV_DELETE, EV_DISABLE, EV_ENABLE, EV_ONESHOT, EV_RECEIPT, EVFILT_READ,
     EVFILT_SIGNAL, EVFILT_TIMER, EVFILT_USER, EVFILT_WRITE, Event, NOTE_MSECONDS, NOTE_NSECONDS,
     NOTE_SECONDS, NOTE_TRIGGER, NOTE_USECONDS, checked,
     descriptor::{File, Found, Kind, is_broken, judge},
+    memory::Outside,
     signals,
 };
 
@@ -28,7 +29,7 @@ pub(super) struct Queue {
 
 struct Knotes {
     /// By the descriptor's number, then reading and writing.
-    files: Vec<[Option<OfFile>; 2]>,
+    files: Outside<[Option<OfFile>; 2]>,
     /// Of triggers, timers and signals.
     others: Vec<Other>,
     room: Box<[epoll_event]>,
@@ -133,7 +134,7 @@ impl Queue {
                     (Kind::Pipe, EVFILT_WRITE) if is_broken(fd) => return Err(libc::EPIPE),
                     _ => {}
                 }
-                let event = Event { flags: change.flags & (EV_CLEAR | EV_ONESHOT), ..*change };
+                let event = Event { flags: change.flags & (EV_CLEAR | EV_ONESHOT | EV_RECEIPT), ..*change };
                 let is_disabled = change.flags & EV_DISABLE != 0;
                 let knote = OfFile { event, file, is_disabled, told: None, written: None, is_due: false };
                 let knote = place.insert(knote);
@@ -276,7 +277,7 @@ impl Other {
     fn new(change: &Event) -> Self {
         // Timers and signals clear themselves.
         let clear = if change.filter == EVFILT_USER { 0 } else { EV_CLEAR };
-        let flags = change.flags & (EV_CLEAR | EV_ONESHOT) | clear;
+        let flags = change.flags & (EV_CLEAR | EV_ONESHOT | EV_RECEIPT) | clear;
         let event = Event { flags, fflags: change.fflags & !NOTE_TRIGGER, ..*change };
         Self { event, is_disabled: change.flags & EV_DISABLE != 0, is_active: false, timer: None, seen: 0 }
     }
@@ -305,14 +306,12 @@ impl Other {
 impl Knotes {
     fn new() -> Self {
         let room = vec![epoll_event { events: 0, u64: 0 }; 1024].into();
-        Self { files: Vec::new(), others: Vec::new(), room, writes_first: false }
+        Self { files: Outside::new(), others: Vec::new(), room, writes_first: false }
     }
 
     fn place(&mut self, fd: c_int, filter: i16) -> &mut Option<OfFile> {
         let index = fd as usize;
-        if index >= self.files.len() {
-            self.files.resize_with(index + 1, Default::default);
-        }
+        self.files.grow(index + 1, Default::default);
         &mut self.files[index][usize::from(filter == EVFILT_WRITE)]
     }
 

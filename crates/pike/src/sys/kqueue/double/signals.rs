@@ -11,7 +11,7 @@ use std::{
     ptr,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering::SeqCst},
+        atomic::{AtomicI32, AtomicPtr, AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
 };
 
@@ -29,6 +29,8 @@ static COUNTS: [AtomicU64; SIGNALS] = [const { AtomicU64::new(0) }; SIGNALS];
 static BEFORE: [AtomicPtr<sigaction>; SIGNALS] = [const { AtomicPtr::new(ptr::null_mut()) }; SIGNALS];
 /// Descriptors to raise when one comes, one more than the number; zero is a free place.
 static RAISED: [AtomicI32; 256] = [const { AtomicI32::new(0) }; 256];
+/// How many handlers may be writing to a descriptor that they found in `RAISED`.
+static TELLING: AtomicUsize = AtomicUsize::new(0);
 /// The process that counts.
 static OWNER: AtomicI32 = AtomicI32::new(0);
 /// How many knotes each has.
@@ -70,16 +72,22 @@ pub(super) fn knotes() -> MutexGuard<'static, Knotes> {
 
 /// In a child of a fork, which has no knotes.
 pub(super) fn abandon(knotes: &mut Knotes) {
+    TELLING.store(0, SeqCst); // those that were, are in the parent
     for ident in (1..SIGNALS).filter(|&ident| knotes[ident] > 0) {
         give_back(ident);
     }
     *knotes = [0; SIGNALS];
 }
 
-/// A queue that hears of no signal any more.
+/// A queue that hears of no signal any more: on return nobody writes to `wake`, so that it can be closed. With all signals
+/// blocked, for a handler of this thread would be waited for by what it interrupted.
 pub(super) fn unwatch(wake: c_int) {
+    let mut was_there = false;
     for place in &RAISED {
-        let _ = place.compare_exchange(wake + 1, 0, SeqCst, SeqCst);
+        was_there |= place.compare_exchange(wake + 1, 0, SeqCst, SeqCst).is_ok();
+    }
+    while was_there && TELLING.load(SeqCst) > 0 {
+        std::thread::yield_now();
     }
 }
 
@@ -166,6 +174,9 @@ extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut c_void) 
 
 fn tell(signal: c_int) {
     static ONE: u64 = 1;
+    // No other handler in between, which could wait for this one to be done.
+    let _blocked = Blocked::all();
+    TELLING.fetch_add(1, SeqCst);
     COUNTS[signal as usize].fetch_add(1, SeqCst);
     for place in &RAISED {
         let wake = place.load(SeqCst) - 1;
@@ -174,6 +185,7 @@ fn tell(signal: c_int) {
             unsafe { libc::write(wake, (&raw const ONE).cast(), 8) };
         }
     }
+    TELLING.fetch_sub(1, SeqCst);
 }
 
 fn chain(before: &sigaction, signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
