@@ -22,8 +22,9 @@
 //! `calls` has the system calls, `os` the numbers and shapes of each system; a double for Linux stands in for them under
 //! `cfg(pike_kqueue_double)`.
 //!
-//! Timers are the wait's timeout: it has the resolution of `EVFILT_TIMER` on each of these systems (nanoseconds on macOS,
-//! FreeBSD and DragonFly, clock ticks on NetBSD and OpenBSD), is never early, and needs no call of its own.
+//! Timers are the wait's timeout, which needs no call of its own and is never early; a knote of `EVFILT_TIMER` would cost one
+//! for every new deadline. Both count nanoseconds on macOS, FreeBSD and DragonFly and clock ticks on NetBSD and OpenBSD, but
+//! FreeBSD may add a tick and a sixteenth of a long wait to the timeout.
 //!
 //! Sources: kqueue(2) of each system; `sys/kern/kern_event.c` and `uipc_socket.c` of FreeBSD 13.
 
