@@ -5,13 +5,13 @@
 //!
 //! 1. Poll the main future if it was woken. If that is ready, the drive is over.
 //! 2. Take in what has arrived from other threads: a signal in each home says whether to look.
-//! 3. Run the tasks that are in the queue now, 64 at most, each with a full budget; and then what they woke, until the main
-//!    future is woken or 16 were run.
+//! 3. Run the tasks that are in the queue now, each with a full budget; and then what they woke, until the main future is
+//!    woken or 16 were run.
 //! 4. If there is nothing to do, leave it to `block_on` to turn the Notifier and wait. If there is, turn it
 //!    here without waiting, once 16 tasks were run since the last turn, or 64 if the last turns found nothing.
 //!
-//! A turn wakes its batch into the queue, on this thread and with no lock. So of what a turn made ready 64 tasks are run
-//! before the next: N ready sockets cost N / 64 waits at most, and what their tasks do. And tasks that keep each other
+//! A turn wakes its batch into the queue, on this thread and with no lock. So all that a turn made ready is
+//! run before the next: N ready sockets cost one wait and what their tasks do. And tasks that keep each other
 //! busy share the cost of a wait of nothing (110 ns), which is about what one of them costs.
 //!
 //! # Why inside of `Notifier::block_on`
@@ -75,7 +75,7 @@ use crate::{
 ///
 /// A task may do 32 operations a run, so a flood of one socket keeps the others waiting for 512 of them at
 /// most, and for 2,048 if there was nothing to wait for before. With many tasks ready a round that begins before that is
-/// finished: then up to 144 are run.
+/// finished: then each of them is run once.
 const RUNS_PER_TURN: usize = 16;
 /// The same after turns that found nothing: each of them doubles it up to this.
 const RUNS_PER_TURN_MAX: usize = 64;
@@ -384,10 +384,10 @@ impl Worker {
         ControlFlow::Continue(runs + self.run_queue())
     }
 
-    /// Runs what is in the queue now, if that is not too much; and then what that woke, as long as nobody has waited for long.
+    /// Runs what is in the queue now; and then what that woke, as long as nobody has waited for long.
     #[inline]
     fn run_queue(&self) -> usize {
-        let batch = self.queue.len().min(RUNS_PER_TURN_MAX);
+        let batch = self.queue.len();
         if batch > 0 {
             self.before_work();
         }

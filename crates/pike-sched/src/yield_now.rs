@@ -9,7 +9,7 @@ use std::{
 /// Lets every other task that is ready run before the caller goes on.
 ///
 /// It wakes its own task and is pending once, so it works under any executor. In a pool it allocates nothing,
-/// and sockets are looked at after at most 144 runs of tasks, and usually 16, however busy these are.
+/// and sockets are looked at after 16 to 64 runs of tasks, or once each task that was ready has run.
 ///
 /// # Cancel safety
 ///

@@ -74,30 +74,3 @@ fn threads_beside_the_worker() -> io::Result<()> {
         Ok(())
     })
 }
-
-/// However many tasks are ready, the Notifier is turned after 144 runs at most.
-#[test]
-fn many_ready_tasks_do_not_put_off_turns() -> io::Result<()> {
-    let tasks = if cfg!(miri) { 200 } else { 10_000 };
-    async fn yields() {
-        for _ in 0..10 {
-            yield_now().await;
-        }
-    }
-    within(60, move || {
-        for (workers, local) in [(1, false), (1, true), (2, true)] {
-            let pool = Pool::builder().workers(workers).build()?;
-            pool.block_on(async {
-                let make = |_| if local { spawn_local(yields()) } else { spawn(yields()) };
-                let tasks: Vec<_> = (0..tasks).map(make).collect();
-                for task in tasks {
-                    task.await.unwrap();
-                }
-            });
-            let Counters { turns, runs, .. } = pool.counters()[0];
-            assert_eq!(runs, 11 * tasks as u64);
-            assert!(runs <= 144 * (turns + 1), "{runs} runs in {turns} turns");
-        }
-        Ok(())
-    })
-}
