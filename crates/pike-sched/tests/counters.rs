@@ -1,4 +1,4 @@
-//! What the counters say, and what they say of turns: busy tasks do not put them off.
+//! What the counters say: exact numbers, for every form of pool.
 
 mod common;
 
@@ -11,7 +11,7 @@ use std::{
 
 use common::within;
 use pike::time;
-use pike_sched::{Counters, Pool, spawn, spawn_local, yield_now};
+use pike_sched::{Counters, Pool, spawn_local, yield_now};
 
 /// A worker by itself, and one of two, whichever kind of task it is that a turn made ready.
 #[test]
