@@ -15,10 +15,6 @@ macro_rules! for_each_case {
                 poll_one_turn_one_batch,
                 notify_interrupts_turn,
                 register_during_poll: alone,
-                taken_seat_is_busy,
-                block_on_hands_over_seat,
-                block_on_keeps_turning,
-                nested_block_on_panics,
                 waker_may_reenter,
                 enter_sets_current,
                 background_without_setup,
@@ -28,6 +24,12 @@ macro_rules! for_each_case {
                 shutdown_reports_and_closes,
                 spin_option_works,
                 poll_survives_interruption: alone,
+            }
+            block_on {
+                taken_seat_is_busy,
+                block_on_hands_over_seat,
+                block_on_keeps_turning,
+                nested_block_on_panics,
             }
             handle {
                 handle_pipe_round_trip,
@@ -59,15 +61,21 @@ macro_rules! for_each_case {
                 no_event_after_drop: alone,
                 wakers_drop_other_handles,
                 fd_reuse_stress: alone,
+                into_std_round_trip,
+                nothing_leaked: alone,
+            }
+            dropped {
                 dropped_receive_loses_nothing,
                 dropped_accept_loses_nothing,
                 dropped_write_sends_nothing,
                 leaked_futures_are_sound,
+            }
+            notifier_gone {
                 notifier_dropped_wakes_waiters,
                 notifier_drop_races_waiters,
                 notifier_dropped_before_sockets: alone,
-                into_std_round_trip,
-                nothing_leaked: alone,
+            }
+            fork {
                 fork_child_spares_parent: alone,
                 fork_child_new_notifier: alone,
             }
@@ -92,17 +100,23 @@ macro_rules! for_each_case {
                 duplex_readers_and_writers,
                 stolen_readiness_waits_again,
                 idle_data_makes_no_turns,
+                priority_readiness,
+                urgent_data_short_read,
+                peek_keeps_data,
+            }
+            stream_ends {
                 readable_on_eof,
                 half_close_keeps_writing,
                 own_shutdown_keeps_reading,
                 reset_ends_both_directions,
-                priority_readiness,
-                urgent_data_short_read,
-                peek_keeps_data,
                 fresh_socket_hangup_ignored,
+            }
+            waiters {
                 many_waiters_wake_all,
                 consumers_wake_one,
                 baton_passed_on,
+            }
+            lost_wakes {
                 lost_wake_stress,
             }
             time {
@@ -114,10 +128,14 @@ macro_rules! for_each_case {
                 sleep_bounds_the_wait,
                 sleep_reset_and_drop,
                 sleep_earlier_from_other_thread,
-                timeout_of_a_future,
-                deadline_trait,
+            }
+            interval {
                 interval_ticks,
                 interval_missed_ticks,
+            }
+            timeout {
+                timeout_of_a_future,
+                deadline_trait,
             }
             tcp_listener {
                 accept_v4,
@@ -134,19 +152,27 @@ macro_rules! for_each_case {
                 echo_round_trips,
                 writes_keep_order,
                 recv_send_flags,
+                read_exact_and_write_all,
+                options_read_back,
+            }
+            tcp_forms {
                 recv_with_lends_bytes,
                 recv_with_reentry_and_panic,
                 try_forms,
                 try_write_error,
-                read_exact_and_write_all,
+            }
+            tcp_shutdown {
                 shutdown_both,
                 shutdown_after_write: alone,
                 shutdown_twice,
                 linger_zero_resets,
-                options_read_back,
+            }
+            tcp_shared {
                 split_halves,
                 many_tasks_one_stream,
                 futures_stay_small,
+            }
+            tcp_random_mix {
                 random_mix_checked,
             }
             linger {
@@ -187,13 +213,15 @@ macro_rules! for_each_case {
                 udp_datagram_sizes,
                 udp_peek,
                 udp_try_and_poll_forms,
-                udp_wrong_mode,
                 udp_many_in_a_row,
+                udp_shared_by_tasks,
+                udp_dual_stack,
+            }
+            udp_errors {
+                udp_wrong_mode,
                 udp_send_buffer_full,
                 udp_refused_once,
                 udp_refused_unread_is_quiet,
-                udp_shared_by_tasks,
-                udp_dual_stack,
                 udp_own_shutdown,
                 udp_bind_errors: alone,
             }

@@ -1,32 +1,29 @@
 //! Sleeps, timeouts, deadlines, intervals.
 
 use std::{
-    future::{pending, poll_fn, ready},
-    io::{self, Write},
-    panic::catch_unwind,
+    future::pending,
+    io::Write,
     pin::{Pin, pin},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Waker},
     thread,
     time::{Duration, Instant},
 };
 
-use futures_lite::future::{self, or, zip};
+use futures_lite::future;
 use pike::{
-    Notifier, budget, net,
-    time::{
-        Deadline, Elapsed, MissedTicks, Sleep, interval, interval_at, sleep, sleep_until, timeout, timeout_at,
-    },
+    Notifier, budget,
+    time::{Sleep, sleep, sleep_until, timeout},
 };
 
 use crate::{Boxed, Cx, LONG, Outcome, Rng, SHORT, Task, Wakes, calling, heap, join_all, skip};
 
-const MS: Duration = Duration::from_millis(1);
+pub(super) const MS: Duration = Duration::from_millis(1);
 
-fn on<R>(notifier: &Notifier, make: impl FnOnce() -> R) -> R {
+pub(super) fn on<R>(notifier: &Notifier, make: impl FnOnce() -> R) -> R {
     let _here = notifier.enter();
     make()
 }
@@ -401,283 +398,6 @@ pub fn sleep_earlier_from_other_thread(cx: &Cx) -> Outcome {
         }
         stop.store(true, SeqCst);
         notifier.notify();
-    });
-    Ok(())
-}
-
-/// `timeout` gives the future's value if that is first, also if both are ready, and `Elapsed` if not; then the future can be
-/// dropped. Limits of nothing and of for ever.
-pub fn timeout_of_a_future(cx: &Cx) -> Outcome {
-    let notifier = cx.notifier();
-    notifier.block_on(async {
-        assert_eq!(timeout(LONG, ready(1)).await, Ok(1));
-        assert_eq!(timeout(Duration::ZERO, ready(2)).await, Ok(2));
-        assert_eq!(timeout(Duration::MAX, ready(3)).await, Ok(3));
-        assert_eq!(timeout_at(Instant::now() - MS.min(cx.started().elapsed()), ready(4)).await, Ok(4));
-        assert_eq!(
-            timeout(Duration::MAX, async {
-                future::yield_now().await;
-                5
-            })
-            .await,
-            Ok(5)
-        );
-
-        let start = Instant::now();
-        assert!(timeout(SHORT, pending::<()>()).await.is_err());
-        assert!(start.elapsed() >= SHORT);
-        assert!(timeout(Duration::ZERO, pending::<()>()).await.is_err());
-        // Nested: the inner one is first.
-        assert!(timeout(LONG, timeout(MS, pending::<()>())).await.unwrap().is_err());
-    });
-
-    // Both ready at the same poll: the future wins. Its drop comes with the Timeout's.
-    struct Dropped(Arc<AtomicBool>);
-    impl Drop for Dropped {
-        fn drop(&mut self) {
-            self.0.store(true, SeqCst);
-        }
-    }
-    let (dropped, open) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-    let (guard, gate) = (Dropped(dropped.clone()), open.clone());
-    let gated = async move {
-        let _guard = guard;
-        poll_fn(|_| if gate.load(SeqCst) { Poll::Ready(7) } else { Poll::Pending }).await
-    };
-    let mut both = Task::pending(on(&notifier, || timeout(MS, gated)));
-    cx.turn_until(&notifier, "the limit", || both.is_woken());
-    open.store(true, SeqCst);
-    assert_eq!(both.ready(), Ok(7));
-    drop(both);
-    assert!(dropped.load(SeqCst));
-    let elapsed = notifier.block_on(timeout(Duration::ZERO, pending::<()>())).unwrap_err();
-    assert!(!elapsed.to_string().is_empty());
-    assert!(Elapsed::is(&elapsed.into()));
-    Ok(())
-}
-
-/// The Deadline trait on socket operations: `TimedOut` without an OS code when the time is up, which loses nothing; the
-/// operation's own result when that is first.
-pub fn deadline_trait(cx: &Cx) -> Outcome {
-    #[track_caller]
-    fn check<T: std::fmt::Debug>(start: Instant, result: io::Result<T>) {
-        let error = result.unwrap_err();
-        assert!(start.elapsed() >= SHORT, "early");
-        assert_eq!((error.kind(), error.raw_os_error()), (io::ErrorKind::TimedOut, None));
-        assert!(Elapsed::is(&error) && !pike::Closed::is(&error));
-    }
-    let notifier = cx.notifier();
-    let (stream, mut peer) = cx.stream(&notifier);
-    let mut buf = [0; 16];
-    notifier.block_on(async {
-        let start = Instant::now();
-        check(start, stream.read(&mut buf).timeout(SHORT).await);
-        let start = Instant::now();
-        check(start, stream.read(&mut buf).deadline(start + SHORT).await);
-        let start = Instant::now();
-        check(start, stream.readable().timeout(SHORT).await);
-        peer.write_all(b"late").unwrap();
-        assert_eq!(stream.read(&mut buf).timeout(LONG).await.unwrap(), 4);
-        assert_eq!(&buf[..4], b"late");
-
-        let listener = net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let start = Instant::now();
-        check(start, listener.accept().timeout(SHORT).await);
-        let address = listener.local_addr().unwrap();
-        let connecting = net::TcpStream::connect(address).timeout(LONG);
-        let (connected, accepted) = zip(connecting, listener.accept().deadline(Instant::now() + LONG)).await;
-        assert_eq!(connected.unwrap().local_addr().unwrap(), accepted.unwrap().1);
-
-        let udp = net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let start = Instant::now();
-        check(start, udp.recv_from(&mut buf).timeout(SHORT).await);
-        let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        sender.send_to(b"datagram", udp.local_addr().unwrap()).unwrap();
-        let from = udp.recv_from(&mut buf).timeout(LONG).await.unwrap();
-        assert_eq!(from, (8, sender.local_addr().unwrap()));
-
-        // An error of the operation's own is not the deadline's.
-        drop(listener);
-        let refused = net::TcpStream::connect(address).timeout(LONG).await.unwrap_err();
-        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
-        assert!(refused.raw_os_error().is_some() && !Elapsed::is(&refused));
-    });
-
-    // Timed out just when bytes come, again and again: not one is lost.
-    let sent = Arc::new(AtomicUsize::new(0));
-    let (count, total) = (sent.clone(), cx.rounds(1000));
-    let sender = thread::spawn(move || {
-        for n in 0..total {
-            peer.write_all(&[n as u8]).unwrap();
-            count.fetch_add(1, SeqCst);
-            thread::sleep(Duration::from_micros(n as u64 % 7 * 30));
-        }
-    });
-    let mut received = 0;
-    notifier.block_on(async {
-        while received < total {
-            match stream.read(&mut buf).timeout(Duration::from_micros(received as u64 % 5 * 30)).await {
-                Ok(0) => panic!("end of file"),
-                Ok(n) => {
-                    buf[..n].iter().for_each(|&byte| {
-                        assert_eq!(byte, received as u8, "a byte is lost");
-                        received += 1;
-                    });
-                }
-                Err(error) => {
-                    assert!(Elapsed::is(&error));
-                    future::yield_now().await;
-                }
-            }
-        }
-    });
-    sender.join().unwrap();
-    assert_eq!(sent.load(SeqCst), total);
-    Ok(())
-}
-
-/// An interval ticks at once and then each period, never early; a dropped tick is not lost; a period of nothing panics.
-pub fn interval_ticks(cx: &Cx) -> Outcome {
-    const PERIOD: Duration = Duration::from_millis(5);
-    let notifier = cx.notifier();
-    notifier.block_on(async {
-        let start = Instant::now();
-        let mut ticks = interval(PERIOD);
-        let first = ticks.tick().await;
-        for n in 0..10 {
-            let at = if n == 0 { first } else { ticks.tick().await };
-            assert_eq!(at, first + n * PERIOD, "tick {n}");
-            assert!(Instant::now() >= at, "tick {n} is early");
-        }
-        assert!(start.elapsed() >= 9 * PERIOD);
-
-        // From a given moment on.
-        let begin = Instant::now() + 2 * PERIOD;
-        let mut ticks = interval_at(begin, PERIOD);
-        assert_eq!(ticks.tick().await, begin);
-        assert_eq!((ticks.tick().await, ticks.period()), (begin + PERIOD, PERIOD));
-
-        // Dropped before it is due, many times over: the next wait gets the tick that is due, in its order.
-        let mut ticks = interval(PERIOD);
-        let mut last = ticks.tick().await;
-        let mut dropped = 0;
-        for _ in 0..5 {
-            loop {
-                let tick = or(async { Some(ticks.tick().await) }, async {
-                    sleep(PERIOD / 4).await;
-                    None
-                });
-                match tick.await {
-                    None => dropped += 1,
-                    Some(at) => {
-                        assert_eq!(at, last + PERIOD, "a tick is lost");
-                        last = at;
-                        break;
-                    }
-                }
-            }
-        }
-        assert!(dropped > 0);
-    });
-
-    // The poll form, in a task that wakes itself and in one that only waits.
-    for wakes_itself in [false, true] {
-        let mut ticks = notifier.block_on(async { interval(PERIOD) });
-        let mut seen = 0;
-        notifier.block_on(poll_fn(|cx| {
-            while ticks.poll_tick(cx).is_ready() {
-                seen += 1;
-            }
-            if wakes_itself {
-                cx.waker().wake_by_ref();
-            }
-            if seen >= 5 { Poll::Ready(()) } else { Poll::Pending }
-        }));
-    }
-
-    assert!(catch_unwind(|| interval(Duration::ZERO)).is_err(), "a period of nothing");
-    // A period without an end: one tick and no panic.
-    notifier.block_on(async {
-        let mut once = interval(Duration::MAX);
-        once.tick().await;
-        assert!(timeout(SHORT, once.tick()).await.is_err());
-    });
-    Ok(())
-}
-
-/// What becomes of the ticks that a late consumer missed: all at once, all later by as much, or none of them.
-pub fn interval_missed_ticks(cx: &Cx) -> Outcome {
-    const PERIOD: Duration = Duration::from_millis(20);
-    let notifier = cx.notifier();
-    notifier.block_on(async {
-        for missed in [MissedTicks::Burst, MissedTicks::Delay, MissedTicks::Skip] {
-            let mut ticks = interval(PERIOD);
-            assert_eq!(ticks.missed_ticks(), MissedTicks::Burst);
-            ticks.set_missed_ticks(missed);
-            assert_eq!(ticks.missed_ticks(), missed);
-            let first = ticks.tick().await;
-            sleep_until(first + PERIOD * 7 / 2).await;
-            // Late by two and a half periods, or more on a busy machine.
-            let before = Instant::now();
-            assert_eq!(ticks.tick().await, first + PERIOD, "{missed:?}: the tick that was due first");
-            let after = Instant::now();
-            let next = ticks.tick().await;
-            assert!(Instant::now() >= next, "{missed:?}: early");
-            match missed {
-                MissedTicks::Burst => {
-                    assert_eq!(next, first + 2 * PERIOD);
-                    assert_eq!(ticks.tick().await, first + 3 * PERIOD);
-                }
-                MissedTicks::Delay => {
-                    assert!(next >= before + PERIOD && next <= after + PERIOD);
-                    assert_eq!(ticks.tick().await, next + PERIOD);
-                }
-                MissedTicks::Skip => {
-                    assert!(next > before && next <= after + PERIOD);
-                    assert_eq!((next - first).as_nanos() % PERIOD.as_nanos(), 0, "off the beat");
-                }
-            }
-        }
-
-        // Begun anew: a period from now.
-        let mut ticks = interval(PERIOD);
-        ticks.tick().await;
-        sleep(PERIOD / 2).await;
-        let before = Instant::now();
-        ticks.reset();
-        let next = ticks.tick().await;
-        assert!(next >= before + PERIOD && Instant::now() >= next);
-        let mut ticks = interval(LONG);
-        ticks.tick().await;
-        ticks.reset();
-        assert!(timeout(MS, ticks.tick()).await.is_err());
-
-        // At a given moment, after a given time, or at once; on from there with the period.
-        let mut ticks = interval(PERIOD);
-        ticks.tick().await;
-        let at = Instant::now() + PERIOD / 4;
-        ticks.reset_at(at);
-        assert_eq!((ticks.tick().await, ticks.tick().await), (at, at + PERIOD));
-        let before = Instant::now();
-        ticks.reset_after(2 * PERIOD);
-        assert!(ticks.tick().await >= before + 2 * PERIOD);
-        let mut ticks = interval(LONG);
-        ticks.tick().await;
-        let before = Instant::now();
-        ticks.reset_immediately();
-        let next = ticks.tick().await;
-        assert!(before <= next && next <= Instant::now());
-        assert!(timeout(MS, ticks.tick()).await.is_err());
-        // In the past, what came since is missed.
-        let mut ticks = interval(PERIOD);
-        ticks.tick().await;
-        let past = Instant::now() - PERIOD * 5 / 2;
-        ticks.reset_at(past);
-        for n in 0..3 {
-            assert_eq!(ticks.tick().await, past + n * PERIOD);
-        }
-        ticks.reset_after(Duration::MAX);
-        assert!(timeout(MS, ticks.tick()).await.is_err());
     });
     Ok(())
 }
