@@ -5,16 +5,37 @@
 //! count of the [`Lane`](super::lane::Lane) that the block is part of: added before the block is submitted, and taken
 //! back by whoever reaps the final completion.
 
-use crate::{sync::UnsafeCell, sys::Raw};
+use crate::{
+    sync::UnsafeCell,
+    sys::{
+        Raw,
+        platform::{Envelope, RawAddress},
+    },
+};
 
-/// What the kernel is asked to do.
+/// What the kernel is asked to do. All that it names stays in place until the final completion, whose result is a count,
+/// zero, or the negative of the system's error code; lengths are no more than the system's calls take.
+///
+/// Of one direction there is one at a time (I11): a lane has one block for what comes in, and one for what goes out.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "completion backends use it"))]
+#[allow(dead_code, reason = "completion backends use it, and operations as they become native")]
 pub(crate) enum Request {
-    /// send(2). The bytes stay in place until the final completion, and are not more than the system's calls take.
+    /// send(2).
     Send { descriptor: Raw, at: *const u8, len: u32, flags: i32 },
-    /// recv(2), again and again, each time into a buffer of the pool that the kernel chooses.
+    /// sendmsg(2): the envelope's vectors, and its address if it has one. Flags are the system's, as in `Send`.
+    SendMessage { descriptor: Raw, envelope: *mut Envelope, flags: i32 },
+    /// connect(2). The result is 0 once it is connected.
+    Connect { descriptor: Raw, address: *const RawAddress },
+    /// recv(2) of a stream, once.
+    Receive { descriptor: Raw, at: *mut u8, len: u32 },
+    /// recvmsg(2), once: into the envelope's vectors, and who sent it into its address if that is asked for.
+    ReceiveMessage { descriptor: Raw, envelope: *mut Envelope },
+    /// recv(2), again and again, each time into a buffer of the pool that the kernel chooses. Each completion but the last
+    /// has a buffer.
     ReceiveMany { descriptor: Raw },
+    /// accept(2), again and again. The result of each completion is a descriptor, non-blocking and not inherited, which is
+    /// whoever's reaps it; an error is the last one.
+    AcceptMany { descriptor: Raw },
 }
 
 /// Aligned so that its address leaves bits free for the backend's own use.

@@ -39,8 +39,30 @@ impl At {
             Request::Send { descriptor, at, len, flags } => {
                 opcode::Send::new(types::Fd(descriptor), at, len).flags(flags).build()
             }
+            Request::SendMessage { descriptor, envelope, flags } => {
+                // SAFETY: it is the block's, and not touched until the final completion.
+                let header = unsafe { (*envelope).seal() };
+                opcode::SendMsg::new(types::Fd(descriptor), header).flags(flags as u32).build()
+            }
+            Request::Connect { descriptor, address } => {
+                // SAFETY: as above, for the address.
+                let (at, len) = unsafe { ((*address).as_ptr(), (*address).len()) };
+                opcode::Connect::new(types::Fd(descriptor), at.cast(), len).build()
+            }
+            Request::Receive { descriptor, at, len } => {
+                opcode::Recv::new(types::Fd(descriptor), at, len).build()
+            }
+            Request::ReceiveMessage { descriptor, envelope } => {
+                // SAFETY: as above, for the envelope.
+                let header = unsafe { (*envelope).seal() };
+                opcode::RecvMsg::new(types::Fd(descriptor), header).build()
+            }
             Request::ReceiveMany { descriptor } => {
                 opcode::RecvMulti::new(types::Fd(descriptor), GROUP).build()
+            }
+            Request::AcceptMany { descriptor } => {
+                let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+                opcode::AcceptMulti::new(types::Fd(descriptor)).flags(flags).build()
             }
         };
         entry.user_data(self.key())

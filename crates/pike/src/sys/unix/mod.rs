@@ -6,6 +6,8 @@ mod address;
 pub(crate) mod control;
 mod descriptor;
 mod disposition;
+#[allow(dead_code, reason = "operations use it as they become native")]
+mod envelope;
 mod fork;
 mod io_safe;
 mod message;
@@ -24,6 +26,7 @@ pub(crate) use address::{HAS_ABSTRACT_NAMES, UNIX_NAME_LEN, bytes_of_path, path_
 pub(crate) use descriptor::set_close_on_exec;
 pub(crate) use descriptor::{Owned, close, raw, set_nonblocking};
 pub(crate) use disposition::{check_signal, unwatch_signal, watch_signal};
+pub(crate) use envelope::{Envelope, RawAddress};
 pub(crate) use fork::{forked, forks, watch_forks};
 pub use io_safe::IoSafe;
 pub(crate) use message::{at_mark, is_urgent_in_line, recv_msg, send_msg};
