@@ -1,9 +1,9 @@
 //! The state kept for one registered descriptor: its readiness, its generation, its waiters.
 //!
 //! ```text
-//!   63                                18 17                0
+//!   63                                19 18                0
 //!  +------------------------------------+-------------------+
-//!  | tick: reports and resets, 46 bits  | flags             |     one AtomicU64
+//!  | tick: reports and resets, 45 bits  | flags             |     one AtomicU64
 //!  +------------------------------------+-------------------+
 //! ```
 //!
@@ -71,16 +71,19 @@ const WRITE_MORE: u64 = 1 << 14;
 pub(crate) const URGENT_SEEN: u64 = 1 << 11;
 /// Something may be in the error queue (Linux). As ERROR, but only who reads that queue takes it back.
 pub(crate) const ERROR_QUEUE: u64 = 1 << 12;
-/// Nothing will be reported before somebody asks the backend to (contract item 3). On epoll never set. Set by open, and by the
-/// report that a request has ended; cleared by the one who arms.
-pub(crate) const UNARMED: u64 = 1 << 16;
+/// Nothing will be reported of the reading side before somebody asks the backend to (contract item 3). On epoll never set. Set
+/// by open, and by the report that a request has ended; cleared by the one who arms.
+pub(crate) const READ_UNARMED: u64 = 1 << 16;
+/// As [`READ_UNARMED`], for writing. Where one request serves both sides the two are set and cleared together.
+pub(crate) const WRITE_UNARMED: u64 = 1 << 18;
+pub(crate) const UNARMED: u64 = READ_UNARMED | WRITE_UNARMED;
 /// The backend's reports do not tell urgent data from other. Set by open, for good.
 pub(crate) const VAGUE: u64 = 1 << 17;
 /// The Handle was cancelled, or its Notifier is gone: no operation goes on, waiters are woken.
 pub(crate) const CLOSED: u64 = 1 << 9;
-const TICK: u64 = 1 << 18;
+const TICK: u64 = 1 << 19;
 /// Every flag: each is a bit of its own.
-const FLAGS: [u64; 18] = [
+const FLAGS: [u64; 19] = [
     READABLE,
     WRITABLE,
     PRIORITY,
@@ -95,7 +98,8 @@ const FLAGS: [u64; 18] = [
     WRITE_MORE,
     URGENT_SEEN,
     ERROR_QUEUE,
-    UNARMED,
+    READ_UNARMED,
+    WRITE_UNARMED,
     VAGUE,
     CLOSED,
     NO_STREAM,
@@ -134,6 +138,15 @@ impl Direction {
             // With the error, so that it is taken back once a read has found nothing any more.
             Self::Read => READ_BITS | TRY_READ | ERROR,
             Self::Write => WRITE_BITS | TRY_WRITE,
+        }
+    }
+
+    /// Set while nothing of this side is reported.
+    #[inline]
+    pub(crate) const fn unarmed(self) -> u64 {
+        match self {
+            Self::Read => READ_UNARMED,
+            Self::Write => WRITE_UNARMED,
         }
     }
 
@@ -187,7 +200,7 @@ impl Seen {
     /// Whether a new waiter of this direction may try the front. If not, it must look at what else the word says.
     #[inline]
     pub(crate) fn is_front_free(self, direction: Direction) -> bool {
-        !self.any(CLOSED | UNARMED | direction.more_flag())
+        !self.any(CLOSED | direction.unarmed() | direction.more_flag())
     }
 
     /// Whether a short transfer on a stream may mean that the side is drained.
@@ -395,15 +408,16 @@ impl Source {
         self.word.compare_exchange(from.0, to, Ordering::AcqRel, Ordering::Acquire).map(drop).map_err(Seen)
     }
 
-    /// True for one caller, who then arms it: whoever comes first after it became unarmed.
-    pub(crate) fn take_unarmed(&self) -> bool {
+    /// For bits of [`UNARMED`] that one request serves: true for one caller, who then arms it, whoever comes first after they
+    /// were set.
+    pub(crate) fn take_unarmed(&self, bits: u64) -> bool {
         // AcqRel: as in `exchange`.
-        self.word.fetch_and(!UNARMED, Ordering::AcqRel) & UNARMED != 0
+        self.word.fetch_and(!bits, Ordering::AcqRel) & bits != 0
     }
 
     /// It could not be armed: the next waiter tries again.
-    pub(crate) fn set_unarmed(&self) {
-        self.word.fetch_or(UNARMED, Ordering::AcqRel);
+    pub(crate) fn set_unarmed(&self, bits: u64) {
+        self.word.fetch_or(bits, Ordering::AcqRel);
     }
 
     /// Forgets all readiness: what was reported before a connect or a listen says nothing about what comes after.

@@ -229,8 +229,8 @@ impl<T: IoSafe> Handle<T> {
     /// Those of `attempt`; [`io::ErrorKind::WouldBlock`], without calling it, if nothing was reported since an
     /// operation last found the descriptor unready; [`Closed`](crate::Closed).
     pub fn try_io<R>(&self, interest: Interest, attempt: impl FnOnce(&T) -> io::Result<R>) -> io::Result<R> {
-        let (_, kind) = aim(interest);
-        self.try_bits(kind.bits(), |_| Attempt::from(attempt(&self.io)))
+        let (direction, kind) = aim(interest);
+        self.try_bits(direction, kind.bits(), |_| Attempt::from(attempt(&self.io)))
     }
 
     #[inline]
@@ -239,18 +239,23 @@ impl<T: IoSafe> Handle<T> {
         direction: Direction,
         attempt: impl FnOnce(Seen) -> Attempt<R>,
     ) -> io::Result<R> {
-        self.try_bits(direction.bits(), attempt)
+        self.try_bits(direction, direction.bits(), attempt)
     }
 
     #[inline]
-    pub(crate) fn try_bits<R>(&self, bits: u64, attempt: impl FnOnce(Seen) -> Attempt<R>) -> io::Result<R> {
+    pub(crate) fn try_bits<R>(
+        &self,
+        direction: Direction,
+        bits: u64,
+        attempt: impl FnOnce(Seen) -> Attempt<R>,
+    ) -> io::Result<R> {
         let source = self.registration.source();
         let mut seen = source.seen().with(platform::forked());
         if seen.is_closed() {
             seen = self.registration.look_again()?;
         }
         if !seen.any(bits) {
-            return Err(self.until_reported(seen, bits));
+            return Err(self.until_reported(seen, direction, bits));
         }
         match attempt(seen) {
             Attempt::Done(result) => Ok(result),
@@ -262,12 +267,12 @@ impl<T: IoSafe> Handle<T> {
                 Some(error) => error,
                 None => {
                     source.clear(seen, bits);
-                    self.until_reported(seen, bits)
+                    self.until_reported(seen, direction, bits)
                 }
             }),
             Attempt::Empty => {
                 source.clear(seen, bits);
-                Err(self.until_reported(seen, bits))
+                Err(self.until_reported(seen, direction, bits))
             }
             Attempt::Partly => Err(io::ErrorKind::WouldBlock.into()),
         }
@@ -275,8 +280,8 @@ impl<T: IoSafe> Handle<T> {
 
     /// `WouldBlock`, until something is reported: a backend that does so only when asked is asked.
     #[cold]
-    fn until_reported(&self, seen: Seen, bits: u64) -> io::Error {
-        match self.registration.arm(seen, bits) {
+    fn until_reported(&self, seen: Seen, direction: Direction, bits: u64) -> io::Error {
+        match self.registration.arm(seen, direction, bits) {
             Ok(()) => io::ErrorKind::WouldBlock.into(),
             Err(error) => error,
         }

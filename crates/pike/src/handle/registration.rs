@@ -117,23 +117,31 @@ impl Registration {
     }
 
     /// For a waiter that was just linked, or an attempt that found nothing: makes sure that what comes is reported, where
-    /// the backend has to be asked. `seen`: the word before; `bits`: what is waited for.
+    /// the backend has to be asked. `seen`: the word before; `bits`: what is waited for, on the side of `direction`.
     ///
     /// # Errors
     ///
     /// The backend's, if it cannot.
     #[inline]
-    pub(crate) fn arm(&self, seen: Seen, bits: u64) -> io::Result<()> {
-        if seen.any(UNARMED) || bits & PRIORITY != 0 { self.arm_now(bits) } else { Ok(()) }
+    pub(crate) fn arm(&self, seen: Seen, direction: Direction, bits: u64) -> io::Result<()> {
+        match seen.any(direction.unarmed()) || bits & PRIORITY != 0 {
+            true => self.arm_now(direction, bits),
+            false => Ok(()),
+        }
     }
 
     #[cold]
-    fn arm_now(&self, bits: u64) -> io::Result<()> {
+    fn arm_now(&self, direction: Direction, bits: u64) -> io::Result<()> {
         let Some(descriptor) = self.descriptor else { return Ok(()) };
-        if self.source().take_unarmed() {
-            if let Err(error) = self.core.arm(descriptor, self.token) {
-                self.source().set_unarmed();
-                return Err(error);
+        let unarmed = self.core.armed_at_once(direction);
+        if self.source().take_unarmed(unarmed) {
+            match self.core.arm(descriptor, self.token, direction) {
+                Ok(0) => {}
+                Ok(known) => self.report(known),
+                Err(error) => {
+                    self.source().set_unarmed(unarmed);
+                    return Err(error);
+                }
             }
         }
         if bits & PRIORITY != 0 {
@@ -177,7 +185,7 @@ impl Registration {
         }
         match self.descriptor {
             Some(descriptor) => {
-                let armed = !self.source().seen().any(UNARMED);
+                let armed = self.source().seen().bits() & UNARMED != UNARMED;
                 self.core.detach(descriptor, self.token, armed)
             }
             None => {
@@ -207,7 +215,7 @@ impl Registration {
                 return Poll::Ready(Ok(()));
             }
             if source.wait_in_slot(direction, bits, cx.waker()) == Wait::Linked {
-                self.arm(seen, bits)?;
+                self.arm(seen, direction, bits)?;
                 return Poll::Pending;
             }
         }

@@ -221,7 +221,7 @@ impl<'a, A: Aim> Waiting<'a, A> {
         };
         match waited {
             Wait::Linked if !A::ARMS => Poll::Pending,
-            Wait::Linked => match self.registration.arm(seen, kind.bits()) {
+            Wait::Linked => match self.registration.arm(seen, direction, kind.bits()) {
                 Ok(()) => Poll::Pending,
                 Err(error) => {
                     self.finish();

@@ -19,7 +19,7 @@ use crate::{
     posted::Posted,
     registry::{Registry, View},
     seat::Seat,
-    source::Source,
+    source::{Direction, Source},
     sys::{self, Driver},
     time::timers::Timers,
     token::Token,
@@ -200,11 +200,17 @@ impl Core {
         self.driver.source_bits()
     }
 
-    /// Asks the backend to report what comes, for a source that was found unarmed.
-    pub(crate) fn arm(&self, descriptor: sys::Raw, token: Token) -> io::Result<()> {
-        self.driver.arm(descriptor, token)?;
+    /// The bits of [`UNARMED`](crate::source::UNARMED) that one request for this side serves.
+    pub(crate) fn armed_at_once(&self, direction: Direction) -> u64 {
+        self.driver.armed_at_once(direction)
+    }
+
+    /// Asks the backend to report what comes, for a source that was found unarmed. Returns what holds at once, to be
+    /// reported.
+    pub(crate) fn arm(&self, descriptor: sys::Raw, token: Token, direction: Direction) -> io::Result<u64> {
+        let known = self.driver.arm(descriptor, token, direction)?;
         self.notify_if_waiting();
-        Ok(())
+        Ok(known)
     }
 
     /// The same for priority conditions.

@@ -86,7 +86,8 @@ impl Socket {
         control: &mut Control,
         flags: RecvFlags,
     ) -> io::Result<Message> {
-        self.handle.try_bits(flags.bits(), |seen| self.attempt_recv_msg(seen, bufs, control, flags))
+        self.handle
+            .try_bits(Direction::Read, flags.bits(), |seen| self.attempt_recv_msg(seen, bufs, control, flags))
     }
 
     /// Sends `bufs` as one message, to an address or to the peer, with control data. Returns how many bytes the system

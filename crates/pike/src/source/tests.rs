@@ -358,3 +358,18 @@ fn no_waker_is_touched_under_the_lock() {
     assert_eq!(woken.len(), 2); // the writer of the wakers among them
     woken.into_iter().for_each(Waker::wake);
 }
+
+/// As a port does it, with a request a direction; and as a ring, with one for both.
+#[test]
+fn each_direction_is_armed_by_one_caller_until_its_request_ends() {
+    let source = source();
+    source.open(UNARMED);
+    assert!(!source.seen().is_front_free(Direction::Read), "who waits must see that nothing is reported");
+    assert!(source.take_unarmed(READ_UNARMED) && !source.take_unarmed(READ_UNARMED));
+    assert!(source.seen().is_front_free(Direction::Read) && !source.seen().is_front_free(Direction::Write));
+    assert!(source.take_unarmed(WRITE_UNARMED) && source.seen().is_front_free(Direction::Write));
+    report(&source, READABLE | READ_UNARMED);
+    source.reset(0);
+    assert!(source.seen().any(READ_UNARMED) && !source.seen().any(WRITE_UNARMED));
+    assert!(source.take_unarmed(UNARMED) && !source.take_unarmed(UNARMED), "one request for both");
+}

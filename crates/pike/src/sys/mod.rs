@@ -39,8 +39,8 @@
 //! 8. **shutdown(wait, limit)** cancels all, reaps until nothing is in flight or the limit has passed, and says what is
 //!    left. On a readiness backend nothing is.
 //!
-//! Item 3 has code for rings only, which start a poll for both directions: [`Driver::arm`], and the bit `UNARMED` in the
-//! word of a source, which a report that ends a request sets again.
+//! Item 3 is [`Driver::arm`], and the bits `UNARMED` in the word of a source, one a direction, which the report that ends a
+//! request sets again. A ring starts one poll for both directions: [`Driver::armed_at_once`].
 //!
 //! # What a platform must supply for signals
 //!
@@ -52,7 +52,13 @@
 
 use std::{io, ptr::NonNull, sync::Arc, time::Duration};
 
-use crate::{buf::Pool, notifier::Backend, op::block::Block, token::Token};
+use crate::{
+    buf::Pool,
+    notifier::Backend,
+    op::block::Block,
+    source::{self, Direction},
+    token::Token,
+};
 
 pub(crate) mod unix;
 pub(crate) use unix as platform;
@@ -247,14 +253,24 @@ impl Driver {
         }
     }
 
-    /// For a source whose word said that it is unarmed, and does so no more. A turn that sleeps must be notified.
-    pub(crate) fn arm(&self, descriptor: Raw, token: Token) -> io::Result<()> {
+    /// The bits of [`UNARMED`](crate::source::UNARMED) that one request for this side serves.
+    pub(crate) fn armed_at_once(&self, direction: Direction) -> u64 {
         match self {
             #[cfg(target_os = "linux")]
-            Self::IoUring(driver) => driver.arm(descriptor, token),
+            Self::IoUring(_) => source::UNARMED,
+            _ => direction.unarmed(),
+        }
+    }
+
+    /// For a source whose word said that this side is unarmed, and does so no more. A turn that sleeps must be notified.
+    /// What it returns is known at once: bits of [`crate::source`] that are not reported again.
+    pub(crate) fn arm(&self, descriptor: Raw, token: Token, direction: Direction) -> io::Result<u64> {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::IoUring(driver) => driver.arm(descriptor, token).map(|()| 0),
             _ => {
-                let _ = (descriptor, token);
-                Ok(())
+                let _ = (descriptor, token, direction);
+                Ok(0)
             }
         }
     }
