@@ -10,7 +10,6 @@ use std::{
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
     thread,
-    time::Duration,
 };
 
 use common::{Gate, message_of, within};
@@ -123,16 +122,7 @@ fn local_tasks_without_the_seat() -> io::Result<()> {
             thread::yield_now();
         }
         let gate = Gate::new();
-        let opener = thread::spawn({
-            let gate = Arc::clone(&gate);
-            move || {
-                while gate.waker().is_none() {
-                    thread::yield_now();
-                }
-                thread::sleep(Duration::from_millis(10));
-                gate.open();
-            }
-        });
+        let opener = gate.open_once_awaited();
         let here = thread::current().id();
         let ran_on = pool.block_on(async {
             let driven = spawn(async { thread::current().id() });

@@ -110,16 +110,7 @@ fn it_is_shut_down() -> io::Result<()> {
             for _ in 0..100 {
                 yield_now().await; // and turns in vain
             }
-            let other = thread::spawn({
-                let gate = Arc::clone(&gate);
-                move || {
-                    while gate.waker().is_none() {
-                        thread::yield_now();
-                    }
-                    thread::sleep(Duration::from_millis(10));
-                    gate.open();
-                }
-            });
+            let other = gate.open_once_awaited();
             spawn(async move { gate.pass().await }).await?;
             other.join().unwrap();
             Ok(())

@@ -42,20 +42,26 @@ fn spawn_from_another_thread_wakes_a_sleeping_worker() -> io::Result<()> {
     })
 }
 
+/// A thread that opens the gate, and waits to be told so, `ROUNDS` times.
+fn player() -> (Arc<Gate>, mpsc::Sender<usize>, thread::JoinHandle<()>) {
+    let (gate, (back, wait)) = (Gate::new(), mpsc::channel());
+    let player = thread::spawn({
+        let gate = Arc::clone(&gate);
+        move || {
+            for round in 0..ROUNDS {
+                gate.open();
+                assert_eq!(wait.recv().unwrap(), round);
+            }
+        }
+    });
+    (gate, back, player)
+}
+
 /// One message in flight: the worker sleeps, or is just about to, at every wake.
 #[test]
 fn ping_pong_with_a_task() -> io::Result<()> {
     within(60, || {
-        let (there, (back, wait)) = (Gate::new(), mpsc::channel());
-        let other = thread::spawn({
-            let there = Arc::clone(&there);
-            move || {
-                for round in 0..ROUNDS {
-                    there.open();
-                    assert_eq!(wait.recv().unwrap(), round);
-                }
-            }
-        });
+        let (there, back, other) = player();
         Pool::new()?.run(async {
             let task = spawn(async move {
                 for round in 0..ROUNDS {
@@ -74,16 +80,7 @@ fn ping_pong_with_a_task() -> io::Result<()> {
 #[test]
 fn ping_pong_with_the_main_future() -> io::Result<()> {
     within(60, || {
-        let (there, (back, wait)) = (Gate::new(), mpsc::channel());
-        let other = thread::spawn({
-            let there = Arc::clone(&there);
-            move || {
-                for round in 0..ROUNDS {
-                    there.open();
-                    assert_eq!(wait.recv().unwrap(), round);
-                }
-            }
-        });
+        let (there, back, other) = player();
         Pool::new()?.run(async {
             for round in 0..ROUNDS {
                 there.pass().await;

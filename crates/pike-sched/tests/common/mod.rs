@@ -63,6 +63,18 @@ impl Gate {
         self.state.lock().unwrap().1.clone()
     }
 
+    /// Opens it from another thread, a while after somebody has begun to wait.
+    pub fn open_once_awaited(self: &Arc<Self>) -> thread::JoinHandle<()> {
+        let gate = Arc::clone(self);
+        thread::spawn(move || {
+            while gate.waker().is_none() {
+                thread::yield_now();
+            }
+            thread::sleep(Duration::from_millis(10));
+            gate.open();
+        })
+    }
+
     pub async fn pass(&self) {
         poll_fn(|cx| {
             let mut state = self.state.lock().unwrap();

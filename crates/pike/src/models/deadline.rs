@@ -39,6 +39,16 @@ impl Shared {
         }
     }
 
+    /// A turn elsewhere that has the timers give wakers, and wakes them without the lock.
+    fn told_elsewhere(shared: &Arc<Self>, tell: fn(&Timers, &mut Vec<Waker>)) -> thread::JoinHandle<()> {
+        let shared = shared.clone();
+        thread::spawn(move || {
+            let mut woken = Vec::new();
+            tell(&shared.timers, &mut woken);
+            woken.into_iter().for_each(Waker::wake);
+        })
+    }
+
     /// Turns until one would sleep until `at` at the latest, as `notifier::turn` does.
     fn turn_until_it_knows(&self, at: Instant, spins: bool) {
         loop {
@@ -118,14 +128,7 @@ fn loom_deadline_expires_as_its_timer_is_freed() {
             // SAFETY: expired or removed below.
             unsafe { shared.timers.insert(timer.as_ref(), at, waker.clone()) };
         }
-        let turn = {
-            let shared = shared.clone();
-            thread::spawn(move || {
-                let mut woken = Vec::new();
-                shared.timers.expire(&mut woken);
-                woken.into_iter().for_each(Waker::wake);
-            })
-        };
+        let turn = Shared::told_elsewhere(&shared, Timers::expire);
         let [first, second] = timers;
         if first.state() == State::Queued {
             // SAFETY: inserted there.
@@ -147,14 +150,7 @@ fn loom_deadline_expires_as_its_waker_changes() {
         let shared = Shared::new();
         let timer = Box::pin(Timer::new());
         shared.insert(timer.as_ref(), at);
-        let turn = {
-            let shared = shared.clone();
-            thread::spawn(move || {
-                let mut woken = Vec::new();
-                shared.timers.expire(&mut woken);
-                woken.into_iter().for_each(Waker::wake);
-            })
-        };
+        let turn = Shared::told_elsewhere(&shared, Timers::expire);
         let (wakes, waker) = Wakes::new();
         // SAFETY: inserted there, if anywhere.
         unsafe { shared.timers.renew(timer.as_ref(), &waker) };
@@ -172,14 +168,7 @@ fn loom_deadline_inserted_as_the_notifier_goes() {
     loom::model(move || {
         let shared = Shared::new();
         let timer = Box::pin(Timer::new());
-        let closer = {
-            let shared = shared.clone();
-            thread::spawn(move || {
-                let mut woken = Vec::new();
-                shared.timers.close(&mut woken);
-                woken.into_iter().for_each(Waker::wake);
-            })
-        };
+        let closer = Shared::told_elsewhere(&shared, Timers::close);
         let (wakes, waker) = Wakes::new();
         // SAFETY: expelled before it is dropped, if it is taken in at all.
         let inserted = unsafe { shared.timers.insert(timer.as_ref(), at, waker) };
