@@ -44,7 +44,7 @@
 //! - `bytes`: its `Bytes` and `BytesMut` as owned buffers (see [`buf`]).
 
 cfg_if::cfg_if! {
-    if #[cfg(any(target_os = "linux", kqueue))] {
+    if #[cfg(any(target_os = "linux", kqueue, windows))] {
         mod batch;
         mod blocking;
         pub mod buf;

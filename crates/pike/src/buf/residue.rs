@@ -43,6 +43,12 @@ impl Residue {
     pub fn into_parts(self) -> (Vec<u8>, std::os::fd::OwnedFd) {
         (self.bytes, self.descriptor)
     }
+
+    /// The bytes, and the socket itself, non-blocking.
+    #[cfg(windows)]
+    pub fn into_parts(self) -> (Vec<u8>, std::os::windows::io::OwnedSocket) {
+        (self.bytes, self.descriptor)
+    }
 }
 
 impl fmt::Display for Residue {

@@ -18,6 +18,7 @@ mod traits;
 mod udp;
 mod udp_options;
 pub mod unix;
+#[cfg(unix)]
 mod unix_datagram;
 mod unix_listener;
 mod unix_stream;
@@ -29,7 +30,9 @@ pub use self::{
     tcp_listener::TcpListener,
     tcp_stream::TcpStream,
     udp::UdpSocket,
-    unix_datagram::UnixDatagram,
     unix_listener::UnixListener,
     unix_stream::UnixStream,
 };
+
+#[cfg(unix)]
+pub use self::unix_datagram::UnixDatagram;

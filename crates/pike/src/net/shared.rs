@@ -142,9 +142,9 @@ macro_rules! poll_ready {
     };
 }
 
-/// What each type is made from, and how it shows itself.
+/// What each type has of std's.
 macro_rules! conversions {
-    ($type:ident, $std:ty, $expect:ident) => {
+    ($type:ident, $std:ty) => {
         impl $type {
             /// Takes over one of std, on the current Notifier, and makes it non-blocking.
             ///
@@ -170,6 +170,20 @@ macro_rules! conversions {
             }
         }
 
+        impl TryFrom<$std> for $type {
+            type Error = std::io::Error;
+
+            /// As `from_std`.
+            fn try_from(socket: $std) -> std::io::Result<Self> {
+                Self::from_std(socket)
+            }
+        }
+    };
+}
+
+/// What each type is made from, and how it shows itself.
+macro_rules! from_socket {
+    ($type:ident, $expect:ident) => {
         impl TryFrom<crate::socket::Socket> for $type {
             type Error = std::io::Error;
 
@@ -181,15 +195,6 @@ macro_rules! conversions {
             fn try_from(socket: crate::socket::Socket) -> std::io::Result<Self> {
                 socket.$expect()?;
                 Ok(Self { socket })
-            }
-        }
-
-        impl TryFrom<$std> for $type {
-            type Error = std::io::Error;
-
-            /// As `from_std`.
-            fn try_from(socket: $std) -> std::io::Result<Self> {
-                Self::from_std(socket)
             }
         }
 
@@ -208,4 +213,4 @@ macro_rules! conversions {
     };
 }
 
-pub(super) use {conversions, of_internet, of_socket, poll_ready};
+pub(super) use {conversions, from_socket, of_internet, of_socket, poll_ready};

@@ -10,11 +10,12 @@ use std::{
 
 use super::{
     TcpStream, ToSocketAddrs, resolve,
-    shared::{conversions, of_internet, of_socket},
+    shared::{conversions, from_socket, of_internet, of_socket},
 };
 use crate::{
     notifier::{core::Core, current},
     socket::{Domain, Socket, Type, option},
+    sys::platform,
 };
 
 /// Connections that the system queues for a listener made here.
@@ -45,7 +46,8 @@ impl TcpListener {
     /// Listens at the first of the addresses where it can, on the current Notifier (see
     /// [`Notifier`](crate::Notifier)). Port 0 lets the system choose one.
     ///
-    /// Sets [`ReuseAddress`](option::ReuseAddress), so that a server can start again at once, and a backlog of 1,024.
+    /// Sets [`ReuseAddress`](option::ReuseAddress), so that a server can start again at once (except on Windows, where it
+    /// can in any case, and this would let others take the address away), and a backlog of 1,024.
     /// For anything else make a [`Socket`] and convert it.
     ///
     /// # Errors
@@ -63,7 +65,9 @@ impl TcpListener {
 
     fn bind_one(core: Arc<Core>, address: SocketAddr) -> io::Result<Self> {
         let socket = Socket::new_in(core, Domain::of(address.into()), Type::Stream, None)?;
-        socket.set(option::ReuseAddress, true)?;
+        if platform::REUSE_TO_LISTEN {
+            socket.set(option::ReuseAddress, true)?;
+        }
         socket.bind(address)?;
         socket.listen(BACKLOG)?;
         Ok(Self { socket })
@@ -126,4 +130,5 @@ impl TcpListener {
     of_internet!();
 }
 
-conversions!(TcpListener, std::net::TcpListener, expect_tcp);
+conversions!(TcpListener, std::net::TcpListener);
+from_socket!(TcpListener, expect_tcp);

@@ -4,7 +4,7 @@ use std::{future::Future, io, net::SocketAddr, time::Duration};
 
 use super::{
     ToSocketAddrs, connect, resolve,
-    shared::{conversions, of_internet, of_socket, poll_ready},
+    shared::{conversions, from_socket, of_internet, of_socket, poll_ready},
     stream::{is_stream, of_stream},
 };
 use crate::{
@@ -174,4 +174,5 @@ impl TcpStream {
 }
 
 is_stream!(TcpStream, SocketAddr);
-conversions!(TcpStream, std::net::TcpStream, expect_tcp);
+conversions!(TcpStream, std::net::TcpStream);
+from_socket!(TcpStream, expect_tcp);

@@ -12,7 +12,7 @@ use super::{
     ToSocketAddrs,
     datagram::of_datagrams,
     resolve,
-    shared::{conversions, of_internet, of_socket, poll_ready},
+    shared::{conversions, from_socket, of_internet, of_socket, poll_ready},
 };
 use crate::{
     buf::{IoBuf, Owned},
@@ -141,4 +141,5 @@ impl UdpSocket {
     poll_ready!(poll_recv_ready, poll_send_ready);
 }
 
-conversions!(UdpSocket, std::net::UdpSocket, expect_udp);
+conversions!(UdpSocket, std::net::UdpSocket);
+from_socket!(UdpSocket, expect_udp);

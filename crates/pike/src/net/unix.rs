@@ -1,7 +1,9 @@
 //! What belongs to the types for Unix sockets, under the names of tokio.
 
 use super::UnixStream;
-pub use crate::{os::unix::UCred, socket::UnixAddress as SocketAddr};
+#[cfg(unix)]
+pub use crate::os::unix::UCred;
+pub use crate::socket::UnixAddress as SocketAddr;
 
 /// The reading half of a Unix stream that is borrowed. Made by [`UnixStream::split`].
 pub type ReadHalf<'a> = super::ReadHalf<'a, UnixStream>;

@@ -11,7 +11,7 @@ use std::{
 use crate::{
     net::{
         datagram::of_datagrams,
-        shared::{conversions, of_socket, poll_ready},
+        shared::{conversions, from_socket, of_socket, poll_ready},
     },
     socket::{Domain, Socket, Type, UnixAddress},
 };
@@ -188,4 +188,5 @@ impl UnixDatagram {
     poll_ready!(poll_recv_ready, poll_send_ready);
 }
 
-conversions!(UnixDatagram, std::os::unix::net::UnixDatagram, expect_unix_datagram);
+conversions!(UnixDatagram, std::os::unix::net::UnixDatagram);
+from_socket!(UnixDatagram, expect_unix_datagram);

@@ -8,7 +8,7 @@ use std::{
 
 use super::UnixStream;
 use crate::{
-    net::shared::{conversions, of_socket},
+    net::shared::{from_socket, of_socket},
     notifier::current,
     socket::{Domain, Socket, Type, UnixAddress},
 };
@@ -110,6 +110,7 @@ impl UnixListener {
     /// # Cancel safety
     ///
     /// No connection is lost.
+    #[cfg(unix)]
     pub async fn accept_std(&self) -> io::Result<(std::os::unix::net::UnixStream, UnixAddress)> {
         let accepted = self.socket.accept_unattached().await?;
         Ok((accepted.descriptor.into_owned().into(), accepted.address?.try_into()?))
@@ -141,4 +142,6 @@ impl UnixListener {
     of_socket!(UnixAddress);
 }
 
-conversions!(UnixListener, std::os::unix::net::UnixListener, expect_unix_stream);
+#[cfg(unix)]
+crate::net::shared::conversions!(UnixListener, std::os::unix::net::UnixListener);
+from_socket!(UnixListener, expect_unix_stream);

@@ -4,11 +4,10 @@ use std::{future::Future, io, path::Path};
 
 use crate::{
     net::{
-        shared::{conversions, of_socket, poll_ready},
+        shared::{from_socket, of_socket, poll_ready},
         stream::{is_stream, of_stream},
     },
     notifier::current,
-    os::unix::{UCred, option::PeerCred},
     socket::{Domain, Socket, Type, UnixAddress},
 };
 
@@ -85,13 +84,15 @@ impl UnixStream {
         Ok((Self { socket: one }, Self { socket: other }))
     }
 
-    /// Who the process at the other end is, by the kernel's word: see [`PeerCred`].
+    /// Who the process at the other end is, by the kernel's word: see
+    /// [`PeerCred`](crate::os::unix::option::PeerCred).
     ///
     /// # Errors
     ///
     /// The system's.
-    pub fn peer_cred(&self) -> io::Result<UCred> {
-        self.socket.get(PeerCred)
+    #[cfg(unix)]
+    pub fn peer_cred(&self) -> io::Result<crate::os::unix::UCred> {
+        self.socket.get(crate::os::unix::option::PeerCred)
     }
 
     pub(super) fn from_socket(socket: Socket) -> Self {
@@ -104,4 +105,6 @@ impl UnixStream {
 }
 
 is_stream!(UnixStream, UnixAddress);
-conversions!(UnixStream, std::os::unix::net::UnixStream, expect_unix_stream);
+#[cfg(unix)]
+crate::net::shared::conversions!(UnixStream, std::os::unix::net::UnixStream);
+from_socket!(UnixStream, expect_unix_stream);

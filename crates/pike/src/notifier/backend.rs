@@ -34,6 +34,8 @@ impl Backend {
         Backend::Epoll,
         #[cfg(target_os = "linux")]
         Backend::IoUring,
+        #[cfg(windows)]
+        Backend::Iocp,
     ];
 
     /// What the Notifier in the background has, whatever is preferred: a readiness backend, which needs least of a system.

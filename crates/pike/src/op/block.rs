@@ -9,7 +9,7 @@ use crate::{
     sync::UnsafeCell,
     sys::{
         Raw,
-        platform::{Envelope, RawAddress},
+        platform::{Envelope, NO_RAW, RawAddress},
     },
 };
 
@@ -49,7 +49,7 @@ pub(crate) struct Block {
 
 impl Block {
     pub(super) fn new(is_first: bool) -> Self {
-        Self { request: UnsafeCell::new(Request::ReceiveMany { descriptor: -1 }), is_first }
+        Self { request: UnsafeCell::new(Request::ReceiveMany { descriptor: NO_RAW }), is_first }
     }
 
     pub(super) fn is_first(&self) -> bool {
@@ -71,7 +71,10 @@ impl Block {
     ///
     /// It was submitted, and its final completion was not reported yet.
     #[allow(unsafe_code)]
-    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "completion backends use it"))]
+    #[cfg_attr(
+        not(any(target_os = "linux", windows)),
+        allow(dead_code, reason = "completion backends use it")
+    )]
     pub(crate) unsafe fn request(&self) -> Request {
         // SAFETY: it is not set while it is in flight.
         self.request.with_mut(|at| unsafe { *at })

@@ -10,7 +10,6 @@ use std::{
     future::Future,
     io,
     net::SocketAddr,
-    os::fd::AsFd,
     pin::Pin,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
@@ -38,7 +37,7 @@ use crate::{
         registration::Registration,
         waiting::Special,
     },
-    socket::{Address, Descriptor, Flavour, RecvFlags, SendFlags, Socket},
+    socket::{Address, Flavour, RecvFlags, SendFlags, Socket},
     source::{Direction, Seen},
     sys::platform::{self, IoSafe},
     time::{Elapsed, after},
@@ -268,7 +267,7 @@ pub(crate) enum Endpoint<'a> {
 
 impl<'a> Endpoint<'a> {
     pub(crate) fn of<T: IoSafe>(handle: &'a Handle<T>) -> Self {
-        Self::Other(handle.registration(), handle.get_ref().as_fd())
+        Self::Other(handle.registration(), platform::borrowed(handle.get_ref()))
     }
 
     fn registration(self) -> &'a Registration {
@@ -280,7 +279,7 @@ impl<'a> Endpoint<'a> {
 
     fn descriptor(self) -> platform::Borrowed<'a> {
         match self {
-            Self::Socket(socket) => Descriptor::as_fd(socket.descriptor()),
+            Self::Socket(socket) => socket.descriptor().borrowed(),
             Self::Other(_, descriptor) => descriptor,
         }
     }

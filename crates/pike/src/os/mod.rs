@@ -4,4 +4,7 @@
 pub mod freebsd;
 #[cfg(target_os = "linux")]
 pub mod linux;
+#[cfg(unix)]
 pub mod unix;
+#[cfg(windows)]
+pub mod windows;

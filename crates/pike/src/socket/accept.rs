@@ -3,7 +3,6 @@
 use std::{
     future::Future,
     io,
-    os::fd::AsFd,
     task::{Context, Poll},
 };
 
@@ -82,7 +81,7 @@ impl Socket {
 
     fn attempt_accept(&self) -> Attempt<Accepted> {
         loop {
-            return match platform::accept(self.descriptor().as_fd()) {
+            return match platform::accept(self.descriptor().borrowed()) {
                 Ok((owned, address)) => {
                     // What a listener lingers, its connections inherit.
                     let descriptor = Descriptor::new(owned, self.descriptor().lingers());

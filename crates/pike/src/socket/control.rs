@@ -251,6 +251,10 @@ pub enum Outgoing<'a> {
     /// What Linux has.
     #[cfg(target_os = "linux")]
     Linux(crate::os::linux::control::Outgoing),
+    /// Nothing, which cannot be made: elsewhere there is something that borrows.
+    #[cfg(not(unix))]
+    #[doc(hidden)]
+    Never(std::convert::Infallible, std::marker::PhantomData<&'a ()>),
 }
 
 impl Outgoing<'_> {

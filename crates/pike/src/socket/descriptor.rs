@@ -54,6 +54,11 @@ impl Descriptor {
         &self.owned
     }
 
+    #[inline]
+    pub(crate) fn borrowed(&self) -> platform::Borrowed<'_> {
+        platform::borrowed(self.owned())
+    }
+
     pub(crate) fn lingers(&self) -> bool {
         self.lingers.load(Ordering::Relaxed) != 0
     }

@@ -3,7 +3,6 @@
 use std::{
     future::Future,
     io::{self, IoSlice, IoSliceMut},
-    os::fd::AsFd,
 };
 
 use super::{
@@ -146,7 +145,7 @@ impl Socket {
     #[doc(alias = "sockatmark")]
     pub fn at_mark(&self) -> io::Result<bool> {
         self.check()?;
-        platform::at_mark(self.descriptor().as_fd())
+        platform::at_mark(self.descriptor().borrowed())
     }
 
     /// However short it is, there may be more: a message with control data ends a read of a stream early.
@@ -171,7 +170,7 @@ impl Socket {
         let bufs = &mut bufs[..len];
         let with_sender = self.flavour.has_senders();
         let receive = |control: &mut [u8]| {
-            platform::recv_msg(self.descriptor().as_fd(), bufs, control, flags, with_sender)
+            platform::recv_msg(self.descriptor().borrowed(), bufs, control, flags, with_sender)
         };
         // SAFETY: the system's call wrote it.
         let received = unsafe { control.fill(receive) };
@@ -194,7 +193,7 @@ impl Socket {
             return Attempt::Empty;
         }
         let bufs = &bufs[..bufs.len().min(self.vectors_max())];
-        match platform::send_msg(self.descriptor().as_fd(), bufs, to, control, flags) {
+        match platform::send_msg(self.descriptor().borrowed(), bufs, to, control, flags) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.no_room(),
             result => result.map(Some).into(),
         }

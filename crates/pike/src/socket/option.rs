@@ -95,6 +95,7 @@ macro_rules! options {
     )*};
 }
 
+#[cfg_attr(windows, allow(unused_imports, reason = "os::windows has none yet"))]
 pub(crate) use options;
 
 // Of every socket.

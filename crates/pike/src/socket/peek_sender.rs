@@ -3,7 +3,6 @@
 use std::{
     future::Future,
     io,
-    os::fd::AsFd,
     task::{Context, Poll},
 };
 
@@ -30,7 +29,7 @@ impl Socket {
 
     /// After the end nobody sends any more, and the system says so with EAGAIN: see [`or_end`](Self::or_end).
     fn attempt_peek_sender(&self, seen: Seen) -> Attempt<Address> {
-        let sender = platform::peek_sender(self.descriptor().as_fd());
+        let sender = platform::peek_sender(self.descriptor().borrowed());
         self.or_end(seen, sender, UnixAddress::UNNAMED.into()).into()
     }
 }

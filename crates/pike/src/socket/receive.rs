@@ -3,7 +3,6 @@
 use std::{
     future::Future,
     io::{self, IoSliceMut},
-    os::fd::AsFd,
     task::{Context, Poll},
 };
 
@@ -226,7 +225,7 @@ impl Socket {
         if let Some(attempt) = self.undelivered(buf.len(), false, |bytes| copy_to_room(bytes, buf)) {
             return attempt;
         }
-        let descriptor = self.descriptor().as_fd();
+        let descriptor = self.descriptor().borrowed();
         if self.flavour == Flavour::UnixStream {
             return judge_unix(seen, buf.len(), platform::recv_uninit_message(descriptor, buf));
         }
@@ -246,7 +245,7 @@ impl Socket {
                 return attempt;
             }
         }
-        let received = platform::recv_uninit(self.descriptor().as_fd(), buf, flags);
+        let received = platform::recv_uninit(self.descriptor().borrowed(), buf, flags);
         self.judge_special(seen, flags, self.or_end(seen, received, 0))
     }
 
@@ -257,7 +256,7 @@ impl Socket {
         buf: &mut [std::mem::MaybeUninit<u8>],
     ) -> Attempt<(usize, Address)> {
         let received =
-            self.check_senders().and_then(|()| platform::recv_room_from(self.descriptor().as_fd(), buf));
+            self.check_senders().and_then(|()| platform::recv_room_from(self.descriptor().borrowed(), buf));
         self.or_end(seen, received, (0, UnixAddress::UNNAMED.into())).into()
     }
 
@@ -357,7 +356,7 @@ impl Socket {
         if self.flavour.is_unix() {
             return self.attempt_unix_read(seen, &mut [IoSliceMut::new(buf)]);
         }
-        let received = platform::recv(self.descriptor().as_fd(), buf, RecvFlags::NONE);
+        let received = platform::recv(self.descriptor().borrowed(), buf, RecvFlags::NONE);
         judge(seen, buf.len(), self.or_end(seen, received, 0))
     }
 
@@ -376,7 +375,7 @@ impl Socket {
                 let from_lane =
                     if peeks { self.undelivered(buf.len(), true, |bytes| copy(bytes, buf)) } else { None };
                 from_lane.unwrap_or_else(|| {
-                    let received = platform::recv(self.descriptor().as_fd(), buf, flags);
+                    let received = platform::recv(self.descriptor().borrowed(), buf, flags);
                     self.judge_special(seen, flags, self.or_end(seen, received, 0))
                 })
             }
@@ -400,7 +399,7 @@ impl Socket {
     }
 
     fn attempt_recv_from(&self, seen: Seen, buf: &mut [u8], flags: RecvFlags) -> Attempt<(usize, Address)> {
-        let received = platform::recv_from(self.descriptor().as_fd(), buf, flags);
+        let received = platform::recv_from(self.descriptor().borrowed(), buf, flags);
         self.or_end(seen, received, (0, UnixAddress::UNNAMED.into())).into()
     }
 
@@ -416,7 +415,7 @@ impl Socket {
             return self.attempt_unix_read(seen, bufs);
         }
         let len = bufs.iter().map(|buf| buf.len()).sum();
-        let received = platform::recv_vectored(self.descriptor().as_fd(), bufs);
+        let received = platform::recv_vectored(self.descriptor().borrowed(), bufs);
         judge(seen, len, self.or_end(seen, received.map(|received| received.count), 0))
     }
 
@@ -427,7 +426,7 @@ impl Socket {
             return Attempt::Done(0); // the system would throw away the descriptors of the next message
         }
         let end = platform::Received { count: 0, control_cut: false };
-        let received = platform::recv_vectored(self.descriptor().as_fd(), bufs);
+        let received = platform::recv_vectored(self.descriptor().borrowed(), bufs);
         judge_unix(seen, len, self.or_end(seen, received, end))
     }
 
@@ -504,7 +503,7 @@ impl<R, F: FnOnce(&[u8]) -> R> Work<R> for Lend<'_, F> {
         if self.socket.flavour.is_unix() {
             return self.attempt_unix(seen, buffer);
         }
-        match platform::recv(self.socket.descriptor().as_fd(), &mut buffer[..], RecvFlags::NONE) {
+        match platform::recv(self.socket.descriptor().borrowed(), &mut buffer[..], RecvFlags::NONE) {
             Ok(count) if is_drained(seen, buffer.len(), count) => Attempt::Drained((buffer, count)),
             Ok(count) => Attempt::Done((buffer, count)),
             Err(error) => match self.socket.or_end(seen, Err(error), 0) {

@@ -3,7 +3,6 @@
 use std::{
     future::Future,
     io::{self, IoSlice},
-    os::fd::AsFd,
     task::{Context, Poll},
 };
 
@@ -46,7 +45,7 @@ impl Socket {
             if self.is_sending() {
                 return Attempt::Empty;
             }
-            match platform::send(self.descriptor().as_fd(), buf, SendFlags::NONE) {
+            match platform::send(self.descriptor().borrowed(), buf, SendFlags::NONE) {
                 Ok(count) if count == buf.len() => Attempt::Done(()),
                 result => self.sent_in_part(seen, &mut buf, result),
             }
@@ -197,7 +196,7 @@ impl Socket {
         if self.is_sending() {
             return Attempt::Empty;
         }
-        match platform::send(self.descriptor().as_fd(), buf, flags) {
+        match platform::send(self.descriptor().borrowed(), buf, flags) {
             Ok(count) if count == buf.len() => Attempt::Done(count),
             result => self.sent_less(seen, buf.len(), result),
         }
@@ -205,7 +204,7 @@ impl Socket {
 
     /// Nothing, if there is no room at the receiver and no report will say when there is.
     fn attempt_send_to(&self, buf: &[u8], address: Address) -> Attempt<Option<usize>> {
-        match platform::send_to(self.descriptor().as_fd(), buf, address) {
+        match platform::send_to(self.descriptor().borrowed(), buf, address) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.no_room(),
             result => result.map(Some).into(),
         }
@@ -225,7 +224,7 @@ impl Socket {
         }
         let bufs = &bufs[..bufs.len().min(self.vectors_max())];
         let len = bufs.iter().map(|buf| buf.len()).sum();
-        self.sent_less(seen, len, platform::send_vectored(self.descriptor().as_fd(), bufs))
+        self.sent_less(seen, len, platform::send_vectored(self.descriptor().borrowed(), bufs))
     }
 
     /// What a call means that may not have sent all of its `asked` bytes. Of a Unix stream that may be for want of memory,

@@ -60,8 +60,14 @@ use crate::{
     token::Token,
 };
 
+#[cfg(unix)]
 pub(crate) mod unix;
+#[cfg(unix)]
 pub(crate) use unix as platform;
+#[cfg(windows)]
+pub(crate) mod windows;
+#[cfg(windows)]
+pub(crate) use windows as platform;
 
 #[cfg(target_os = "linux")]
 mod epoll;

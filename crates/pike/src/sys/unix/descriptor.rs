@@ -5,10 +5,15 @@ use std::{
     os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd},
 };
 
-use super::{IoSafe, Raw, cvt};
+use super::{Borrowed, IoSafe, Raw, cvt};
 
 /// A descriptor that is ours to close.
 pub(crate) type Owned = OwnedFd;
+
+#[inline]
+pub(crate) fn borrowed(io: &impl IoSafe) -> Borrowed<'_> {
+    io.as_fd()
+}
 
 #[inline]
 pub(crate) fn raw(io: &impl IoSafe) -> Raw {

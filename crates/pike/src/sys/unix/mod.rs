@@ -24,7 +24,7 @@ mod transfer;
 pub(crate) use address::{HAS_ABSTRACT_NAMES, UNIX_NAME_LEN, bytes_of_path, path_of_bytes};
 #[cfg(target_os = "macos")]
 pub(crate) use descriptor::set_close_on_exec;
-pub(crate) use descriptor::{Owned, close, raw, set_nonblocking};
+pub(crate) use descriptor::{Owned, borrowed, close, raw, set_nonblocking};
 pub(crate) use disposition::{check_signal, unwatch_signal, watch_signal};
 pub(crate) use envelope::{Envelope, RawAddress};
 pub(crate) use fork::{forked, forks, watch_forks};
@@ -35,9 +35,9 @@ pub(crate) use signals::{
     INTERRUPT, TERMINATION, change_mask, is_kept, is_refused, real_time_signals, signal_name, spawn_deaf,
 };
 pub(crate) use socket::{
-    Connecting, accept, bind, connect, connected, flavour, has_priority, is_of_one_connection,
-    is_out_of_resources, is_udp, lingers, listen, local_address, pair, peer_address, refuse_sigpipe,
-    shutdown, shutdown_raw, socket, stop_lingering,
+    Connecting, REUSE_TO_LISTEN, accept, bind, connect, connected, flavour, has_priority,
+    is_of_one_connection, is_out_of_resources, is_udp, lingers, listen, local_address, pair, peer_address,
+    refuse_sigpipe, shutdown, shutdown_raw, socket, stop_lingering,
 };
 pub(crate) use transfer::{
     CANCELLED, NO_BUFFERS, Received, TRANSFER_MAX, VECTORS_MAX, WOULD_BLOCK, out_of_room, peek_sender, recv,
@@ -49,6 +49,9 @@ pub(crate) type Borrowed<'a> = std::os::fd::BorrowedFd<'a>;
 
 /// A descriptor's number.
 pub(crate) type Raw = std::os::fd::RawFd;
+
+/// A number that no descriptor has.
+pub(crate) const NO_RAW: Raw = -1;
 
 /// The error of a call that returned -1, with its code.
 #[inline]

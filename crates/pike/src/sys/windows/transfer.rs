@@ -1,0 +1,244 @@
+//! Moving bytes through a socket: one call each, that never blocks.
+//!
+//! Two results differ from those of other systems, and are made the same here: a message that was longer than its room is
+//! `WSAEMSGSIZE`, with the room full and the rest lost; and a receive after the end of receiving is `WSAESHUTDOWN`.
+#![allow(unsafe_code)]
+
+use std::{
+    io::{self, IoSlice, IoSliceMut},
+    mem::MaybeUninit,
+    ptr,
+};
+
+use socket2::SockAddr;
+use windows_sys::Win32::{
+    Foundation::ERROR_OPERATION_ABORTED,
+    Networking::WinSock::{self, SOCKET_ERROR, WSABUF},
+};
+
+use super::{
+    Borrowed,
+    address::{from_raw_address, raw_address},
+    number,
+};
+use crate::socket::{Address, RecvFlags, SendFlags};
+
+/// The most that one call moves.
+pub(crate) const TRANSFER_MAX: usize = i32::MAX as usize;
+
+/// Results of requests that are not errors of the socket's.
+pub(crate) const CANCELLED: i32 = ERROR_OPERATION_ABORTED as i32;
+pub(crate) const NO_BUFFERS: i32 = WinSock::WSAENOBUFS;
+pub(crate) const WOULD_BLOCK: i32 = WinSock::WSAEWOULDBLOCK;
+
+/// Vectors that one call is given: the limit of other systems. This one names none.
+pub(crate) const VECTORS_MAX: usize = 1024;
+
+#[inline]
+pub(super) fn recv_flags(flags: RecvFlags) -> i32 {
+    let mut number = 0;
+    for (flag, means) in [(RecvFlags::PEEK, WinSock::MSG_PEEK), (RecvFlags::OUT_OF_BAND, WinSock::MSG_OOB)] {
+        if flags.contains(flag) {
+            number |= means;
+        }
+    }
+    number
+}
+
+/// Nothing says that more follows: `MSG_PARTIAL` is for messages.
+#[inline]
+pub(crate) fn send_flags(flags: SendFlags) -> i32 {
+    if flags.contains(SendFlags::OUT_OF_BAND) { WinSock::MSG_OOB } else { 0 }
+}
+
+/// What a send would have that has no room, and that nobody will tell of.
+#[cold]
+pub(crate) fn out_of_room() -> io::Error {
+    io::Error::from_raw_os_error(NO_BUFFERS)
+}
+
+/// How a receive of up to `room` bytes has failed, and what that means: see the module.
+#[cold]
+pub(super) fn failed_receive(room: usize) -> io::Result<Truncated> {
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        Some(WinSock::WSAEMSGSIZE) => Ok(Truncated { count: room, truncated: true }),
+        Some(WinSock::WSAESHUTDOWN) => Ok(Truncated { count: 0, truncated: false }),
+        _ => Err(error),
+    }
+}
+
+/// How much was received, and whether that was not all of a message.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Truncated {
+    pub(super) count: usize,
+    pub(super) truncated: bool,
+}
+
+#[inline]
+fn len_of(len: usize) -> i32 {
+    len.min(TRANSFER_MAX) as i32
+}
+
+#[inline]
+pub(crate) fn recv(io: Borrowed<'_>, buf: &mut [u8], flags: RecvFlags) -> io::Result<usize> {
+    // SAFETY: what is written to it are bytes.
+    recv_uninit(io, unsafe { &mut *(ptr::from_mut(buf) as *mut [MaybeUninit<u8>]) }, flags)
+}
+
+/// As [`recv`], into memory that nobody has written yet: the count is how much of it now is.
+#[inline]
+pub(crate) fn recv_uninit(
+    io: Borrowed<'_>,
+    buf: &mut [MaybeUninit<u8>],
+    flags: RecvFlags,
+) -> io::Result<usize> {
+    // SAFETY: the system writes at most `len` bytes into the slice, and keeps nothing (I1).
+    let count =
+        unsafe { WinSock::recv(number(&io), buf.as_mut_ptr().cast(), len_of(buf.len()), recv_flags(flags)) };
+    match count {
+        SOCKET_ERROR => failed_receive(buf.len()).map(|received| received.count),
+        count => Ok(count as usize),
+    }
+}
+
+#[inline]
+pub(crate) fn send(io: Borrowed<'_>, buf: &[u8], flags: SendFlags) -> io::Result<usize> {
+    // SAFETY: the system reads at most `len` bytes of the slice, and keeps nothing (I1).
+    sent(unsafe { WinSock::send(number(&io), buf.as_ptr(), len_of(buf.len()), send_flags(flags)) })
+}
+
+#[inline]
+fn sent(count: i32) -> io::Result<usize> {
+    match count {
+        SOCKET_ERROR => Err(io::Error::last_os_error()),
+        count => Ok(count as usize),
+    }
+}
+
+/// What one call received.
+pub(crate) struct Received {
+    pub(crate) count: usize,
+    /// Control data came with it, for which there was no room. There is none.
+    pub(crate) control_cut: bool,
+}
+
+pub(crate) fn recv_vectored(io: Borrowed<'_>, bufs: &mut [IoSliceMut<'_>]) -> io::Result<Received> {
+    // SAFETY: an IoSliceMut is a WSABUF, and borrows what it names.
+    unsafe { recv_buffers(io, bufs.as_mut_ptr().cast(), bufs.len()) }
+}
+
+/// Into memory that nobody has written yet: the count is how much of it now is.
+pub(crate) fn recv_uninit_message(io: Borrowed<'_>, buf: &mut [MaybeUninit<u8>]) -> io::Result<Received> {
+    let count = recv_uninit(io, buf, RecvFlags::NONE)?;
+    Ok(Received { count, control_cut: false })
+}
+
+/// # Safety
+///
+/// `buffers` are `len` buffers of memory that may be written to.
+pub(super) unsafe fn recv_buffers(
+    io: Borrowed<'_>,
+    buffers: *mut WSABUF,
+    len: usize,
+) -> io::Result<Received> {
+    // SAFETY: as the caller promises.
+    let received = unsafe { recv_truncated(io, buffers, len, RecvFlags::NONE) }?;
+    Ok(Received { count: received.count, control_cut: false })
+}
+
+/// # Safety
+///
+/// As of [`recv_buffers`].
+pub(super) unsafe fn recv_truncated(
+    io: Borrowed<'_>,
+    buffers: *mut WSABUF,
+    len: usize,
+    flags: RecvFlags,
+) -> io::Result<Truncated> {
+    let (mut count, mut flags) = (0, recv_flags(flags) as u32);
+    // SAFETY: the system writes into those buffers only, as the caller promises, and keeps nothing without an OVERLAPPED (I1).
+    let result = unsafe {
+        WinSock::WSARecv(number(&io), buffers, len as u32, &mut count, &mut flags, ptr::null_mut(), None)
+    };
+    match result {
+        0 => Ok(Truncated { count: count as usize, truncated: false }),
+        // SAFETY: as many buffers, as the caller promises.
+        _ => failed_receive(unsafe { room_of(buffers, len) }),
+    }
+}
+
+/// How much fits in all.
+///
+/// # Safety
+///
+/// `buffers` are `len` buffers.
+pub(super) unsafe fn room_of(buffers: *const WSABUF, len: usize) -> usize {
+    if len == 0 {
+        return 0;
+    }
+    // SAFETY: as the caller promises.
+    let buffers = unsafe { std::slice::from_raw_parts(buffers, len) };
+    buffers.iter().map(|buffer| buffer.len as usize).fold(0, usize::saturating_add)
+}
+
+pub(crate) fn send_vectored(io: Borrowed<'_>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    // SAFETY: an IoSlice is a WSABUF, and borrows what it names.
+    unsafe { send_buffers(io, bufs.as_ptr().cast(), bufs.len(), 0) }
+}
+
+/// # Safety
+///
+/// `buffers` are `len` buffers of memory that may be read.
+pub(super) unsafe fn send_buffers(
+    io: Borrowed<'_>,
+    buffers: *const WSABUF,
+    len: usize,
+    flags: i32,
+) -> io::Result<usize> {
+    let mut count = 0;
+    // SAFETY: the system reads those buffers only, as the caller promises, and keeps nothing without an OVERLAPPED (I1).
+    super::cvt(unsafe {
+        WinSock::WSASend(number(&io), buffers, len as u32, &mut count, flags as u32, ptr::null_mut(), None)
+    })?;
+    Ok(count as usize)
+}
+
+pub(crate) fn recv_from(io: Borrowed<'_>, buf: &mut [u8], flags: RecvFlags) -> io::Result<(usize, Address)> {
+    // SAFETY: what is written to it are bytes.
+    recv_uninit_from(io, unsafe { &mut *(ptr::from_mut(buf) as *mut [MaybeUninit<u8>]) }, flags)
+}
+
+/// Into memory that nobody has written yet: the count is how much of it now is.
+pub(super) fn recv_uninit_from(
+    io: Borrowed<'_>,
+    buf: &mut [MaybeUninit<u8>],
+    flags: RecvFlags,
+) -> io::Result<(usize, Address)> {
+    let flags = recv_flags(flags);
+    // SAFETY: storage and length are those of an address that `try_init` made for this call; the rest as in `recv_uninit`.
+    let (count, address) = unsafe {
+        SockAddr::try_init(|storage, len| {
+            let (at, room) = (buf.as_mut_ptr().cast(), len_of(buf.len()));
+            match WinSock::recvfrom(number(&io), at, room, flags, storage.cast(), len) {
+                SOCKET_ERROR => failed_receive(buf.len()).map(|received| received.count),
+                count => Ok(count as usize),
+            }
+        })
+    }?;
+    Ok((count, from_raw_address(&address)?))
+}
+
+pub(crate) fn send_to(io: Borrowed<'_>, buf: &[u8], address: Address) -> io::Result<usize> {
+    let address = raw_address(address);
+    // SAFETY: the system reads at most `len` bytes of the slice and of the address, and keeps nothing (I1).
+    sent(unsafe {
+        let (at, len) = (buf.as_ptr(), len_of(buf.len()));
+        WinSock::sendto(number(&io), at, len, 0, address.as_ptr().cast(), address.len())
+    })
+}
+
+/// Who sent the next datagram, which stays in the queue.
+pub(crate) fn peek_sender(io: Borrowed<'_>) -> io::Result<Address> {
+    recv_from(io, &mut [], RecvFlags::PEEK).map(|(_, address)| address)
+}
