@@ -12,9 +12,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pike::{Backend, Handle, Interest, Notifier, net, os::unix::IoSafe};
+use pike::{Backend, Handle, Interest, Notifier, net};
 
-use crate::Skip;
+use crate::{Skip, system::IoSafe};
 
 /// Long enough that a turn which ends on its own does not reach it.
 pub const LONG: Duration = Duration::from_secs(600);

@@ -3,7 +3,7 @@
 //! - [`cases`]: the cases, a file a subject.
 //! - [`table`](mod@table): the list of them, and [`suite!`], which makes a `#[test]` of each.
 //! - [`harness`]: what runs a case, with a watchdog; [`Outcome`] and [`Skip`].
-//! - [`Cx`], [`Task`], [`Rng`], [`unix`], [`signals`], [`heap`], `trace`: what cases are made with.
+//! - [`Cx`], [`Task`], [`Rng`], [`system`] (`unix` or `windows`), `signals`, [`heap`], `trace`: what cases are made with.
 //!
 //! README.md says how to run the suite and how to add a case.
 
@@ -22,6 +22,8 @@ mod task;
 pub mod trace;
 #[cfg(unix)]
 pub mod unix;
+#[cfg(windows)]
+pub mod windows;
 
 pub use cx::{Boxed, Cx, LONG, SHORT, join_all, read, write};
 #[doc(hidden)]
@@ -32,4 +34,10 @@ pub mod __reexport {
 
 pub use harness::{Outcome, Skip};
 pub use rng::Rng;
+/// What cases need of the system, by the same names on each.
+#[cfg(unix)]
+pub use unix as system;
+#[cfg(windows)]
+pub use windows as system;
+
 pub use task::{Task, Wakes, calling};

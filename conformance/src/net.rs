@@ -3,8 +3,7 @@
 use std::{
     future::Future,
     io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6},
-    os::fd::AsRawFd,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     task::Poll,
     time::Duration,
 };
@@ -182,46 +181,4 @@ pub(crate) fn is_gone(error: &io::Error) -> bool {
     matches!(error.kind(), BrokenPipe | ConnectionReset | ConnectionAborted)
 }
 
-/// A link-local address of this machine, with its scope, if it has one.
-#[allow(unsafe_code)]
-pub(crate) fn link_local() -> Option<SocketAddrV6> {
-    let mut first: *mut libc::ifaddrs = std::ptr::null_mut();
-    // SAFETY: fills the pointer.
-    if unsafe { libc::getifaddrs(&mut first) } != 0 {
-        return None;
-    }
-    let (mut found, mut at) = (None, first);
-    // SAFETY: the list's entries and addresses live until it is freed below.
-    while let Some(entry) = unsafe { at.as_ref() } {
-        at = entry.ifa_next;
-        // SAFETY: as above.
-        let is_v6 =
-            unsafe { entry.ifa_addr.as_ref() }.is_some_and(|a| i32::from(a.sa_family) == libc::AF_INET6);
-        if is_v6 && entry.ifa_flags & libc::IFF_UP as libc::c_uint != 0 {
-            // SAFETY: an address of that family is one of this type.
-            let address = unsafe { &*entry.ifa_addr.cast::<libc::sockaddr_in6>() };
-            let mut octets = address.sin6_addr.s6_addr;
-            if octets[0] == 0xfe && octets[1] & 0xc0 == 0x80 && address.sin6_scope_id != 0 {
-                // BSDs keep the scope in here as well.
-                (octets[2], octets[3]) = (0, 0);
-                found = Some(SocketAddrV6::new(octets.into(), 0, 0, address.sin6_scope_id));
-            }
-        }
-    }
-    // SAFETY: what getifaddrs gave, once.
-    unsafe { libc::freeifaddrs(first) };
-    // One that is still being checked for doubles, or is no more, cannot be bound.
-    found.filter(|&address| std::net::UdpSocket::bind(address).is_ok())
-}
-
-/// A numeric option, as the system has it.
-#[allow(unsafe_code)]
-#[track_caller]
-pub(crate) fn number_option(socket: &impl AsRawFd, level: libc::c_int, name: libc::c_int) -> libc::c_int {
-    let (mut value, mut len): (libc::c_int, _) = (0, size_of::<libc::c_int>() as libc::socklen_t);
-    // SAFETY: writes at most `len` bytes, the size of `value`.
-    let result =
-        unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, (&raw mut value).cast(), &mut len) };
-    assert_eq!(result, 0, "{}", io::Error::last_os_error());
-    value
-}
+pub(crate) use crate::system::link_local;

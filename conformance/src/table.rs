@@ -4,7 +4,8 @@
 
 use crate::harness::Entry;
 
-/// Calls a macro of this crate with all cases: `each! { (arguments) file { case, case: alone, ... } ... }`.
+/// Calls a macro of this crate with all cases: `each! { (arguments) file { case, case: alone, ... } ... }`. A file that only
+/// some systems have says so by an attribute, here and in `cases/mod.rs`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! for_each_case {
@@ -23,7 +24,6 @@ macro_rules! for_each_case {
                 bound_notifier_refuses_other_threads,
                 shutdown_reports_and_closes,
                 spin_option_works,
-                poll_survives_interruption: alone,
             }
             block_on {
                 taken_seat_is_busy,
@@ -32,12 +32,6 @@ macro_rules! for_each_case {
                 nested_block_on_panics,
             }
             handle {
-                handle_pipe_round_trip,
-                handle_fifo,
-                handle_pipe_hangup,
-                handle_child_stdio: alone,
-                handle_foreign_descriptors,
-                handle_pty,
                 async_io_retries_until_ready,
                 try_io_clears_readiness,
                 into_inner_then_new,
@@ -49,7 +43,6 @@ macro_rules! for_each_case {
                 event_counting,
                 event_latch,
                 event_many_on_one_notifier,
-                event_from_signal_handler: alone,
                 event_dropped_wait_keeps_count,
                 event_wakes_blocked_turn,
             }
@@ -75,6 +68,7 @@ macro_rules! for_each_case {
                 notifier_drop_races_waiters,
                 notifier_dropped_before_sockets: alone,
             }
+            #[cfg(unix)] // Windows has no fork
             fork {
                 fork_child_spares_parent: alone,
                 fork_child_new_notifier: alone,
@@ -225,12 +219,14 @@ macro_rules! for_each_case {
                 udp_own_shutdown,
                 udp_bind_errors: alone,
             }
+            #[cfg(unix)] // Windows has streams only
             unix_datagram {
                 unix_datagram_forms,
                 unix_datagram_shared_by_tasks,
                 unix_datagram_full_receiver,
                 unix_datagram_room_is_noticed,
             }
+            #[cfg(unix)] // no pairs on Windows
             unix_net {
                 unix_listener_and_stream,
                 unix_stream_forms,
@@ -241,11 +237,15 @@ macro_rules! for_each_case {
                 unix_sockets_outlive_notifier,
                 unix_short_read_at_descriptor: alone,
                 unix_echo_costs_two_calls: alone,
+                unix_futures_stay_small,
             }
+            #[cfg(unix)] // as well
             unix_socket {
                 unix_socket_types,
                 unix_socket_becomes_its_type,
                 unix_socket_bad_addresses: alone,
+                peer_credentials,
+                unix_option_of_wrong_level,
             }
             options {
                 option_of_every_socket,
@@ -255,7 +255,6 @@ macro_rules! for_each_case {
                 option_of_wrong_level,
                 reuse_port_tcp,
                 reuse_port_udp,
-                peer_credentials,
                 options_of_linux,
             }
             multicast {
@@ -273,7 +272,6 @@ macro_rules! for_each_case {
                 owned_odd_buffers,
                 owned_deadlines,
                 owned_flags,
-                owned_on_any_descriptor,
                 owned_sends_keep_order,
                 owned_allocates_nothing,
             }
@@ -317,6 +315,7 @@ macro_rules! for_each_case {
                 priority_is_over,
                 urgent_receive_forms,
             }
+            #[cfg(unix)] // nothing passes a descriptor on Windows
             descriptors {
                 descriptors_arrive,
                 descriptors_are_sockets,
@@ -329,6 +328,7 @@ macro_rules! for_each_case {
                 descriptors_both_ways: alone,
                 credentials_arrive,
             }
+            #[cfg(unix)] // signals of Unix
             signal {
                 signal_every_kind: alone,
                 signal_sets: alone,
@@ -343,6 +343,7 @@ macro_rules! for_each_case {
                 signal_bad_input: alone,
                 signal_allocates_nothing: alone,
             }
+            #[cfg(unix)] // as well
             signal_handler {
                 signal_handler_is_polite: alone,
                 signal_chains: alone,
@@ -353,6 +354,7 @@ macro_rules! for_each_case {
                 signal_interrupts_pike_anywhere: alone,
                 signal_fork: alone,
             }
+            #[cfg(unix)] // of Linux
             signalfd {
                 signalfd_receives_each: alone,
                 signalfd_refusals: alone,
@@ -361,13 +363,38 @@ macro_rules! for_each_case {
                 signalfd_children: alone,
             }
             errors {
-                bad_descriptors_are_refused: alone,
                 double_registration_is_refused,
+                own_errors_are_typed,
+                panicking_waker_is_contained,
+            }
+            #[cfg(unix)] // signals of Unix
+            interrupted {
+                event_from_signal_handler: alone,
+                poll_survives_interruption: alone,
+            }
+            #[cfg(unix)] // pipes and terminals are descriptors on Unix only
+            unix_handle {
+                handle_pipe_round_trip,
+                handle_fifo,
+                handle_pipe_hangup,
+                handle_child_stdio: alone,
+                handle_foreign_descriptors,
+                handle_pty,
+                handle_gone_duplicate_is_quiet,
+                owned_on_any_descriptor,
+            }
+            #[cfg(unix)] // limits and signals of Unix
+            unix_errors {
+                bad_descriptors_are_refused: alone,
                 accept_out_of_descriptors: alone,
                 notifier_out_of_descriptors: alone,
-                own_errors_are_typed,
                 broken_pipe_raises_no_signal: alone,
-                panicking_waker_is_contained,
+            }
+            #[cfg(unix)] // no pairs, and no descriptors, on Windows
+            unix_allocations {
+                no_allocation_of_unix_messages,
+                no_allocation_of_unix_traits,
+                no_allocation_of_unix_sockets,
             }
         }
     };
@@ -384,15 +411,30 @@ macro_rules! suite {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __tests {
-    (($module:ident, $backend:expr) $($file:ident { $($case:ident $(: $how:ident)?,)* })*) => {
+    (($module:ident, $backend:expr) $($(#[$meta:meta])* $file:ident { $($case:ident $(: $how:ident)?,)* })*) => {
         mod $module {
-            $($(
-                #[test]
-                fn $case() {
-                    use $crate::__reexport::Backend;
-                    $crate::harness::run(stringify!($case), $backend);
-                }
-            )*)*
+            $($crate::__tests_of! { ($backend; $(#[$meta])*) $($case)* })*
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __tests_of {
+    ($context:tt $($case:ident)*) => {
+        $($crate::__test! { $context $case })*
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __test {
+    (($backend:expr; $($meta:tt)*) $case:ident) => {
+        $($meta)*
+        #[test]
+        fn $case() {
+            use $crate::__reexport::Backend;
+            $crate::harness::run(stringify!($case), $backend);
         }
     };
 }
@@ -400,15 +442,18 @@ macro_rules! __tests {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __entries {
-    (() $($file:ident { $($case:ident $(: $how:ident)?,)* })*) => {
-        &[$($(
-            $crate::harness::Entry {
-                file: stringify!($file),
-                name: stringify!($case),
-                alone: $crate::__alone!($($how)?),
-                run: $crate::cases::$file::$case,
-            },
-        )*)*]
+    (() $($(#[$meta:meta])* $file:ident { $($case:ident $(: $how:ident)?,)* })*) => {
+        &[$(
+            $(#[$meta])*
+            &[$(
+                $crate::harness::Entry {
+                    file: stringify!($file),
+                    name: stringify!($case),
+                    alone: $crate::__alone!($($how)?),
+                    run: $crate::cases::$file::$case,
+                },
+            )*],
+        )*]
     };
 }
 
@@ -423,5 +468,16 @@ macro_rules! __alone {
     };
 }
 
-/// Every case.
-pub const CASES: &[Entry] = for_each_case! { __entries () };
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __names {
+    (() $($(#[$meta:meta])* $file:ident { $($case:ident $(: $how:ident)?,)* })*) => {
+        &[$($((stringify!($file), stringify!($case)),)*)*]
+    };
+}
+
+/// The cases of this system, a slice a file.
+pub const CASES: &[&[Entry]] = for_each_case! { __entries () };
+
+/// Every case of any system: its file and its name.
+pub const NAMES: &[(&str, &str)] = for_each_case! { __names () };

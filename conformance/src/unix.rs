@@ -5,6 +5,7 @@ use std::{
     ffi::{CStr, OsString},
     fs::File,
     io::{self, Read, Write},
+    net::{SocketAddrV6, TcpStream},
     os::{
         fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
         unix::ffi::OsStringExt,
@@ -17,6 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use pike::os::unix::IoSafe;
 use pike::{Handle, Notifier, socket::UnixAddress};
 
 fn cvt(result: libc::c_int) -> io::Result<libc::c_int> {
@@ -495,4 +497,85 @@ pub fn loopback_index() -> u32 {
 pub fn own_ids() -> (i32, u32, u32) {
     // SAFETY: they take nothing and cannot fail.
     unsafe { (libc::getpid(), libc::geteuid(), libc::getegid()) }
+}
+
+/// A number that names a descriptor, and what has one.
+pub use std::os::fd::{AsFd as AsDescriptor, AsRawFd as AsRaw, RawFd as Raw};
+
+/// The number of a descriptor.
+pub fn raw(of: &impl AsRawFd) -> Raw {
+    of.as_raw_fd()
+}
+
+/// Whether a socket can be registered with one Notifier after the other, and with two at once.
+pub const SOCKETS_MOVE: bool = true;
+
+/// Error codes, by the names that they have everywhere.
+pub mod code {
+    pub use libc::{
+        EAFNOSUPPORT, ECANCELED, ECONNREFUSED, ECONNRESET, EDESTADDRREQ, EINVAL, EISCONN, EMSGSIZE, ENOBUFS,
+        ENOPROTOOPT, ENOTCONN, ETIMEDOUT,
+    };
+
+    /// Of a second registration.
+    pub const REGISTERED: Option<i32> = Some(libc::EEXIST);
+}
+
+/// Asserts that a descriptor is as pike makes them: non-blocking, and not for the programs that this one starts.
+#[track_caller]
+pub fn assert_ours(fd: &impl AsRawFd) {
+    assert!(is_nonblocking(fd), "blocking");
+    assert!(is_close_on_exec(fd), "inherited by other programs");
+}
+
+/// Asserts that reads and writes through a descriptor block.
+#[track_caller]
+pub fn assert_blocks(fd: &impl AsRawFd) {
+    assert!(!is_nonblocking(fd), "non-blocking");
+}
+
+/// The same socket once more, in the standard library's hands: what happens there happens behind pike's back.
+pub fn double(socket: &impl AsDescriptor) -> TcpStream {
+    socket.as_fd().try_clone_to_owned().expect("a duplicate").into()
+}
+
+/// How many hops the packets of an IPv6 socket may go.
+pub fn hops_v6(socket: &impl AsRawFd) -> u32 {
+    let (mut value, mut len): (libc::c_int, _) = (0, size_of::<libc::c_int>() as libc::socklen_t);
+    let (level, name) = (libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS);
+    // SAFETY: writes at most `len` bytes, the size of `value`.
+    cvt(unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, (&raw mut value).cast(), &mut len) })
+        .expect("an option");
+    value as u32
+}
+
+/// A link-local address of this machine, with its scope, if it has one.
+pub fn link_local() -> Option<SocketAddrV6> {
+    let mut first: *mut libc::ifaddrs = std::ptr::null_mut();
+    // SAFETY: fills the pointer.
+    if unsafe { libc::getifaddrs(&mut first) } != 0 {
+        return None;
+    }
+    let (mut found, mut at) = (None, first);
+    // SAFETY: the list's entries and addresses live until it is freed below.
+    while let Some(entry) = unsafe { at.as_ref() } {
+        at = entry.ifa_next;
+        // SAFETY: as above.
+        let is_v6 =
+            unsafe { entry.ifa_addr.as_ref() }.is_some_and(|a| i32::from(a.sa_family) == libc::AF_INET6);
+        if is_v6 && entry.ifa_flags & libc::IFF_UP as libc::c_uint != 0 {
+            // SAFETY: an address of that family is one of this type.
+            let address = unsafe { &*entry.ifa_addr.cast::<libc::sockaddr_in6>() };
+            let mut octets = address.sin6_addr.s6_addr;
+            if octets[0] == 0xfe && octets[1] & 0xc0 == 0x80 && address.sin6_scope_id != 0 {
+                // BSDs keep the scope in here as well.
+                (octets[2], octets[3]) = (0, 0);
+                found = Some(SocketAddrV6::new(octets.into(), 0, 0, address.sin6_scope_id));
+            }
+        }
+    }
+    // SAFETY: what getifaddrs gave, once.
+    unsafe { libc::freeifaddrs(first) };
+    // One that is still being checked for doubles, or is no more, cannot be bound.
+    found.filter(|&address| std::net::UdpSocket::bind(address).is_ok())
 }

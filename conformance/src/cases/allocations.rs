@@ -3,7 +3,7 @@
 
 use std::{
     future::poll_fn,
-    io::{IoSlice, IoSliceMut, Read, Write},
+    io::{IoSlice, IoSliceMut},
     net::Ipv4Addr,
     pin::Pin,
     time::Duration,
@@ -11,9 +11,8 @@ use std::{
 
 use futures_lite::{AsyncRead, AsyncWrite, future::zip};
 use pike::{
-    Handle, Interest, Notifier,
-    net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream},
-    os::unix::option::PeerCred,
+    Interest, Notifier,
+    net::{TcpListener, TcpStream, UdpSocket},
     socket::{
         Domain, RecvFlags, SendFlags, Socket, Type,
         option::{self, MembershipV4},
@@ -22,56 +21,21 @@ use pike::{
 use tokio::io::{AsyncRead as TokioRead, AsyncWrite as TokioWrite, ReadBuf};
 
 use super::budget::measure;
-use crate::{Cx, Outcome, heap, net, skip, unix};
+use crate::{Cx, Outcome, heap, net, skip};
 
 /// Skips where nothing is counted.
-fn counts() -> Outcome {
+pub(super) fn counts() -> Outcome {
     if heap::here().is_none() {
         skip!("this test binary's allocator does not count");
     }
     Ok(())
 }
 
-/// Messages in order, datagrams of Unix with their senders, urgent bytes, a pipe by Handle.
+/// Urgent bytes.
 pub fn no_allocation_of_messages(cx: &Cx) -> Outcome {
     counts()?;
     let notifier = cx.notifier();
     let _here = notifier.enter();
-    // macOS has no such sockets.
-    if !cfg!(target_vendor = "apple") {
-        let (one, other) = Socket::pair_on(&notifier, Domain::Unix, Type::SeqPacket, None).unwrap();
-        let (one, other) = (&one, &other);
-        measure(&notifier, "messages in order", 0, async |_| {
-            let mut buf = [0; 8];
-            let (got, sent) = zip(one.read(&mut buf), other.write(b"ping")).await;
-            assert_eq!((got.unwrap(), sent.unwrap()), (4, 4));
-            let (got, sent) = zip(one.recv_from(&mut buf), other.write(b"ping")).await;
-            assert_eq!((got.unwrap().0, sent.unwrap()), (4, 4));
-        });
-    }
-
-    let folder = unix::Folder::new();
-    let receiver = UnixDatagram::bind(folder.path("receiver")).unwrap();
-    let (receiver, address) = (&receiver, receiver.local_addr().unwrap());
-    measure(&notifier, "datagrams of Unix, by address", 0, async |_| {
-        let mut buf = [0; 8];
-        let (from, sent) = zip(receiver.peek_sender(), receiver.send_to_addr(b"ping", &address)).await;
-        assert_eq!((from.unwrap(), sent.unwrap()), (address, 4));
-        assert_eq!(receiver.peek_from(&mut buf).await.unwrap(), (4, address));
-        assert_eq!(receiver.recv_from(&mut buf).await.unwrap(), (4, address));
-    });
-
-    let (source, sink) = unix::pipe();
-    let (source, sink) = (Handle::new(source).unwrap(), Handle::new(sink).unwrap());
-    let (source, sink) = (&source, &sink);
-    measure(&notifier, "a pipe by Handle", 0, async |_| {
-        let mut buf = [0; 8];
-        let reading = source.async_io(Interest::READABLE, |mut io| io.read(&mut buf));
-        let writing = sink.async_io(Interest::WRITABLE, |mut io| io.write(b"ping"));
-        let (got, sent) = zip(reading, writing).await;
-        assert_eq!((got.unwrap(), sent.unwrap()), (4, 4));
-    });
-
     if cx.has_priority() {
         let (one, other) = cx.streams(&notifier, &notifier);
         let (one, other) = (&one, &other);
@@ -176,25 +140,19 @@ pub fn no_allocation_of_control_data(_: &Cx) -> Outcome {
     skip!("this system has none of Linux's control data");
 }
 
-/// Both poll traits and the vectored forms, on streams of both families.
+/// Both poll traits and the vectored forms, on streams.
 pub fn no_allocation_of_traits(cx: &Cx) -> Outcome {
     counts()?;
     let notifier = cx.notifier();
     let _here = notifier.enter();
     let (one, other) = cx.streams(&notifier, &notifier);
     trait_forms(&notifier, "TCP", one, other);
-    let (one, other) = UnixStream::pair().unwrap();
-    trait_forms(&notifier, "Unix", one, other);
-
-    let (one, other) = UnixStream::pair().unwrap();
     let (tcp, tcp_other) = cx.streams(&notifier, &notifier);
-    let (one, other, tcp, tcp_other) = (&one, &other, &tcp, &tcp_other);
+    let (tcp, tcp_other) = (&tcp, &tcp_other);
     measure(&notifier, "vectored reads and writes", 0, async |_| {
         let slices = [IoSlice::new(b"pi"), IoSlice::new(b"ng")];
         let (mut start, mut rest) = ([0; 1], [0; 7]);
         let mut room = [IoSliceMut::new(&mut start), IoSliceMut::new(&mut rest)];
-        let (got, sent) = zip(one.read_vectored(&mut room), other.write_vectored(&slices)).await;
-        assert_eq!((got.unwrap(), sent.unwrap()), (4, 4));
         let (got, sent) = zip(tcp.read_vectored(&mut room), tcp_other.write_vectored(&slices)).await;
         assert_eq!((got.unwrap(), sent.unwrap()), (4, 4));
     });
@@ -202,7 +160,7 @@ pub fn no_allocation_of_traits(cx: &Cx) -> Outcome {
 }
 
 /// One after the other, the reader first, so that it waits.
-fn trait_forms<S>(notifier: &Notifier, family: &str, one: S, other: S)
+pub(super) fn trait_forms<S>(notifier: &Notifier, family: &str, one: S, other: S)
 where
     S: AsyncRead + AsyncWrite + TokioRead + TokioWrite + Unpin,
 {
@@ -249,20 +207,6 @@ pub fn no_allocation_of_new_sockets(cx: &Cx) -> Outcome {
     counts()?;
     let notifier = cx.notifier();
     let _here = notifier.enter();
-    measure(&notifier, "pairs", 0, async |_| {
-        UnixStream::pair().unwrap();
-        UnixDatagram::pair().unwrap();
-    });
-    let folder = unix::Folder::new();
-    let listener = UnixListener::bind(folder.path("listener")).unwrap();
-    let (listener, address, path) = (&listener, listener.local_addr().unwrap(), folder.path("listener"));
-    measure(&notifier, "accept and connect of Unix", 0, async |_| {
-        let (accepted, client) = zip(listener.accept(), UnixStream::connect_addr(&address)).await;
-        drop((accepted.unwrap(), client.unwrap()));
-        let (accepted, client) = zip(listener.accept(), UnixStream::connect(&path)).await;
-        drop((accepted.unwrap(), client.unwrap()));
-    });
-
     let listener = notifier.block_on(TcpListener::bind(net::v4())).unwrap();
     let (listener, address) = (&listener, listener.local_addr().unwrap());
     measure(&notifier, "accept and connect of TCP", 0, async |_| {
@@ -290,15 +234,13 @@ pub fn no_allocation_of_new_sockets(cx: &Cx) -> Outcome {
 /// Allocations of `connect_staggered` to one address.
 const STAGGERED: u64 = 5;
 
-/// Options whose values are structures: groups, the peer, sizes of buffers.
+/// Options whose values are structures: groups, sizes of buffers.
 pub fn no_allocation_of_options(cx: &Cx) -> Outcome {
     counts()?;
     let notifier = cx.notifier();
     let udp = net::udp(&notifier, (Ipv4Addr::UNSPECIFIED, 0).into());
     let socket = udp.socket();
-    let (one, _other) = Socket::pair_on(&notifier, Domain::Unix, Type::Stream, None).unwrap();
-    measure(&notifier, "the peer, and sizes of buffers", 0, async |_| {
-        one.get(PeerCred).unwrap();
+    measure(&notifier, "sizes of buffers", 0, async |_| {
         socket.set(option::SendBufferSize, 9000).unwrap();
         socket.set(option::ReceiveBufferSize, 9000).unwrap();
         assert!(socket.get(option::SendBufferSize).unwrap() >= 9000);

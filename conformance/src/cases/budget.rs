@@ -2,9 +2,8 @@
 
 use std::{
     future::{Future, poll_fn},
-    io::{self, IoSlice, IoSliceMut, Read, Write},
+    io::{IoSlice, IoSliceMut, Read, Write},
     net::{Ipv4Addr, TcpStream},
-    os::fd::AsFd,
     pin::pin,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     thread,
@@ -14,9 +13,8 @@ use std::{
 use futures_lite::future::{self, zip};
 use pike::{
     Event, Interest, Notifier, budget, net,
-    os::unix::control::{self as unix_control, ControlExt, descriptors_space},
     socket::{
-        Domain, RecvFlags, SendFlags, Socket, Type,
+        RecvFlags, SendFlags, Type,
         control::{ControlBuf, Outgoing, PACKET_INFO_SPACE, Source, TIMESTAMP_SPACE},
         option,
     },
@@ -316,19 +314,6 @@ pub fn no_allocation_per_operation(cx: &Cx) -> Outcome {
         let (got, sent) = zip(udp.recv_from(&mut buf), udp.send_to(b"ping", address)).await;
         assert_eq!((got.unwrap(), sent.unwrap()), ((4, address), 4));
     });
-    let stdin = io::stdin();
-    let gift = [stdin.as_fd()];
-    let descriptors = [unix_control::Outgoing::Descriptors(&gift).into()];
-    let (one, other) = Socket::pair_on(&notifier, Domain::Unix, Type::SeqPacket, None).unwrap();
-    measure(&notifier, "recv_msg and send_msg with a descriptor", 0, async |_| {
-        let (mut buf, mut control) = ([0; 64], ControlBuf::<{ descriptors_space(1) }>::new());
-        let (mut bufs, bytes) = ([IoSliceMut::new(&mut buf)], [IoSlice::new(b"ping")]);
-        let receiving = one.recv_msg(&mut bufs, &mut control, RecvFlags::NONE);
-        let sending = other.send_msg(&bytes, None, &descriptors, SendFlags::NONE);
-        let (got, sent) = zip(receiving, sending).await;
-        assert_eq!((got.unwrap().len, sent.unwrap()), (4, 4));
-        assert!(control.descriptors().next().is_some());
-    });
     udp.socket().set(option::ReceivePacketInfo, true).unwrap();
     udp.socket().set(option::ReceiveTimestamp, true).unwrap();
     measure(&notifier, "recv_msg and send_msg with packet info", 0, async |_| {
@@ -341,29 +326,6 @@ pub fn no_allocation_per_operation(cx: &Cx) -> Outcome {
         let (got, sent) = zip(receiving, sending).await;
         assert_eq!((got.unwrap().from, sent.unwrap()), (Some(address.into()), 4));
         assert_eq!(control.packet_info().unwrap().destination, Some(address.ip()));
-    });
-    let ((one, other), (datagrams, peer), path) = {
-        let _here = notifier.enter();
-        let folder = crate::unix::Folder::new();
-        let path = folder.path("receiver");
-        let receiver = net::UnixDatagram::bind(&path).unwrap();
-        (net::UnixStream::pair().unwrap(), net::UnixDatagram::pair().unwrap(), (receiver, path, folder))
-    };
-    let (receiver, path, _folder) = &path;
-    measure(&notifier, "a Unix stream", 0, async |_| {
-        let mut buf = [0; 64];
-        let (read, wrote) = zip(one.read(&mut buf), other.write_all(b"ping")).await;
-        assert_eq!((read.unwrap(), wrote.unwrap()), (4, ()));
-        let (got, wrote) = zip(one.recv_with(|bytes| bytes.len()), other.write(b"ping")).await;
-        assert_eq!((got.unwrap(), wrote.unwrap()), (4, 4));
-    });
-    measure(&notifier, "Unix datagrams", 0, async |_| {
-        let mut buf = [0; 64];
-        let (got, sent) = zip(datagrams.recv(&mut buf), peer.send(b"ping")).await;
-        assert_eq!((got.unwrap(), sent.unwrap()), (4, 4));
-        let (got, sent) = zip(receiver.recv_from(&mut buf), receiver.send_to(b"ping", path)).await;
-        let ((count, from), sent) = (got.unwrap(), sent.unwrap());
-        assert_eq!((count, from.as_pathname(), sent), (4, Some(&**path), 4));
     });
     measure(&notifier, "readable and peek", 0, async |_| {
         let (readable, wrote) = zip(a.readable(), b.write(b"x")).await;
@@ -451,12 +413,12 @@ pub(super) fn measure(notifier: &Notifier, what: &str, allowed: u64, operation: 
 /// a notify while the Notifier is awake costs nothing. Counted by tracing a child.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub fn turn_costs_one_wait(cx: &Cx) -> Outcome {
-    use crate::{trace, trace::Calls, unix};
+    use crate::{system, trace, trace::Calls};
 
     if cx.backend() != pike::Backend::Epoll {
         skip!("the costs of {} are budgeted otherwise", cx.backend());
     }
-    unix::raise_descriptor_limit();
+    system::raise_descriptor_limit();
     for sockets in [1, 64, 1000] {
         let pieces = trace::count(|| {
             let notifier = cx.notifier();

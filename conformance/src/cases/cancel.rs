@@ -16,7 +16,7 @@ use pike::{Closed, Notifier, net::TcpStream, time::Elapsed};
 use crate::{
     Cx, Outcome, Rng, Task,
     net::{self, assert_bytes_at, bytes_at, soon, v4},
-    unix,
+    system,
 };
 
 /// An explicit cancel gives the buffer back: before the first poll, while it waits, and of one that is done it gives the
@@ -80,7 +80,7 @@ pub fn cancel_races_receive(cx: &Cx) -> Outcome {
     cx.take_longer(Duration::from_secs(20));
     let rng = &mut Rng::new();
     let notifier = cx.builder().buffers(if rng.one_in(2) { 2 } else { 16 }, 64).build().unwrap();
-    let descriptors = unix::descriptors();
+    let descriptors = system::descriptors();
     let total = cx.rounds(6_000);
     let (stream, mut peer) = net::with_peer(cx, &notifier);
     thread::scope(|scope| {
@@ -166,7 +166,7 @@ pub fn cancel_races_receive(cx: &Cx) -> Outcome {
         .collect();
     drop((stream, peer));
     cx.settle(&notifier);
-    assert!(unix::descriptors() <= descriptors + 2, "descriptors are left behind");
+    assert!(system::descriptors() <= descriptors + 2, "descriptors are left behind");
     Ok(())
 }
 
@@ -218,7 +218,7 @@ pub fn cancel_races_accept(cx: &Cx) -> Outcome {
     let listener = net::listener(&notifier, v4());
     let at = listener.local_addr().unwrap();
     let count = cx.rounds(600);
-    let before = unix::descriptors();
+    let before = system::descriptors();
     thread::scope(|scope| {
         scope.spawn(move || {
             for number in 0..count as u32 {
@@ -252,7 +252,7 @@ pub fn cancel_races_accept(cx: &Cx) -> Outcome {
         });
     });
     cx.settle(&notifier);
-    assert!(unix::descriptors() <= before, "descriptors are left behind");
+    assert!(system::descriptors() <= before, "descriptors are left behind");
     Ok(())
 }
 
@@ -380,7 +380,7 @@ fn taken((result, buf): pike::buf::BufResult<usize, Vec<u8>>) -> Vec<u8> {
 /// The Notifier goes while owned and pooled operations wait: they end with `Closed`, their buffers come back, and every
 /// descriptor is closed.
 pub fn notifier_dropped_under_operations(cx: &Cx) -> Outcome {
-    let before = unix::descriptors();
+    let before = system::descriptors();
     for drop_first in [false, true] {
         let notifier: Notifier = cx.builder().buffers(2, 64).build().unwrap();
         let (streams, peers): (Vec<_>, Vec<_>) = (0..20).map(|_| net::with_peer(cx, &notifier)).unzip();
@@ -412,10 +412,10 @@ pub fn notifier_dropped_under_operations(cx: &Cx) -> Outcome {
         drop((streams, listener, peers));
     }
     let start = Instant::now();
-    while unix::descriptors() > before && start.elapsed() < net::LIMIT {
+    while system::descriptors() > before && start.elapsed() < net::LIMIT {
         thread::sleep(Duration::from_millis(5));
     }
-    assert!(unix::descriptors() <= before, "descriptors are left behind");
+    assert!(system::descriptors() <= before, "descriptors are left behind");
     Ok(())
 }
 

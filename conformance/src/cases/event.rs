@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     task::Poll,
     thread,
@@ -13,9 +13,9 @@ use std::{
 use futures_lite::future;
 use pike::{Event, Notifier};
 
-use crate::{Cx, LONG, Outcome, SHORT, Task, calling, unix};
+use crate::{Cx, LONG, Outcome, SHORT, Task, calling};
 
-fn event_on(notifier: &Notifier, make: fn() -> std::io::Result<Event>) -> Event {
+pub(super) fn event_on(notifier: &Notifier, make: fn() -> std::io::Result<Event>) -> Event {
     let _here = notifier.enter();
     make().unwrap()
 }
@@ -164,46 +164,6 @@ pub fn event_many_on_one_notifier(cx: &Cx) -> Outcome {
             assert!(waiters.iter().all(|waiter| waiter.is_done() || !waiter.is_woken()));
         }
     }
-    Ok(())
-}
-
-/// What the handler notifies: an Event that is leaked, so that the handler may look at any time.
-static HANDLED: AtomicPtr<Event> = AtomicPtr::new(std::ptr::null_mut());
-
-#[allow(unsafe_code)]
-extern "C" fn notify_handled(_: libc::c_int) {
-    // SAFETY: null, or leaked.
-    if let Some(event) = unsafe { HANDLED.load(SeqCst).as_ref() } {
-        event.notify();
-    }
-}
-
-/// `notify` in a signal handler, while its thread is in a turn and while it runs: the waiter is woken, each time.
-pub fn event_from_signal_handler(cx: &Cx) -> Outcome {
-    let notifier = cx.notifier();
-    let event: &'static Event = Box::leak(Box::new(event_on(&notifier, Event::counting)));
-    HANDLED.store(std::ptr::from_ref(event).cast_mut(), SeqCst);
-    let _handler = unix::Handler::install(libc::SIGUSR2, notify_handled);
-
-    // While the thread runs.
-    for _ in 0..cx.rounds(1000) {
-        unix::Target::me().signal(libc::SIGUSR2);
-        assert_eq!(notifier.block_on(event.wait()).unwrap(), 1);
-    }
-    // While it is in a turn, or about to be, or just out of one.
-    let (me, rounds, seen) = (unix::Target::me(), cx.rounds(1000), AtomicUsize::new(0));
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            for round in 0..rounds {
-                cx.until("a notification by a signal handler was lost", || seen.load(SeqCst) == round);
-                me.signal(libc::SIGUSR2);
-            }
-        });
-        for round in 0..rounds {
-            assert_eq!(notifier.block_on(event.wait()).unwrap(), 1, "round {round}");
-            seen.store(round + 1, SeqCst);
-        }
-    });
     Ok(())
 }
 

@@ -3,14 +3,13 @@
 use std::{
     io::{self, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    os::fd::AsRawFd,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     task::{Context, Poll, Waker},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use futures_lite::future;
@@ -20,7 +19,7 @@ use pike::{
     time,
 };
 
-use crate::{Cx, LONG, Outcome, Rng, SHORT, Task, calling, heap, read, unix};
+use crate::{Cx, LONG, Outcome, Rng, Task, calling, heap, read, system};
 
 #[track_caller]
 pub(super) fn assert_closed<T>(what: &str, result: io::Result<T>) {
@@ -161,16 +160,16 @@ pub fn close_waits_and_frees(cx: &Cx) -> Outcome {
         let socket = Socket::new_on(&notifier, Domain::V4, Type::Stream, None).unwrap();
         notifier.block_on(socket.connect(server.local_addr().unwrap())).unwrap();
         let (peer, _) = server.accept().unwrap();
-        let raw = socket.as_raw_fd();
+        let raw = system::raw(&socket);
         drop(Task::pending(async { socket.read(&mut [0]).await }));
         notifier.block_on(socket.close()).unwrap();
-        assert!(!unix::is_open(raw), "closed, but still open");
+        assert!(!system::is_open(raw), "closed, but still open");
         assert_eq!(read_to_end(peer), b"");
 
         let (handle, peer) = cx.handle(&notifier);
-        let raw = handle.get_ref().as_raw_fd();
+        let raw = system::raw(handle.get_ref());
         notifier.block_on(handle.close()).unwrap();
-        assert!(!unix::is_open(raw), "closed, but still open");
+        assert!(!system::is_open(raw), "closed, but still open");
         assert_eq!(read_to_end(peer), b"");
         // The number is the next socket's, and works.
         let (handle, mut peer) = cx.handle(&notifier);
@@ -255,10 +254,10 @@ pub fn no_event_after_drop(cx: &Cx) -> Outcome {
         let (old, mut old_peer) = cx.handle(&notifier);
         old_peer.write_all(b"old").unwrap();
         cx.until_arrived([&old]);
-        let raw = old.get_ref().as_raw_fd();
+        let raw = system::raw(old.get_ref());
         drop(old);
         let (new, mut new_peer) = cx.handle(&notifier);
-        same += usize::from(new.get_ref().as_raw_fd() == raw);
+        same += usize::from(system::raw(new.get_ref()) == raw);
         let mut reader = Task::pending(read(&new));
         let mut looker = Task::pending(new.readable());
         assert_eq!(notifier.poll(Some(Duration::ZERO)).unwrap(), 0, "the event of an older socket");
@@ -270,21 +269,6 @@ pub fn no_event_after_drop(cx: &Cx) -> Outcome {
     }
     // The case is alone, and the lowest number is taken first: anything else means that it tests nothing.
     assert!(same > 0, "no number was used again");
-
-    // A duplicate keeps the pipe open after its Handle is gone.
-    let (source, sink) = unix::pipe();
-    let double = source.try_clone().unwrap();
-    let handle = Handle::new_on(&notifier, source).unwrap();
-    let mut sink = sink;
-    sink.write_all(b"x").unwrap();
-    drop(handle);
-    cx.settle(&notifier);
-    drop(sink);
-    let start = Instant::now();
-    assert_eq!(notifier.poll(Some(SHORT)).unwrap(), 0);
-    assert!(start.elapsed() >= SHORT, "a turn is ended by what a dropped Handle had registered");
-    cx.assert_quiet(&notifier, "a pipe that only a duplicate keeps open");
-    drop(double);
     Ok(())
 }
 
@@ -349,7 +333,7 @@ pub fn wakers_drop_other_handles(cx: &Cx) -> Outcome {
 /// left over.
 pub fn fd_reuse_stress(cx: &Cx) -> Outcome {
     let notifier = cx.notifier();
-    let before = unix::descriptors();
+    let before = system::descriptors();
     while_turned(&notifier, || {
         thread::scope(|scope| {
             for user in 0..3_u32 {
@@ -365,7 +349,7 @@ pub fn fd_reuse_stress(cx: &Cx) -> Outcome {
     });
     drop(notifier);
     // The one above made three descriptors or so, and took them along.
-    assert!(unix::descriptors() <= before, "{} descriptors, and {before} before", unix::descriptors());
+    assert!(system::descriptors() <= before, "{} descriptors, and {before} before", system::descriptors());
     Ok(())
 }
 
@@ -471,9 +455,9 @@ pub fn nothing_leaked(cx: &Cx) -> Outcome {
 #[track_caller]
 fn unchanged(what: &str, warm_up: impl FnOnce(), f: impl FnOnce()) {
     warm_up();
-    let (descriptors, bytes) = (unix::descriptors(), heap::live());
+    let (descriptors, bytes) = (system::descriptors(), heap::live());
     f();
-    assert_eq!(unix::descriptors(), descriptors, "{what}: descriptors");
+    assert_eq!(system::descriptors(), descriptors, "{what}: descriptors");
     if let (Some(before), Some(after)) = (bytes, heap::live()) {
         // libtest's own threads may allocate meanwhile, but not for each round.
         assert!(after - before < 16 * 1024, "{what}: {} bytes more", after - before);

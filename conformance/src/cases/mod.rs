@@ -1,14 +1,12 @@
-//! The cases, a file a subject.
+//! The cases, a file a subject. What only Unix has stands in files that only Unix has.
 
 pub mod allocations;
 pub mod block_on;
 pub mod budget;
 pub mod cancel;
-pub mod descriptors;
 pub mod dropped;
 pub mod errors;
 pub mod event;
-pub mod fork;
 pub mod handle;
 pub mod interval;
 pub mod lifecycle;
@@ -23,9 +21,6 @@ pub mod options;
 pub mod owned;
 pub mod pooled;
 pub mod readiness;
-pub mod signal;
-pub mod signal_handler;
-pub mod signalfd;
 pub mod stream_ends;
 pub mod tcp_connect;
 pub mod tcp_forms;
@@ -39,8 +34,30 @@ pub mod timeout;
 pub mod traits;
 pub mod udp;
 pub mod udp_errors;
-pub mod unix_datagram;
-pub mod unix_net;
-pub mod unix_socket;
 pub mod urgent;
 pub mod waiters;
+
+#[cfg(unix)]
+pub mod descriptors;
+#[cfg(unix)]
+pub mod fork;
+#[cfg(unix)]
+pub mod interrupted;
+#[cfg(unix)]
+pub mod signal;
+#[cfg(unix)]
+pub mod signal_handler;
+#[cfg(unix)]
+pub mod signalfd;
+#[cfg(unix)]
+pub mod unix_allocations;
+#[cfg(unix)]
+pub mod unix_datagram;
+#[cfg(unix)]
+pub mod unix_errors;
+#[cfg(unix)]
+pub mod unix_handle;
+#[cfg(unix)]
+pub mod unix_net;
+#[cfg(unix)]
+pub mod unix_socket;

@@ -15,7 +15,7 @@ use super::options::is_absent;
 use crate::{
     Cx, Outcome,
     net::{self, assert_kind, soon, v4},
-    skip, unix,
+    skip, system,
 };
 
 /// A broadcast is refused until the socket may send it, and then arrives.
@@ -108,7 +108,7 @@ fn group_v4(cx: &Cx, interface: Ipv4Addr) -> io::Result<()> {
 /// The same over IPv6, by the index of the interface. The group's scope is the machine.
 pub fn multicast_v6(cx: &Cx) -> Outcome {
     cx.needs_v6()?;
-    let on_loopback = group_v6(cx, unix::loopback_index());
+    let on_loopback = group_v6(cx, system::loopback_index());
     let elsewhere = net::link_local().map_or(Ok(()), |local| group_v6(cx, local.scope_id()));
     match (on_loopback, elsewhere) {
         (Err(error), Err(_)) => skip!("no IPv6 multicast on this machine: {error}"),
@@ -134,7 +134,7 @@ fn group_v6(cx: &Cx, interface: u32) -> io::Result<()> {
     let again = receiver.join_multicast_v6(&group, interface).unwrap_err();
     assert_kind(&again, &[ErrorKind::AddrInUse]);
 
-    if interface != unix::loopback_index() {
+    if interface != system::loopback_index() {
         sender.set_multicast_loop_v6(false).unwrap();
         soon(&notifier, "a send without loop", sender.send_to(b"2", to)).unwrap();
         nothing_arrives(cx, &notifier, &receiver);

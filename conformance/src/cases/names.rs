@@ -11,7 +11,7 @@ use pike::net::{TcpStream, lookup_host};
 use crate::{
     Boxed, Cx, Outcome, SHORT, Task, join_all,
     net::{self, assert_kind, full_listener, nobody, soon, v4, v6},
-    skip, unix,
+    skip, system,
 };
 
 /// Longer than any case may take.
@@ -40,7 +40,7 @@ pub fn names_that_fail(cx: &Cx) -> Outcome {
     let notifier = cx.notifier();
     // A look-up may open descriptors for good.
     let _ = soon(&notifier, "a look-up", TcpStream::connect("a..b:1")).map(drop);
-    let before = unix::descriptors();
+    let before = system::descriptors();
     for name in ["a..b:1", "a b:1", &format!("{}:1", "x".repeat(64))] {
         let error = soon(&notifier, name, TcpStream::connect(name)).unwrap_err();
         assert!(!error.to_string().is_empty());
@@ -54,7 +54,7 @@ pub fn names_that_fail(cx: &Cx) -> Outcome {
     }
     let _here = notifier.enter();
     let _ = Task::new(TcpStream::connect("localhost:1")).poll();
-    cx.until("descriptors of a dropped look-up are closed", || unix::descriptors() <= before);
+    cx.until("descriptors of a dropped look-up are closed", || system::descriptors() <= before);
     Ok(())
 }
 
@@ -66,21 +66,21 @@ pub fn staggered_passes_a_silent_address(cx: &Cx) -> Outcome {
     };
     let listener = net::listener(&notifier, v4());
     let here = listener.local_addr().unwrap();
-    let before = unix::descriptors();
+    let before = system::descriptors();
     let start = Instant::now();
     let addresses = [silent.address, silent.address, here];
     let stream = soon(&notifier, "a connect", TcpStream::connect_staggered(&addresses[..], SHORT)).unwrap();
     assert!(start.elapsed() >= 2 * SHORT, "the third address was tried after {:?}", start.elapsed());
     assert_eq!(stream.peer_addr().unwrap(), here);
-    assert_eq!(unix::descriptors(), before + 1, "the losers are open");
+    assert_eq!(system::descriptors(), before + 1, "the losers are open");
 
     // Dropped, it closes what was under way.
     drop(stream);
     let _here = notifier.enter();
     let connecting = Task::pending(TcpStream::connect_staggered(&addresses[..2], NEVER));
-    assert_eq!(unix::descriptors(), before + 1);
+    assert_eq!(system::descriptors(), before + 1);
     drop(connecting);
-    assert_eq!(unix::descriptors(), before, "descriptors");
+    assert_eq!(system::descriptors(), before, "descriptors");
     Ok(())
 }
 
@@ -90,7 +90,7 @@ pub fn staggered_goes_on_after_a_failure(cx: &Cx) -> Outcome {
     let (_socket, refuses) = nobody(&notifier, v4());
     let listener = net::listener(&notifier, v4());
     let here = listener.local_addr().unwrap();
-    let before = unix::descriptors();
+    let before = system::descriptors();
     let connect = |addresses: &[SocketAddr]| {
         soon(&notifier, "a connect", TcpStream::connect_staggered(addresses, NEVER))
     };
@@ -103,7 +103,7 @@ pub fn staggered_goes_on_after_a_failure(cx: &Cx) -> Outcome {
     assert_kind(&connect(&[many, refuses]).unwrap_err(), &[ErrorKind::ConnectionRefused]);
     assert_kind(&connect(&[refuses]).unwrap_err(), &[ErrorKind::ConnectionRefused]);
     assert_eq!(connect(&[]).unwrap_err().kind(), ErrorKind::InvalidInput);
-    assert_eq!(unix::descriptors(), before, "descriptors");
+    assert_eq!(system::descriptors(), before, "descriptors");
 
     // Both families, the one that nobody serves first.
     if cx.needs_v6().is_ok() {

@@ -17,8 +17,8 @@ use std::{
 use futures_lite::future;
 use pike::{Backend, Batch, Closed, Event, Handle, Interest, Notifier, time};
 
-use super::block_on::{StopOnDrop, panic_of};
-use crate::{Cx, LONG, Outcome, Rng, SHORT, Task, calling, read, skip, unix, write};
+use super::block_on::panic_of;
+use crate::{Cx, LONG, Outcome, Rng, SHORT, Task, calling, read, skip, system, write};
 
 /// Turns with nothing to report end at once with a zero timeout and otherwise not before the timeout; a turn with a zero
 /// timeout still collects what is there.
@@ -145,7 +145,7 @@ pub fn notify_interrupts_turn(cx: &Cx) -> Outcome {
 /// Sockets are registered, used and dropped by other threads while one thread turns; it notices without being notified.
 pub fn register_during_poll(cx: &Cx) -> Outcome {
     let notifier = cx.notifier();
-    let before = unix::descriptors();
+    let before = system::descriptors();
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -181,7 +181,7 @@ pub fn register_during_poll(cx: &Cx) -> Outcome {
         stop.store(true, SeqCst);
         notifier.notify();
     });
-    assert_eq!(unix::descriptors(), before, "descriptors");
+    assert_eq!(system::descriptors(), before, "descriptors");
     Ok(())
 }
 
@@ -345,7 +345,7 @@ pub fn background_without_setup(cx: &Cx) -> Outcome {
     let (one, two) = (Notifier::background().unwrap(), Notifier::background().unwrap());
     for notifier in [&one, &two] {
         let error =
-            unix::register_again(notifier, handle.get_ref()).expect("it must be registered there already");
+            system::register_again(notifier, handle.get_ref()).expect("it must be registered there already");
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists, "{error}");
     }
     drop(handle);
@@ -375,13 +375,13 @@ pub fn backend_is_visible(cx: &Cx) -> Outcome {
 /// it changes the environment.
 pub fn backend_from_environment(cx: &Cx) -> Outcome {
     let backend = cx.backend();
-    unix::in_child(Duration::from_secs(5), || {
-        unix::set_env("PIKE_BACKEND", &backend.to_string());
+    system::in_child(Duration::from_secs(5), || {
+        system::set_env("PIKE_BACKEND", &backend.to_string());
         let probe = Notifier::new().map_err(|e| e.to_string())?.probe().clone();
         if (probe.backend, probe.chosen_by) != (backend, pike::ChosenBy::Environment) {
             return Err(format!("{probe:?}"));
         }
-        unix::set_env("PIKE_BACKEND", "aio");
+        system::set_env("PIKE_BACKEND", "aio");
         match Notifier::new() {
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
             other => return Err(format!("a backend that nobody knows: {other:?}")),
@@ -541,49 +541,5 @@ pub fn spin_option_works(cx: &Cx) -> Outcome {
     let other = thread::spawn(move || remote.notify());
     assert_eq!(notifier.block_on(event.wait()).unwrap(), 1);
     other.join().unwrap();
-    Ok(())
-}
-
-/// Signals that interrupt the turning thread all the time: no turn fails, no sleep is early, no byte of an echo is lost.
-pub fn poll_survives_interruption(cx: &Cx) -> Outcome {
-    extern "C" fn nothing(_: libc::c_int) {}
-    let _handler = unix::Handler::install(libc::SIGUSR1, nothing);
-    let notifier = cx.notifier();
-    let (target, stop) = (unix::Target::me(), AtomicBool::new(false));
-    thread::scope(|scope| {
-        let _stop = StopOnDrop(&stop);
-        scope.spawn(|| {
-            while !stop.load(SeqCst) {
-                target.signal(libc::SIGUSR1);
-                thread::sleep(Duration::from_micros(300));
-            }
-        });
-
-        // Turns that only signals and their timeouts end.
-        let start = Instant::now();
-        while start.elapsed() < 3 * SHORT {
-            assert_eq!(notifier.poll(Some(LONG)).unwrap(), 0);
-        }
-        for _ in 0..5 {
-            let start = Instant::now();
-            notifier.block_on(time::sleep(SHORT));
-            assert!(start.elapsed() >= SHORT, "a sleep is early");
-        }
-
-        let (handle, peer) = cx.handle(&notifier);
-        scope.spawn(move || {
-            let mut peer = peer;
-            let mut byte = [0];
-            while peer.read(&mut byte).unwrap() > 0 {
-                peer.write_all(&byte).unwrap();
-            }
-        });
-        notifier.block_on(async {
-            for round in 0..cx.rounds(2_000) {
-                write(&handle, &[round as u8]).await.unwrap();
-                assert_eq!(read(&handle).await.unwrap(), [round as u8]);
-            }
-        });
-    });
     Ok(())
 }

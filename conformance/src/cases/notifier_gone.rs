@@ -14,7 +14,7 @@ use futures_lite::future;
 use pike::{Event, net, time};
 
 use super::lifecycle::{assert_closed, read_some, read_to_end};
-use crate::{Cx, LONG, Outcome, Rng, SHORT, Task, unix};
+use crate::{Cx, LONG, Outcome, Rng, SHORT, Task, system};
 
 /// The last Notifier value goes while everything waits on it: all waiters are woken with `Closed`, later calls fail at once,
 /// and a sleep goes on elsewhere.
@@ -89,7 +89,7 @@ pub fn notifier_drop_races_waiters(cx: &Cx) -> Outcome {
 /// What outlives its Notifier can be dropped anywhere and closes its descriptors; wakers and Events that come too late do
 /// nothing.
 pub fn notifier_dropped_before_sockets(cx: &Cx) -> Outcome {
-    let before = unix::descriptors();
+    let before = system::descriptors();
     for elsewhere in [false, true] {
         let notifier = cx.notifier();
         let (stream, peer) = cx.stream(&notifier);
@@ -128,6 +128,6 @@ pub fn notifier_dropped_before_sockets(cx: &Cx) -> Outcome {
         assert_eq!(read_to_end(peer), b"");
         assert_eq!(read_to_end(handle_peer), b"");
     }
-    assert_eq!(unix::descriptors(), before, "descriptors");
+    assert_eq!(system::descriptors(), before, "descriptors");
     Ok(())
 }

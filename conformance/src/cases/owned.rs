@@ -10,7 +10,7 @@ use std::{
 
 use futures_lite::future;
 use pike::{
-    Closed, Handle,
+    Closed,
     buf::{IoBuf, IoBufMut},
     net::TcpStream,
     socket::{RecvFlags, SendFlags, Type, option},
@@ -20,7 +20,7 @@ use pike::{
 use crate::{
     Cx, Outcome, Task, heap,
     net::{self, assert_bytes_at, bytes_at, soon, v4},
-    skip, unix,
+    skip,
 };
 
 /// Every kind of buffer there and back, on a stream and its halves.
@@ -390,43 +390,6 @@ pub fn owned_flags(cx: &Cx) -> Outcome {
     soon(&notifier, "urgent data", async {
         let (got, buf) = theirs.socket().recv_owned(Vec::with_capacity(9), RecvFlags::OUT_OF_BAND).await;
         assert_eq!((got.unwrap(), &buf[..]), (1, &b"!"[..]));
-    });
-    Ok(())
-}
-
-/// Pipes, through a bare Handle: owned and pooled, to the end.
-pub fn owned_on_any_descriptor(cx: &Cx) -> Outcome {
-    let notifier = cx.notifier();
-    let (read, write) = unix::pipe();
-    let (read, write) = (Handle::new_on(&notifier, read).unwrap(), Handle::new_on(&notifier, write).unwrap());
-    soon(&notifier, "a pipe", async {
-        let len = 300_000;
-        let send = async {
-            write.write_all_owned(bytes_at(0, len)).await.0.unwrap();
-            assert_eq!(write.write_owned(bytes_at(len, 10)).await.0.unwrap(), 10);
-            drop(write);
-        };
-        let receive = async {
-            let (mut got, mut buf) = (0, Vec::with_capacity(10_000));
-            for round in 0.. {
-                if round % 2 == 0 {
-                    let result;
-                    (result, buf) = read.read_owned(buf).await;
-                    assert_eq!(result.unwrap(), buf.len());
-                    assert_bytes_at(got, &buf);
-                    got += buf.len();
-                } else {
-                    let lease = read.read_pooled().await.unwrap();
-                    assert_bytes_at(got, &lease);
-                    got += lease.len();
-                    if lease.is_empty() {
-                        break;
-                    }
-                }
-            }
-            got
-        };
-        assert_eq!(future::zip(send, receive).await.1, len + 10);
     });
     Ok(())
 }

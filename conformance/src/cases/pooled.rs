@@ -20,7 +20,7 @@ use crate::{
     cx::SHORT,
     join_all,
     net::{self, assert_bytes_at, bytes_at, soon, v4},
-    unix,
+    system,
 };
 
 /// With a pool of `count` buffers of `len` bytes.
@@ -457,7 +457,7 @@ pub fn pooled_residue_of_into_std(cx: &Cx) -> Outcome {
 /// descriptor is left behind.
 pub fn pooled_close_under_operations(cx: &Cx) -> Outcome {
     let notifier = with_pool(cx, 32, 64);
-    let before = unix::descriptors();
+    let before = system::descriptors();
     for round in 0..cx.rounds(100) {
         let (stream, mut peer) = net::with_peer(cx, &notifier);
         let receiving = Task::pending(stream.recv_pooled());
@@ -485,6 +485,6 @@ pub fn pooled_close_under_operations(cx: &Cx) -> Outcome {
         assert!(error.is_none(), "{error:?}");
         assert!(all.iter().all(|&byte| byte == b'x'));
     }
-    cx.turn_until(&notifier, "every descriptor is closed", || unix::descriptors() <= before);
+    cx.turn_until(&notifier, "every descriptor is closed", || system::descriptors() <= before);
     Ok(())
 }

@@ -2,8 +2,6 @@
 
 use std::{
     io::{self, Read, Write},
-    net::TcpStream,
-    os::fd::AsFd,
     thread,
     time::Duration,
 };
@@ -14,17 +12,12 @@ use pike::{
     socket::{RecvFlags, SendFlags, option},
 };
 
-use crate::{Cx, Outcome, Rng, SHORT, Task, unix};
-
-/// The same socket once more, in the standard library's hands: what happens there happens behind pike's back.
-pub(super) fn double(socket: &impl AsFd) -> TcpStream {
-    socket.as_fd().try_clone_to_owned().expect("a duplicate").into()
-}
+use crate::{Cx, Outcome, Rng, SHORT, Task, system};
 
 /// Waits until data, or the end, is there for `stream`, without a turn.
 #[track_caller]
-fn until_arrived(cx: &Cx, stream: &impl AsFd) {
-    let double = double(stream);
+fn until_arrived(cx: &Cx, stream: &impl system::AsDescriptor) {
+    let double = system::double(stream);
     cx.until(
         "nothing arrives",
         || !matches!(double.peek(&mut [0]), Err(e) if e.kind() == io::ErrorKind::WouldBlock),
@@ -179,7 +172,7 @@ async fn receive_random(stream: &net::TcpStream, seed: u64, size: usize) {
 pub fn stolen_readiness_waits_again(cx: &Cx) -> Outcome {
     let notifier = cx.notifier();
     let (stream, mut peer) = cx.stream(&notifier);
-    let mut thief = double(&stream);
+    let mut thief = system::double(&stream);
     for round in 0..10_u8 {
         peer.write_all(b"bait").unwrap();
         notifier.block_on(stream.readable()).unwrap();
@@ -284,7 +277,7 @@ pub fn urgent_data_short_read(cx: &Cx) -> Outcome {
             let total = if in_line { 12 } else { 11 };
             // Until the mark is there. Out of line Linux counts no further; on its loopback all comes at once.
             let counted = if in_line { total } else { 6 };
-            cx.until("all bytes", || unix::bytes_queued(&stream) >= counted);
+            cx.until("all bytes", || system::bytes_queued(&stream) >= counted);
             if turn_first {
                 cx.settle(&notifier);
             }

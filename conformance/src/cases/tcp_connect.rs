@@ -19,7 +19,8 @@ use pike::{
 use crate::{
     Cx, Outcome, Rng, SHORT, Task,
     net::{self, LIMIT, assert_kind, is_gone, soon, v4, v6},
-    skip, unix,
+    skip,
+    system::{self, code},
 };
 
 /// A connect is ready once there is a connection; both ends know each other's address at once.
@@ -46,7 +47,7 @@ fn connect_at(cx: &Cx, at: SocketAddr) {
         assert_eq!(client.peer_addr().unwrap(), here);
         let local = client.local_addr().unwrap();
         assert_eq!(local.ip(), at.ip());
-        assert!(unix::is_nonblocking(&client) && unix::is_close_on_exec(&client));
+        system::assert_ours(&client);
 
         let (server, from) = soon(&notifier, "an accept", listener.accept()).unwrap();
         assert_eq!(from, local);
@@ -62,7 +63,7 @@ pub fn connect_address_forms(cx: &Cx) -> Outcome {
     let notifier = cx.notifier();
     // A name is looked up on a helper thread, which may open a descriptor and keep it.
     soon(&notifier, "a look-up", pike::net::lookup_host("localhost:1")).unwrap().for_each(drop);
-    let before = unix::descriptors();
+    let before = system::descriptors();
     {
         let listener = net::listener(&notifier, v4());
         let here = listener.local_addr().unwrap();
@@ -138,7 +139,7 @@ pub fn connect_address_forms(cx: &Cx) -> Outcome {
         let error = soon(&notifier, "a bind", TcpListener::bind(&[nowhere, nowhere][..])).unwrap_err();
         assert_kind(&error, &[ErrorKind::AddrNotAvailable]);
     }
-    assert_eq!(unix::descriptors(), before, "descriptors");
+    assert_eq!(system::descriptors(), before, "descriptors");
     Ok(())
 }
 
@@ -146,7 +147,7 @@ pub fn connect_address_forms(cx: &Cx) -> Outcome {
 /// a connection that is not there.
 pub fn connect_refused(cx: &Cx) -> Outcome {
     let notifier = cx.notifier();
-    let before = unix::descriptors();
+    let before = system::descriptors();
     for at in net::locals(cx) {
         let (_socket, refuses) = net::nobody(&notifier, at);
         for _ in 0..cx.rounds(200) {
@@ -175,7 +176,7 @@ pub fn connect_refused(cx: &Cx) -> Outcome {
             Err(error) => assert_ne!(error.kind(), ErrorKind::ConnectionRefused, "the old error"),
         }
     }
-    assert_eq!(unix::descriptors(), before, "descriptors");
+    assert_eq!(system::descriptors(), before, "descriptors");
     Ok(())
 }
 
@@ -185,14 +186,14 @@ pub fn connect_times_out(cx: &Cx) -> Outcome {
     let Some(full) = net::full_listener(cx, &notifier) else {
         skip!("this system answers connects to a listener with a full queue");
     };
-    let before = unix::descriptors();
+    let before = system::descriptors();
     for _ in 0..3 {
         let start = Instant::now();
         let error = notifier.block_on(TcpStream::connect(full.address).timeout(SHORT)).unwrap_err();
         assert!(start.elapsed() >= SHORT, "after {:?}", start.elapsed());
         assert_eq!((error.kind(), error.raw_os_error()), (ErrorKind::TimedOut, None));
         assert!(Elapsed::is(&error));
-        assert_eq!(unix::descriptors(), before, "descriptors");
+        assert_eq!(system::descriptors(), before, "descriptors");
     }
 
     // What was reported of the bare socket, a hang-up on Linux, is no connection: not if it was reported before the
@@ -284,7 +285,7 @@ pub fn connect_misuse(cx: &Cx) -> Outcome {
         for (right, wrong) in [(v4(), v6()), (v6(), v4())] {
             let (listener, other) = (net::listener(&notifier, right), net::listener(&notifier, wrong));
             let socket = net::bare(&notifier, right, Type::Stream);
-            const FAMILY: &[i32] = &[libc::EAFNOSUPPORT, libc::EINVAL];
+            const FAMILY: &[i32] = &[code::EAFNOSUPPORT, code::EINVAL];
             refused(socket.bind(wrong), FAMILY, "bind");
             let connecting = socket.connect(other.local_addr().unwrap());
             refused(soon(&notifier, "the wrong family", connecting), FAMILY, "connect");
@@ -312,7 +313,7 @@ pub fn connect_misuse(cx: &Cx) -> Outcome {
     {
         let again = soon(&notifier, which, socket.connect(here));
         if !(which == "a second connect" && again.is_ok()) {
-            refused(again, &[libc::EISCONN], which);
+            refused(again, &[code::EISCONN], which);
         }
         assert_eq!(soon(&notifier, &format!("a write after {which}"), socket.write(b"x")).unwrap(), 1);
         let got = soon(&notifier, &format!("a read after {which}"), socket.read(&mut buf)).unwrap();
@@ -336,7 +337,7 @@ pub fn connect_misuse(cx: &Cx) -> Outcome {
     }
     assert_eq!(net::internet(socket.peer_addr()), here);
 
-    let before = unix::descriptors();
+    let before = system::descriptors();
     for (domain, kind, protocol) in [
         (Domain::Other(9999), Type::Stream, None),
         (Domain::V4, Type::Other(77), None),
@@ -347,7 +348,7 @@ pub fn connect_misuse(cx: &Cx) -> Outcome {
         let error = Socket::new_on(&notifier, domain, kind, protocol).unwrap_err();
         assert!(error.raw_os_error().is_some(), "{domain:?} {kind:?} {protocol:?}: {error:?}");
     }
-    assert_eq!(unix::descriptors(), before, "descriptors");
+    assert_eq!(system::descriptors(), before, "descriptors");
     Ok(())
 }
 
@@ -369,7 +370,7 @@ pub fn drop_while_connecting(cx: &Cx) -> Outcome {
     };
     cx.settle(&notifier);
     take_all();
-    let before = unix::descriptors();
+    let before = system::descriptors();
     for round in 0..cx.rounds(500) {
         let address = match &full {
             Some(full) if rng.one_in(2) => full.address,
@@ -405,7 +406,7 @@ pub fn drop_while_connecting(cx: &Cx) -> Outcome {
     }
     cx.settle(&notifier);
     take_all();
-    assert_eq!(unix::descriptors(), before, "descriptors");
+    assert_eq!(system::descriptors(), before, "descriptors");
 
     let client = soon(&notifier, "a connect after all that", TcpStream::connect(here)).unwrap();
     let (server, from) = soon(&notifier, "an accept after all that", listener.accept()).unwrap();
@@ -538,10 +539,10 @@ pub fn connect_from_bound_and_std(cx: &Cx) -> Outcome {
     }
 
     let (std, mut peer) = cx.tcp_pair();
-    assert!(!unix::is_nonblocking(&std));
+    system::assert_blocks(&std);
     let (local, remote) = (std.local_addr().unwrap(), std.peer_addr().unwrap());
     let stream = net::attach(&notifier, std);
-    assert!(unix::is_nonblocking(&stream));
+    system::assert_ours(&stream);
     assert_eq!((stream.local_addr().unwrap(), stream.peer_addr().unwrap()), (local, remote));
     let mut buf = [0; 4];
     let mut reading = Task::pending(stream.read(&mut buf));

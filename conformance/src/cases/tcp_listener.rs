@@ -15,7 +15,7 @@ use pike::{
 use crate::{
     Cx, Outcome, Task,
     net::{self, LIMIT, assert_kind, soon, v4, v6},
-    skip, unix,
+    skip, system,
 };
 
 /// What accept gives is the client's, belongs to the listener's Notifier and echoes.
@@ -46,11 +46,12 @@ fn accept_at(cx: &Cx, at: SocketAddr) {
     assert_eq!(server.peer_addr().unwrap(), from);
     assert_eq!(server.local_addr().unwrap(), here);
 
-    assert!(unix::is_nonblocking(&listener) && unix::is_close_on_exec(&listener));
-    assert!(unix::is_nonblocking(&server) && unix::is_close_on_exec(&server));
-    let error = unix::register_again(&notifier, &server).expect("it must be registered there already");
+    system::assert_ours(&listener);
+    system::assert_ours(&server);
+    let error = system::register_again(&notifier, &server).expect("it must be registered there already");
     assert_eq!(error.kind(), ErrorKind::AlreadyExists);
-    assert!(unix::register_again(&cx.notifier(), &server).is_none(), "it is registered elsewhere");
+    let elsewhere = system::register_again(&cx.notifier(), &server);
+    assert_eq!(elsewhere.is_none(), system::SOCKETS_MOVE, "{elsewhere:?}");
 
     echo(&notifier, &server, &mut client);
 }
@@ -75,12 +76,12 @@ pub fn listener_std_forms(cx: &Cx) -> Outcome {
     let notifier = cx.notifier();
     let std = std::net::TcpListener::bind(v4()).unwrap();
     let here = std.local_addr().unwrap();
-    assert!(!unix::is_nonblocking(&std));
+    system::assert_blocks(&std);
     let listener = {
         let _here = notifier.enter();
         TcpListener::from_std(std).unwrap()
     };
-    assert!(unix::is_nonblocking(&listener));
+    system::assert_ours(&listener);
     assert_eq!(listener.local_addr().unwrap(), here);
     for _ in 0..2 {
         let mut accepting = Task::pending(listener.accept());
@@ -95,9 +96,10 @@ pub fn listener_std_forms(cx: &Cx) -> Outcome {
     let mut client = std::net::TcpStream::connect(here).unwrap();
     let (server, from) = soon(&notifier, "accept_std", listener.accept_std()).unwrap();
     assert_eq!(from, client.local_addr().unwrap());
-    assert!(unix::is_nonblocking(&server) && unix::is_close_on_exec(&server));
-    for notifier in [&notifier, &other] {
-        assert!(unix::register_again(notifier, &server).is_none(), "it is registered already");
+    system::assert_ours(&server);
+    let takers = if system::SOCKETS_MOVE { &[&notifier, &other][..] } else { &[&other] };
+    for notifier in takers {
+        assert!(system::register_again(notifier, &server).is_none(), "it is registered already");
     }
     let server = net::attach(&other, server);
     echo(&other, &server, &mut client);
@@ -109,7 +111,7 @@ pub fn listener_std_forms(cx: &Cx) -> Outcome {
 
     let std = listener.into_std().unwrap();
     assert_eq!(std.local_addr().unwrap(), here);
-    assert!(unix::register_again(&notifier, &std).is_none(), "into_std leaves it registered");
+    assert!(system::register_again(&notifier, &std).is_none(), "into_std leaves it registered");
     std.set_nonblocking(false).unwrap();
     let client = std::net::TcpStream::connect(here).unwrap();
     assert_eq!(std.accept().unwrap().1, client.local_addr().unwrap());
@@ -169,7 +171,7 @@ pub fn accept_many(cx: &Cx) -> Outcome {
 
 /// A listener that goes takes the connections in its queue with it; who waits for one gets `Closed` by a cancel.
 pub fn listener_closed_with_pending(cx: &Cx) -> Outcome {
-    let before = unix::descriptors();
+    let before = system::descriptors();
     {
         let notifier = cx.notifier();
         let listener = net::listener(&notifier, v4());
@@ -195,7 +197,7 @@ pub fn listener_closed_with_pending(cx: &Cx) -> Outcome {
         let error = std::net::TcpStream::connect(here).unwrap_err();
         assert_kind(&error, &[ErrorKind::ConnectionRefused]);
     }
-    assert_eq!(unix::descriptors(), before, "descriptors");
+    assert_eq!(system::descriptors(), before, "descriptors");
     Ok(())
 }
 
@@ -255,7 +257,7 @@ pub fn accepted_peer_already_gone(cx: &Cx) -> Outcome {
 /// nothing leaks. A port in TIME_WAIT can be bound.
 pub fn bind_errors(cx: &Cx) -> Outcome {
     let notifier = cx.notifier();
-    let before = unix::descriptors();
+    let before = system::descriptors();
     for at in net::locals(cx) {
         let listener = net::listener(&notifier, at);
         let here = listener.local_addr().unwrap();
@@ -288,7 +290,7 @@ pub fn bind_errors(cx: &Cx) -> Outcome {
         let (_, from) = soon(&notifier, "a socket bound once", socket.accept()).unwrap();
         assert_eq!(net::internet(Ok(from)), client.local_addr().unwrap());
     }
-    assert_eq!(unix::descriptors(), before, "descriptors");
+    assert_eq!(system::descriptors(), before, "descriptors");
 
     // Who closes first, here the server, keeps the port in TIME_WAIT.
     let listener = net::listener(&notifier, v4());

@@ -15,10 +15,7 @@ use std::{
 
 use futures_lite::future;
 use pike::{
-    net::{
-        OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpListener, TcpStream, UdpSocket, UnixDatagram,
-        UnixListener, UnixStream, WriteHalf,
-    },
+    net::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpListener, TcpStream, UdpSocket, WriteHalf},
     socket::{RecvFlags, Socket},
 };
 
@@ -193,10 +190,19 @@ pub fn many_tasks_one_stream(cx: &Cx) -> Outcome {
     Ok(())
 }
 
+/// More than any future of a call takes.
+const MOST: usize = 512;
+
+pub(super) fn shared<T: Send + Sync + Debug>() {}
+
+#[track_caller]
+pub(super) fn small(what: &str, future: impl Future + Send) {
+    let size = size_of_val(&future);
+    assert!(size <= MOST, "{what}: {size} bytes");
+}
+
 /// No future contains a buffer, and types and futures may go to other threads.
 pub fn futures_stay_small(cx: &Cx) -> Outcome {
-    const MOST: usize = 512;
-    fn shared<T: Send + Sync + Debug>() {}
     shared::<TcpStream>();
     shared::<TcpListener>();
     shared::<UdpSocket>();
@@ -206,11 +212,6 @@ pub fn futures_stay_small(cx: &Cx) -> Outcome {
     shared::<ReadHalf<'_>>();
     shared::<WriteHalf<'_>>();
 
-    #[track_caller]
-    fn small(what: &str, future: impl Future + Send) {
-        let size = size_of_val(&future);
-        assert!(size <= MOST, "{what}: {size} bytes");
-    }
     let notifier = cx.notifier();
     let (stream, _peer) = net::with_peer(cx, &notifier);
     let (listener, datagrams) = (net::listener(&notifier, v4()), net::udp(&notifier, v4()));
@@ -236,16 +237,6 @@ pub fn futures_stay_small(cx: &Cx) -> Outcome {
     small("recv_from", datagrams.recv_from(&mut buf));
     small("peek_from", datagrams.peek_from(&mut buf));
     small("peek_sender", datagrams.peek_sender());
-    let path = "/nowhere";
-    let (unix, datagrams) = {
-        let _here = notifier.enter();
-        (UnixStream::pair().unwrap().0, UnixDatagram::unbound().unwrap())
-    };
-    shared::<(UnixStream, UnixDatagram, UnixListener)>();
-    small("a Unix read", unix.read(&mut buf));
-    small("a Unix connect", UnixStream::connect(path));
-    small("a Unix send_to", datagrams.send_to(b"x", path));
-    small("a Unix recv_from", datagrams.recv_from(&mut buf));
     small("recv", socket.recv(&mut [0; 4096], RecvFlags::PEEK));
     Ok(())
 }

@@ -14,7 +14,7 @@ use pike::{Notifier, net::TcpStream, socket::option};
 use crate::{
     Cx, Outcome, Task,
     net::{self, assert_bytes_at, assert_kind, bytes_at, is_gone, soon, v4},
-    unix,
+    system,
 };
 
 /// Ending both directions or reading, by us or by the peer: all who wait are woken, the calls say what they must, and the
@@ -116,9 +116,9 @@ fn fill(cx: &Cx, notifier: &Notifier, stream: &TcpStream) -> usize {
 /// What was written before a shutdown or a drop arrives, and then the end; with unread data of the peer a reset may cut
 /// it short. Nothing hangs and nothing leaks.
 pub fn shutdown_after_write(cx: &Cx) -> Outcome {
-    let before = unix::descriptors();
+    let before = system::descriptors();
     let notifier = cx.notifier();
-    let base = unix::descriptors();
+    let base = system::descriptors();
     let total = cx.rounds(16 << 20);
     let data = bytes_at(0, total);
     for drops in [false, true] {
@@ -161,9 +161,9 @@ pub fn shutdown_after_write(cx: &Cx) -> Outcome {
             }
         }
     }
-    assert_eq!(unix::descriptors(), base, "descriptors");
+    assert_eq!(system::descriptors(), base, "descriptors");
     drop(notifier);
-    assert_eq!(unix::descriptors(), before, "descriptors");
+    assert_eq!(system::descriptors(), before, "descriptors");
     Ok(())
 }
 

@@ -18,6 +18,7 @@ use pike::{
 use crate::{
     Cx, Outcome, Task, heap,
     net::{self, assert_bytes_at, assert_kind, bytes_at, is_gone, soon, v4},
+    system,
 };
 
 /// Small messages back and forth between tasks and between threads; scattered and gathered ones, with more slices than
@@ -372,7 +373,7 @@ pub fn options_read_back(cx: &Cx) -> Outcome {
             assert_eq!(socket.get(option::Ttl).unwrap(), 42, "a wrong value changed it");
             if at.is_ipv6() {
                 // The option of IPv4 exists there as well, and means something else.
-                let hops = net::number_option(socket, libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS);
+                let hops = system::hops_v6(socket);
                 assert_eq!(hops, 42, "the hops of IPv6");
             }
         }

@@ -22,7 +22,8 @@ use super::udp_errors::bind;
 use crate::{
     Cx, Outcome, Task,
     net::{self, LIMIT, assert_kind, soon, v4, v6},
-    skip, unix,
+    skip,
+    system::{self, code},
 };
 
 /// Datagrams between two sockets, with the sender's address; sockets of std's come and go.
@@ -48,7 +49,7 @@ fn unconnected_at(cx: &Cx, at: SocketAddr) {
     let (here, there) = (one.local_addr().unwrap(), other.local_addr().unwrap());
     assert_eq!(here.ip(), at.ip());
     assert_ne!(here.port(), 0);
-    assert!(unix::is_nonblocking(&one) && unix::is_close_on_exec(&one));
+    system::assert_ours(&one);
     let mut buf = [0; 64];
     for round in 0..10_u8 {
         let message = vec![round; usize::from(round) + 1];
@@ -76,13 +77,13 @@ fn from_std_and_back(cx: &Cx) {
         if connected {
             std.connect(there).unwrap();
         }
-        assert!(!unix::is_nonblocking(&std));
+        system::assert_blocks(&std);
         let here = std.local_addr().unwrap();
         let socket = {
             let _here = notifier.enter();
             UdpSocket::from_std(std).unwrap()
         };
-        assert!(unix::is_nonblocking(&socket));
+        system::assert_ours(&socket);
         assert_eq!(socket.local_addr().unwrap(), here);
         let mut buf = [0; 16];
         let mut receiving = Task::pending(socket.recv_from(&mut buf));
@@ -99,7 +100,7 @@ fn from_std_and_back(cx: &Cx) {
         }
         assert_eq!(peer.recv_from(&mut buf).unwrap(), (4, here));
         let std = socket.into_std().unwrap();
-        assert!(unix::register_again(&notifier, &std).is_none(), "into_std leaves it registered");
+        assert!(system::register_again(&notifier, &std).is_none(), "into_std leaves it registered");
         std.send_to(b"std", there).or_else(|_| std.send(b"std")).unwrap();
         assert_eq!(peer.recv_from(&mut buf).unwrap(), (3, here));
     }
@@ -201,7 +202,7 @@ pub fn udp_datagram_sizes(cx: &Cx) -> Outcome {
 
     let huge = vec![0; 65_536];
     let error = soon(&notifier, "more than a datagram", one.send_to(&huge, there)).unwrap_err();
-    assert_eq!(error.raw_os_error(), Some(libc::EMSGSIZE), "{error:?}");
+    assert_eq!(error.raw_os_error(), Some(code::EMSGSIZE), "{error:?}");
     send(b"next");
     assert_eq!(soon(&notifier, "the next one", other.recv(&mut buf)).unwrap(), 4);
 
@@ -235,7 +236,7 @@ fn gathered(cx: &Cx) {
         Err(error) => {
             assert!(
                 matches!(error.kind(), ErrorKind::InvalidInput)
-                    || error.raw_os_error() == Some(libc::EMSGSIZE)
+                    || error.raw_os_error() == Some(code::EMSGSIZE)
             );
             soon(&notifier, "a send", one.send(b"next")).unwrap();
             assert_eq!(soon(&notifier, "the next one", other.recv(&mut buf)).unwrap(), 4);

@@ -21,7 +21,7 @@ use pike::{
 use crate::{
     Cx, Outcome, Task, calling,
     net::{self, assert_kind, soon, v4, v6},
-    unix,
+    system::{self, code},
 };
 
 /// Calls of the wrong kind of socket say what the system says; another peer, or one that is refused, loses nothing.
@@ -32,7 +32,7 @@ pub fn udp_wrong_mode(cx: &Cx) -> Outcome {
     let mut buf = [0; 16];
     let error = soon(&notifier, "a send to nobody", socket.send(b"x")).unwrap_err();
     assert!(
-        [libc::EDESTADDRREQ, libc::ENOTCONN].iter().any(|&code| error.raw_os_error() == Some(code)),
+        [code::EDESTADDRREQ, code::ENOTCONN].iter().any(|&code| error.raw_os_error() == Some(code)),
         "{error:?}"
     );
     soon(&notifier, "a send", first.send_to(b"hello", here)).unwrap();
@@ -44,7 +44,7 @@ pub fn udp_wrong_mode(cx: &Cx) -> Outcome {
             assert_eq!(n, 5);
             assert_eq!(soon(&notifier, "a receive", second.recv_from(&mut buf)).unwrap(), (5, here));
         }
-        Err(error) => assert_eq!(error.raw_os_error(), Some(libc::EISCONN), "{error:?}"),
+        Err(error) => assert_eq!(error.raw_os_error(), Some(code::EISCONN), "{error:?}"),
     }
 
     // Another peer, while a receive waits.
@@ -92,7 +92,7 @@ pub fn udp_send_buffer_full(cx: &Cx) -> Outcome {
             match one.send(&datagram).await {
                 Ok(n) => assert_eq!(n, datagram.len(), "a short count"),
                 // A BSD says it so, and lets the sender try again.
-                Err(error) => assert_eq!(error.raw_os_error(), Some(libc::ENOBUFS), "{error:?}"),
+                Err(error) => assert_eq!(error.raw_os_error(), Some(code::ENOBUFS), "{error:?}"),
             }
             sent.fetch_add(1, SeqCst);
         }
@@ -210,7 +210,7 @@ pub fn udp_refused_unread_is_quiet(cx: &Cx) -> Outcome {
 /// never bound binds itself by its first send.
 pub fn udp_bind_errors(cx: &Cx) -> Outcome {
     let notifier = cx.notifier();
-    let before = unix::descriptors();
+    let before = system::descriptors();
     for at in net::locals(cx) {
         let first = net::udp(&notifier, at);
         let here = first.local_addr().unwrap();
@@ -252,7 +252,7 @@ pub fn udp_bind_errors(cx: &Cx) -> Outcome {
             assert_eq!(soon(&notifier, "a receive", friend.recv(&mut [0; 4])).unwrap(), 1);
         }
     }
-    assert_eq!(unix::descriptors(), before, "descriptors");
+    assert_eq!(system::descriptors(), before, "descriptors");
 
     let (unbound, peer) = (net::bare(&notifier, v4(), Type::Datagram), net::udp(&notifier, v4()));
     // An address of Unix is none of its, to send to as to bind.

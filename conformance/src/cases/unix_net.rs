@@ -15,6 +15,7 @@ use pike::{
     net::{UnixDatagram, UnixListener, UnixStream, unix::SocketAddr},
 };
 
+use super::tcp_shared::{shared, small};
 use crate::{
     Cx, Outcome, Task,
     net::{self, assert_kind, soon},
@@ -552,4 +553,18 @@ pub fn unix_short_read_at_descriptor(_: &Cx) -> Outcome {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub fn unix_echo_costs_two_calls(_: &Cx) -> Outcome {
     skip!("this system has no ptrace(2) as on Linux, by which calls are counted");
+}
+
+/// No future contains a buffer, and types and futures may go to other threads.
+pub fn unix_futures_stay_small(cx: &Cx) -> Outcome {
+    shared::<(UnixStream, UnixDatagram, UnixListener)>();
+    let notifier = cx.notifier();
+    let _here = notifier.enter();
+    let (unix, datagrams) = (UnixStream::pair().unwrap().0, UnixDatagram::unbound().unwrap());
+    let (path, mut buf) = ("/nowhere", [0; 4096]);
+    small("read", unix.read(&mut buf));
+    small("connect", UnixStream::connect(path));
+    small("send_to", datagrams.send_to(b"x", path));
+    small("recv_from", datagrams.recv_from(&mut buf));
+    Ok(())
 }

@@ -4,14 +4,20 @@
 use std::{
     io::{self, ErrorKind},
     mem::offset_of,
+    net::{Ipv4Addr, Ipv6Addr},
 };
 
 use pike::{
     Notifier,
     net::{TcpStream, UnixDatagram, UnixListener, UnixStream},
-    socket::{Address, Domain, Socket, Type, UnixAddress},
+    os::unix::option::PeerCred,
+    socket::{
+        Address, Domain, Socket, Type, UnixAddress,
+        option::{self, MembershipV4, MembershipV6},
+    },
 };
 
+use super::options::{assert_code, wrong, wrong_or_absent};
 use crate::{
     Cx, Outcome, Task,
     net::{self, assert_kind, soon},
@@ -285,4 +291,55 @@ pub fn unix_socket_bad_addresses(cx: &Cx) -> Outcome {
 
 fn folder_of(folder: &Folder) -> UnixAddress {
     UnixAddress::from_pathname(folder.path("")).unwrap()
+}
+
+/// The peer of a Unix socket is known: here it is ourselves.
+pub fn peer_credentials(cx: &Cx) -> Outcome {
+    let notifier = cx.notifier();
+    for kind in [Type::Stream, Type::SeqPacket] {
+        if kind == Type::SeqPacket && !cfg!(target_os = "linux") {
+            continue;
+        }
+        let (one, other) = Socket::pair_on(&notifier, Domain::Unix, kind, None).unwrap();
+        let (pid, uid, gid) = unix::own_ids();
+        for socket in [&one, &other] {
+            let peer = socket.get(PeerCred).unwrap();
+            assert_eq!((peer.uid(), peer.gid()), (uid, gid));
+            assert!(peer.pid().is_none_or(|peer| peer == pid), "{peer:?}, we are {pid}");
+            assert!(!cfg!(target_os = "linux") || peer.pid().is_some(), "Linux knows the number");
+        }
+    }
+    Ok(())
+}
+
+/// An option of another level is the system's error, with its code.
+pub fn unix_option_of_wrong_level(cx: &Cx) -> Outcome {
+    let notifier = cx.notifier();
+    let (unix, _peer) = Socket::pair_on(&notifier, Domain::Unix, Type::Stream, None).unwrap();
+    let nobody = Ipv6Addr::new(0xff12, 0, 0, 0, 0, 0, 0, 1);
+    wrong(&unix, option::NoDelay, true);
+    wrong_or_absent(&unix, option::KeepAliveCount, 3);
+    wrong(&unix, option::V6Only, true);
+    wrong(&unix, option::HopLimit, 9);
+    wrong(&unix, option::TrafficClass, 0);
+    wrong(&unix, option::MulticastHopsV6, 1);
+    wrong(&unix, option::MulticastLoopV6, true);
+    let join = MembershipV6 { group: nobody, interface: 0 };
+    assert_code(&unix.set(option::JoinMulticastV6, join), "JoinMulticastV6");
+    wrong(&unix, option::Ttl, 9);
+    wrong(&unix, option::Tos, 0);
+    wrong(&unix, option::MulticastTtlV4, 1);
+    let join = MembershipV4 { group: Ipv4Addr::new(239, 255, 0, 1), interface: Ipv4Addr::LOCALHOST };
+    assert_code(&unix.set(option::JoinMulticastV4, join), "JoinMulticastV4");
+    #[cfg(target_os = "linux")]
+    wrong(&unix, pike::os::linux::option::Cork, true);
+
+    for kind in [Type::Stream, Type::Datagram] {
+        let other = net::bare(&notifier, net::v4(), kind);
+        assert_code(&other.get(PeerCred), "PeerCred of IP");
+    }
+    let alone = Socket::new_on(&notifier, Domain::Unix, Type::Stream, None).unwrap();
+    assert_code(&alone.get(PeerCred), "PeerCred without a peer");
+    assert!(unix.get(option::Error).unwrap().is_none(), "the socket is the worse for it");
+    Ok(())
 }

@@ -14,7 +14,7 @@ use pike::{
 use crate::{
     Cx, Outcome, SHORT, Task,
     net::{self, assert_kind, soon, v4},
-    unix,
+    system,
 };
 
 fn send(notifier: &Notifier, stream: &TcpStream, before: &[u8], urgent: &[u8], after: &[u8]) {
@@ -155,6 +155,6 @@ pub fn urgent_receive_forms(cx: &Cx) -> Outcome {
     cx.turn_until(&notifier, "the end", || urgent.is_woken());
     let ended: io::Result<usize> = urgent.ready();
     assert!(matches!(ended, Ok(0) | Err(_)), "urgent data after the end: {ended:?}");
-    assert!(unix::is_nonblocking(&stream));
+    system::assert_ours(&stream);
     Ok(())
 }

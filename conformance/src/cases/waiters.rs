@@ -15,8 +15,8 @@ use std::{
 
 use pike::{Handle, Interest, Notifier, net};
 
-use super::readiness::{double, read_up_to};
-use crate::{Cx, Outcome, Rng, Task, Wakes, heap};
+use super::readiness::read_up_to;
+use crate::{Cx, Outcome, Rng, Task, Wakes, heap, system};
 
 /// Whoever only looks is woken together with all others of the same direction, and with none of the other one; of the
 /// pollers the last one. A waker may be exchanged any number of times.
@@ -52,7 +52,7 @@ pub fn many_waiters_wake_all(cx: &Cx) -> Outcome {
     assert!(urgent.iter_mut().all(|waiter| waiter.poll().is_pending()), "priority by plain data");
     assert!(poll(&last, false).is_ready());
 
-    let double = double(&peer);
+    let double = system::double(&peer);
     let drainer = thread::spawn(move || {
         let mut buf = vec![0; 1 << 16];
         while (&double).read(&mut buf).unwrap() > 0 {}

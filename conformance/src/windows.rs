@@ -1,0 +1,157 @@
+//! What cases need of Windows: handles, sockets. The same names as `unix` has for what cases of both need.
+#![allow(unsafe_code)]
+
+use std::{
+    io,
+    mem::ManuallyDrop,
+    net::{SocketAddrV6, TcpStream},
+    os::windows::io::{FromRawSocket, OwnedSocket},
+    time::Duration,
+};
+
+pub use pike::os::windows::IoSafe;
+use pike::{Handle, Notifier};
+use windows_sys::Win32::{
+    Foundation::{GetHandleInformation, HANDLE, HANDLE_FLAG_INHERIT},
+    Networking::WinSock::{
+        FIONREAD, IPPROTO_IPV6, IPV6_UNICAST_HOPS, SO_TYPE, SOCKET_ERROR, SOL_SOCKET, WSAGetLastError,
+        getsockopt, ioctlsocket,
+    },
+    System::Threading::{GetCurrentProcess, GetProcessHandleCount},
+};
+
+/// A number that names a socket, and what has one.
+pub use std::os::windows::io::{AsRawSocket as AsRaw, AsSocket as AsDescriptor, RawSocket as Raw};
+
+/// The number of a socket.
+pub fn raw(of: &impl AsRaw) -> Raw {
+    of.as_raw_socket()
+}
+
+/// Whether a socket can be registered with one Notifier after the other, and with two at once. A socket stays with its
+/// first completion port.
+pub const SOCKETS_MOVE: bool = false;
+
+/// Error codes, by the names that they have on Unix.
+pub mod code {
+    use windows_sys::Win32::{Foundation::ERROR_ALREADY_EXISTS, Networking::WinSock};
+
+    pub const EAFNOSUPPORT: i32 = WinSock::WSAEAFNOSUPPORT;
+    pub const ECANCELED: i32 = WinSock::WSA_OPERATION_ABORTED;
+    pub const ECONNREFUSED: i32 = WinSock::WSAECONNREFUSED;
+    pub const ECONNRESET: i32 = WinSock::WSAECONNRESET;
+    pub const EDESTADDRREQ: i32 = WinSock::WSAEDESTADDRREQ;
+    /// Windows says so of an address of another family.
+    pub const EINVAL: i32 = WinSock::WSAEFAULT;
+    pub const EISCONN: i32 = WinSock::WSAEISCONN;
+    pub const EMSGSIZE: i32 = WinSock::WSAEMSGSIZE;
+    pub const ENOBUFS: i32 = WinSock::WSAENOBUFS;
+    pub const ENOPROTOOPT: i32 = WinSock::WSAENOPROTOOPT;
+    pub const ENOTCONN: i32 = WinSock::WSAENOTCONN;
+    pub const ETIMEDOUT: i32 = WinSock::WSAETIMEDOUT;
+
+    /// Of a second registration.
+    pub const REGISTERED: Option<i32> = Some(ERROR_ALREADY_EXISTS as i32);
+}
+
+/// How many handles the process has open. For cases that run alone.
+pub fn descriptors() -> usize {
+    let mut count = 0;
+    // SAFETY: fills the number; the handle stands for this process and is never closed.
+    let counted = unsafe { GetProcessHandleCount(GetCurrentProcess(), &mut count) };
+    assert_ne!(counted, 0, "{}", io::Error::last_os_error());
+    count as usize
+}
+
+/// Whether a number is a socket.
+pub fn is_open(socket: Raw) -> bool {
+    option(socket, SOL_SOCKET, SO_TYPE).is_ok()
+}
+
+fn option(socket: Raw, level: i32, name: i32) -> io::Result<i32> {
+    let (mut value, mut len) = (0_i32, size_of::<i32>() as i32);
+    // SAFETY: writes at most `len` bytes, the size of `value`.
+    let got = unsafe { getsockopt(socket as usize, level, name, (&raw mut value).cast(), &mut len) };
+    if got == SOCKET_ERROR { Err(last_error()) } else { Ok(value) }
+}
+
+fn last_error() -> io::Error {
+    // SAFETY: takes nothing.
+    io::Error::from_raw_os_error(unsafe { WSAGetLastError() })
+}
+
+/// Asserts that a socket is as pike makes them: not for the programs that this one starts. Windows tells nobody whether a
+/// socket blocks.
+#[track_caller]
+pub fn assert_ours(socket: &impl AsRaw) {
+    let mut flags = 0;
+    let handle = socket.as_raw_socket() as usize as HANDLE;
+    // SAFETY: fills the number; the socket is open as long as it is borrowed.
+    let got = unsafe { GetHandleInformation(handle, &mut flags) };
+    assert_ne!(got, 0, "{}", io::Error::last_os_error());
+    assert_eq!(flags & HANDLE_FLAG_INHERIT, 0, "inherited by other programs");
+}
+
+/// Nothing: Windows tells nobody whether a socket blocks.
+pub fn assert_blocks(_: &impl AsRaw) {}
+
+/// The same socket once more, in the standard library's hands: what happens there happens behind pike's back.
+pub fn double(socket: &impl AsDescriptor) -> TcpStream {
+    socket.as_socket().try_clone_to_owned().expect("a duplicate").into()
+}
+
+/// Tries to register a socket once more, by a second wrapper of the same number. The error, if there is one; else the
+/// second registration is undone.
+pub fn register_again(notifier: &Notifier, socket: &impl AsRaw) -> Option<io::Error> {
+    // SAFETY: open as long as `socket` is borrowed; given up below in every case, so that it is closed once.
+    let second = unsafe { OwnedSocket::from_raw_socket(socket.as_raw_socket()) };
+    let (error, second) = match Handle::try_new_on(notifier, second) {
+        Ok(handle) => (None, handle.into_inner()),
+        Err((error, second)) => (Some(error), second),
+    };
+    let _never_closed = ManuallyDrop::new(second);
+    error
+}
+
+/// How many bytes can be read from a socket.
+pub fn bytes_queued(socket: &impl AsRaw) -> usize {
+    let mut count = 0;
+    // SAFETY: fills the number it is given.
+    let asked = unsafe { ioctlsocket(socket.as_raw_socket() as usize, FIONREAD, &mut count) };
+    assert_eq!(asked, 0, "{}", last_error());
+    count as usize
+}
+
+/// How many hops the packets of an IPv6 socket may go.
+pub fn hops_v6(socket: &impl AsRaw) -> u32 {
+    option(socket.as_raw_socket(), IPPROTO_IPV6, IPV6_UNICAST_HOPS).expect("an option") as u32
+}
+
+/// The index of the loopback interface.
+pub fn loopback_index() -> u32 {
+    1
+}
+
+/// None: what adapters there are is not asked here.
+pub fn link_local() -> Option<SocketAddrV6> {
+    None
+}
+
+/// How many sockets there may be: memory is the limit.
+pub fn raise_descriptor_limit() -> usize {
+    16_384
+}
+
+/// Runs `f`, where Unix runs it in a child: Windows has no fork. For cases that run alone, and undo what they change.
+#[track_caller]
+pub fn in_child(_: Duration, f: impl FnOnce() -> Result<(), String>) {
+    if let Err(words) = f() {
+        panic!("{words}");
+    }
+}
+
+/// Sets a variable of the environment; nothing removes it. For cases that run alone.
+pub fn set_env(name: &str, value: &str) {
+    // SAFETY: any thread may do so on Windows.
+    unsafe { std::env::set_var(name, value) };
+}
