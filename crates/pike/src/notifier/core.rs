@@ -209,15 +209,19 @@ impl Core {
     /// reported.
     pub(crate) fn arm(&self, descriptor: sys::Raw, token: Token, direction: Direction) -> io::Result<u64> {
         let known = self.driver.arm(descriptor, token, direction)?;
-        self.notify_if_waiting();
+        if self.driver.mails() {
+            self.notify_if_waiting();
+        }
         Ok(known)
     }
 
     /// The same for priority conditions.
-    pub(crate) fn arm_priority(&self, descriptor: sys::Raw, token: Token) {
-        if self.driver.arm_priority(descriptor, token) {
+    pub(crate) fn arm_priority(&self, descriptor: sys::Raw, token: Token) -> io::Result<()> {
+        self.driver.arm_priority(descriptor, token)?;
+        if self.driver.mails() {
             self.notify_if_waiting();
         }
+        Ok(())
     }
 
     /// Takes the descriptor out of the backend and ends the source's use: in this order, so that no report for the

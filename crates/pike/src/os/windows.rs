@@ -2,7 +2,7 @@
 
 use std::os::windows::io::{AsRawSocket, AsSocket, BorrowedSocket, RawSocket};
 
-pub use crate::sys::platform::IoSafe;
+pub use crate::sys::{OtherNotifier, platform::IoSafe};
 use crate::{
     Handle,
     net::{TcpListener, TcpStream, UdpSocket},

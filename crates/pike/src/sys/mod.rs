@@ -52,13 +52,7 @@
 
 use std::{io, ptr::NonNull, sync::Arc, time::Duration};
 
-use crate::{
-    buf::Pool,
-    notifier::Backend,
-    op::block::Block,
-    source::{self, Direction},
-    token::Token,
-};
+use crate::{buf::Pool, notifier::Backend, op::block::Block, source::Direction, token::Token};
 
 #[cfg(unix)]
 pub(crate) mod unix;
@@ -75,6 +69,10 @@ mod epoll;
 mod io_uring;
 #[cfg(target_os = "linux")]
 pub(crate) use io_uring::{Failure, probe as probe_io_uring};
+#[cfg(windows)]
+mod iocp;
+#[cfg(windows)]
+pub use iocp::OtherNotifier;
 #[cfg(kqueue)]
 mod kqueue;
 #[cfg(target_os = "linux")]
@@ -129,6 +127,8 @@ pub(crate) enum Driver {
     IoUring(io_uring::Driver),
     #[cfg(kqueue)]
     Kqueue(kqueue::Driver),
+    #[cfg(windows)]
+    Iocp(iocp::Driver),
 }
 
 /// The half that only the holder of the seat uses.
@@ -141,6 +141,8 @@ pub(crate) enum Wait {
     IoUring(Box<io_uring::Wait>),
     #[cfg(kqueue)]
     Kqueue(kqueue::Wait),
+    #[cfg(windows)]
+    Iocp(iocp::Wait),
 }
 
 impl Driver {
@@ -164,6 +166,8 @@ impl Driver {
             Backend::Kqueue => {
                 kqueue::Driver::new().map(|(driver, wait)| (Self::Kqueue(driver), Wait::Kqueue(wait)))
             }
+            #[cfg(windows)]
+            Backend::Iocp => iocp::Driver::new().map(|(driver, wait)| (Self::Iocp(driver), Wait::Iocp(wait))),
             other => Err(io::Error::new(
                 io::ErrorKind::Unsupported,
                 format!("this build of pike has no {other}, only {}", Backend::BUILT[0]),
@@ -179,6 +183,8 @@ impl Driver {
             Self::IoUring(_) => Backend::IoUring,
             #[cfg(kqueue)]
             Self::Kqueue(_) => Backend::Kqueue,
+            #[cfg(windows)]
+            Self::Iocp(_) => Backend::Iocp,
         }
     }
 
@@ -188,6 +194,9 @@ impl Driver {
         match self {
             #[cfg(target_os = "linux")]
             Self::IoUring(_) => io_uring::Driver::SOURCE_BITS,
+            #[cfg(windows)]
+            Self::Iocp(_) => iocp::Driver::SOURCE_BITS,
+            #[cfg(not(windows))]
             _ => 0,
         }
     }
@@ -197,7 +206,7 @@ impl Driver {
         match self {
             #[cfg(kqueue)]
             Self::Kqueue(driver) => driver.signal_source(),
-            #[cfg(target_os = "linux")]
+            #[cfg(any(target_os = "linux", windows))]
             _ => 0,
         }
     }
@@ -207,7 +216,7 @@ impl Driver {
         match self {
             #[cfg(kqueue)]
             Self::Kqueue(driver) => driver.watch_signal(number, told),
-            #[cfg(target_os = "linux")]
+            #[cfg(any(target_os = "linux", windows))]
             _ => {
                 let _ = (number, told);
                 Ok(())
@@ -220,7 +229,7 @@ impl Driver {
         match self {
             #[cfg(kqueue)]
             Self::Kqueue(driver) => driver.tell_signals(),
-            #[cfg(target_os = "linux")]
+            #[cfg(any(target_os = "linux", windows))]
             _ => {}
         }
     }
@@ -229,7 +238,7 @@ impl Driver {
         match self {
             #[cfg(kqueue)]
             Self::Kqueue(driver) => driver.unwatch_signal(number),
-            #[cfg(target_os = "linux")]
+            #[cfg(any(target_os = "linux", windows))]
             _ => _ = number,
         }
     }
@@ -243,14 +252,22 @@ impl Driver {
             Self::IoUring(driver) => driver.attach(descriptor).map(|()| 0),
             #[cfg(kqueue)]
             Self::Kqueue(driver) => driver.attach(descriptor, token),
+            #[cfg(windows)]
+            Self::Iocp(driver) => driver.attach(descriptor, token).map(|()| 0),
         }
     }
 
     /// For a descriptor that has become another kind of thing: a socket that listens now. What is ready is reported after.
     pub(crate) fn attach_again(&self, descriptor: Raw, token: Token) -> io::Result<()> {
+        let _ = descriptor; // a port knows it by the token
         match self {
             #[cfg(kqueue)]
             Self::Kqueue(driver) => driver.attach_again(descriptor, token),
+            #[cfg(windows)]
+            Self::Iocp(driver) => {
+                driver.attach_again(token);
+                Ok(())
+            }
             #[cfg(target_os = "linux")]
             _ => {
                 let _ = (descriptor, token);
@@ -263,42 +280,54 @@ impl Driver {
     pub(crate) fn armed_at_once(&self, direction: Direction) -> u64 {
         match self {
             #[cfg(target_os = "linux")]
-            Self::IoUring(_) => source::UNARMED,
+            Self::IoUring(_) => crate::source::UNARMED,
             _ => direction.unarmed(),
         }
     }
 
-    /// For a source whose word said that this side is unarmed, and does so no more. A turn that sleeps must be notified.
-    /// What it returns is known at once: bits of [`crate::source`] that are not reported again.
-    pub(crate) fn arm(&self, descriptor: Raw, token: Token, direction: Direction) -> io::Result<u64> {
+    /// Whether what is asked for is done by the holder of the seat: a turn that sleeps must be notified.
+    #[inline]
+    pub(crate) fn mails(&self) -> bool {
         match self {
             #[cfg(target_os = "linux")]
-            Self::IoUring(driver) => driver.arm(descriptor, token).map(|()| 0),
-            _ => {
-                let _ = (descriptor, token, direction);
-                Ok(0)
-            }
+            Self::IoUring(_) => true,
+            _ => false,
         }
     }
 
-    /// For who waits for a priority condition. True if a turn that sleeps must be notified.
-    pub(crate) fn arm_priority(&self, descriptor: Raw, token: Token) -> bool {
+    /// For a source whose word said that this side is unarmed, and does so no more. See [`Driver::mails`].
+    /// What it returns is known at once: bits of [`crate::source`] that are not reported again.
+    pub(crate) fn arm(&self, descriptor: Raw, token: Token, direction: Direction) -> io::Result<u64> {
+        let _ = (descriptor, direction); // a port knows the one, and a ring serves both sides
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::IoUring(driver) => driver.arm(descriptor, token).map(|()| 0),
+            #[cfg(windows)]
+            Self::Iocp(driver) => driver.arm(token, direction),
+            #[cfg(not(windows))]
+            _ => Ok(0),
+        }
+    }
+
+    /// For who waits for a priority condition. See [`Driver::mails`].
+    pub(crate) fn arm_priority(&self, descriptor: Raw, token: Token) -> io::Result<()> {
+        let _ = descriptor; // as in `arm`
         match self {
             #[cfg(target_os = "linux")]
             Self::IoUring(driver) => {
                 driver.arm_priority(descriptor, token);
-                true
+                Ok(())
             }
-            _ => {
-                let _ = (descriptor, token);
-                false
-            }
+            #[cfg(windows)]
+            Self::Iocp(driver) => driver.arm_priority(token),
+            #[cfg(not(windows))]
+            _ => Ok(()),
         }
     }
 
     /// `armed`: whether [`Driver::arm`] was called and has not been undone by a report.
     pub(crate) fn detach(&self, descriptor: Raw, token: Token, armed: bool) -> io::Result<Detached> {
-        let _ = (token, armed); // epoll goes by the descriptor alone
+        let _ = (descriptor, token, armed); // epoll goes by the descriptor alone, and a port by the token
         match self {
             #[cfg(target_os = "linux")]
             Self::Epoll(driver) => driver.detach(descriptor).map(|()| Detached::Done),
@@ -306,6 +335,8 @@ impl Driver {
             Self::IoUring(driver) => Ok(driver.detach(descriptor, token, armed)),
             #[cfg(kqueue)]
             Self::Kqueue(driver) => driver.detach(descriptor, token).map(|()| Detached::Done),
+            #[cfg(windows)]
+            Self::Iocp(driver) => Ok(driver.detach(token)),
         }
     }
 
@@ -348,6 +379,8 @@ impl Driver {
             Self::IoUring(driver) => driver.notify(),
             #[cfg(kqueue)]
             Self::Kqueue(driver) => driver.notify(),
+            #[cfg(windows)]
+            Self::Iocp(driver) => driver.notify(),
         }
     }
 
@@ -356,16 +389,23 @@ impl Driver {
         &self,
         wait: &mut Wait,
         timeout: Option<Duration>,
-        mut tell: impl FnMut(Told),
+        tell: impl FnMut(Told),
     ) -> io::Result<usize> {
-        let report = |report| tell(Told::Ready(report));
         match (self, wait) {
             #[cfg(target_os = "linux")]
-            (Self::Epoll(driver), Wait::Epoll(wait)) => driver.wait(wait, timeout, report),
+            (Self::Epoll(driver), Wait::Epoll(wait)) => {
+                let mut tell = tell;
+                driver.wait(wait, timeout, |report| tell(Told::Ready(report)))
+            }
             #[cfg(target_os = "linux")]
             (Self::IoUring(driver), Wait::IoUring(wait)) => driver.wait(wait, timeout, tell),
             #[cfg(kqueue)]
-            (Self::Kqueue(driver), Wait::Kqueue(wait)) => driver.wait(wait, timeout, report),
+            (Self::Kqueue(driver), Wait::Kqueue(wait)) => {
+                let mut tell = tell;
+                driver.wait(wait, timeout, |report| tell(Told::Ready(report)))
+            }
+            #[cfg(windows)]
+            (Self::Iocp(driver), Wait::Iocp(wait)) => driver.wait(wait, timeout, tell),
             // A Notifier has the two halves of one backend.
             #[cfg(target_os = "linux")]
             _ => unreachable!("the halves of two backends"),
@@ -385,6 +425,9 @@ impl Driver {
         match (self, wait) {
             #[cfg(target_os = "linux")]
             (Self::IoUring(driver), Wait::IoUring(wait)) => driver.shutdown(wait, limit, completed),
+            #[cfg(windows)]
+            (Self::Iocp(driver), Wait::Iocp(wait)) => driver.shutdown(wait, limit, completed),
+            #[cfg(not(windows))]
             _ => {
                 let _ = (limit, completed); // a readiness backend leaves nothing in flight
                 Ok(0)
@@ -402,6 +445,8 @@ impl Driver {
             Self::IoUring(_) => io_uring::Driver::CAPACITY,
             #[cfg(kqueue)]
             Self::Kqueue(_) => kqueue::Driver::CAPACITY,
+            #[cfg(windows)]
+            Self::Iocp(_) => iocp::Driver::CAPACITY,
         }
     }
 }

@@ -1,0 +1,334 @@
+//! The completion port of Windows: readiness made of requests that end with it.
+//!
+//! # Readiness
+//!
+//! A borrowed operation tries its call, and waits for readiness if it would block. Its side is then *armed*: one request,
+//! which ends with the next event and is reported then, with the bit that says unarmed; it stays when the waiters leave (I11).
+//! It is level-triggered: it ends at once if there is something, so nothing is lost between an attempt and the request. No
+//! request refers to memory of the program's (I1).
+//!
+//! - Reading from a connected stream: a receive into no bytes (`receive`).
+//! - All else, datagrams, listeners, writing, connecting, urgent data, and every socket behind a layered provider: a poll of
+//!   the socket driver (`afd`), on a helper handle that many sockets share.
+//! - A short read proves nothing, since a waiter beside the one who read would be left with no request (`VAGUE`).
+//!
+//! # Memory
+//!
+//! What the kernel writes to while a request is in flight is of a pool (`arms`), not of the Handle: so a detach cancels, and is
+//! done. The packet of what was cancelled still comes, and only then is the memory used again (I2). Its report is for a
+//! token that is nobody's (I4). Closing the socket ends its requests too; the cancellation comes first all the same, so that the
+//! peer sees the end at once (I12).
+//!
+//! # Threads
+//!
+//! Requests are started by whoever waits, at once. The thread may exit: the system cancels only what is not with a port. One
+//! lock guards the table of sources and the pool; it is held across the calls that start and cancel, so that no request is
+//! cancelled before it was started, or in another's place.
+//!
+//! # Closing
+//!
+//! `shutdown` cancels all and takes the packets. What does not come in time is left: its memory is leaked, since the kernel
+//! writes there even after the port was closed (I3).
+
+use std::{
+    fmt, io,
+    ptr::NonNull,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use windows_sys::Win32::System::IO::OVERLAPPED_ENTRY;
+
+use self::{
+    arms::{Arm, NONE},
+    notify::Notify,
+    places::Name,
+    port::{Head, NOTIFY, Port, REQUEST, Role},
+    receive::Started,
+    table::Table,
+    timer::Timer,
+};
+use super::{Detached, Raw, Report, Told};
+use crate::{
+    Closed,
+    source::{self, Direction, READ_UNARMED, READABLE, UNARMED},
+    token::Token,
+};
+
+mod afd;
+mod arms;
+mod notify;
+mod places;
+mod port;
+mod receive;
+mod shutdown;
+mod socket;
+mod table;
+#[cfg(test)]
+mod tests;
+mod timer;
+
+pub use self::places::OtherNotifier;
+
+/// Packets taken from the kernel at once: a turn of 1,000 ready sockets is one wait. 32 KiB a Notifier.
+const ENTRIES: usize = 1024;
+/// Below this a timeout is worth a timer of its own: the port's is late by as much.
+const COARSE: Duration = Duration::from_millis(20);
+
+/// The half that every thread uses.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    /// Last, when the requests are done with it.
+    table: Mutex<Table>,
+    notify: Notify,
+    name: Name,
+    timer: Option<Timer>,
+    port: Port,
+}
+
+/// The half that only the holder of the seat uses.
+pub(crate) struct Wait {
+    entries: Box<[OVERLAPPED_ENTRY]>,
+}
+
+// SAFETY: the pointers in the packets are addresses of requests, which any thread may end.
+#[allow(unsafe_code)]
+unsafe impl Send for Wait {}
+
+impl fmt::Debug for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wait").field("capacity", &self.entries.len()).finish()
+    }
+}
+
+impl Driver {
+    pub(crate) fn new() -> io::Result<(Self, Wait)> {
+        let driver = Self {
+            table: Mutex::new(Table::new()),
+            notify: Notify::default(),
+            name: Name::new(),
+            timer: Timer::new(),
+            port: Port::new()?,
+        };
+        let entries = vec![OVERLAPPED_ENTRY::default(); ENTRIES].into_boxed_slice();
+        Ok((driver, Wait { entries }))
+    }
+
+    /// What the word of each source has from the start.
+    pub(crate) const SOURCE_BITS: u64 = UNARMED | source::VAGUE;
+
+    /// As many reports as one wait takes: the kernel may have more then.
+    pub(crate) const CAPACITY: usize = ENTRIES;
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn attach(&self, socket: Raw, token: Token) -> io::Result<()> {
+        let is_stream = socket::is_stream(socket)?;
+        places::attach(self.name, &self.port, socket)?;
+        let skips = socket::skip(socket, is_stream);
+        self.table().add(token, socket, is_stream, skips).inspect_err(|_| places::detach(self.name, socket))
+    }
+
+    /// The socket listens now: no receive says anything of it.
+    pub(crate) fn attach_again(&self, token: Token) {
+        if let Some(entry) = self.table().entry(token) {
+            entry.is_stream = false;
+        }
+    }
+
+    /// Starts the request of one side. Bits if it was over at once, and no report follows.
+    pub(crate) fn arm(&self, token: Token, direction: Direction) -> io::Result<u64> {
+        let mut table = self.table();
+        if table.ended {
+            return Err(Closed::notifier());
+        }
+        let Some(entry) = table.entry(token) else { return Ok(0) };
+        let (socket, is_stream, skips) = (entry.socket, entry.is_stream, entry.skips);
+        if direction == Direction::Write {
+            return self.poll(&mut table, token, Role::Write).map(|()| 0);
+        }
+        if is_stream {
+            match self.receive(&mut table, token, socket)? {
+                Started::Pending => return Ok(0),
+                Started::Done if !skips => return Ok(0),
+                Started::Done | Started::Failed => return Ok(READABLE | READ_UNARMED),
+                Started::NoStream => {}
+            }
+        }
+        self.poll(&mut table, token, Role::Read).map(|()| 0)
+    }
+
+    /// Starts the request for urgent data, unless it is in flight.
+    pub(crate) fn arm_priority(&self, token: Token) -> io::Result<()> {
+        let mut table = self.table();
+        let is_idle = table.entry(token).is_some_and(|entry| *entry.arm(Role::Priority) == NONE);
+        if is_idle { self.poll(&mut table, token, Role::Priority) } else { Ok(()) }
+    }
+
+    #[allow(unsafe_code)]
+    fn receive(&self, table: &mut Table, token: Token, socket: Raw) -> io::Result<Started> {
+        let skips = table.entry(token).is_some_and(|entry| entry.skips);
+        let (index, arm) = table.arms.take();
+        let at = arm.as_ptr();
+        // SAFETY: it was free.
+        unsafe {
+            (*at).head = Head::new(Role::Receive);
+            (*at).token = token;
+            (*at).handle = socket::handle(socket);
+        }
+        // SAFETY: an arm stays, and is put back only if no packet follows.
+        let started = unsafe { receive::start(socket, &raw mut (*at).head.overlapped) };
+        match &started {
+            Ok(Started::Pending) => self.note(table, token, Role::Receive, index),
+            Ok(Started::Done) if !skips => self.note(table, token, Role::Receive, index),
+            // SAFETY: no packet follows.
+            _ => _ = unsafe { table.arms.put(arm) },
+        }
+        started
+    }
+
+    #[allow(unsafe_code)]
+    fn poll(&self, table: &mut Table, token: Token, role: Role) -> io::Result<()> {
+        let (index, arm) = table.arms.take();
+        let at = arm.as_ptr();
+        let started = table.helper(&self.port, token).and_then(|(helper, base)| {
+            // SAFETY: it was free.
+            unsafe {
+                (*at).head = Head::new(role);
+                (*at).info = afd::Info::new(base, role);
+                (*at).token = token;
+                (*at).handle = helper.raw();
+            }
+            // SAFETY: an arm stays, and is put back only if no packet follows.
+            unsafe { helper.poll(&raw mut (*at).info, &raw mut (*at).head.overlapped) }
+        });
+        match started {
+            Ok(()) => self.note(table, token, role, index),
+            // SAFETY: no packet follows.
+            Err(_) => _ = unsafe { table.arms.put(arm) },
+        }
+        started
+    }
+
+    fn note(&self, table: &mut Table, token: Token, role: Role, index: u32) {
+        if let Some(entry) = table.entry(token) {
+            *entry.arm(role) = index;
+        }
+    }
+
+    /// Never waits: the memory of what is cancelled is the pool's.
+    #[allow(unsafe_code)]
+    pub(crate) fn detach(&self, token: Token) -> Detached {
+        let mut table = self.table();
+        if let Some(entry) = table.remove(token) {
+            if !table.ended {
+                for index in entry.arms() {
+                    let at = table.arms.get(index).as_ptr();
+                    // SAFETY: it is in flight, and its packet is taken under the lock.
+                    unsafe { port::cancel((*at).handle, &raw const (*at).head.overlapped) };
+                }
+            }
+            drop(table);
+            places::detach(self.name, entry.socket);
+        }
+        Detached::Done
+    }
+
+    /// From any thread, a console handler's too.
+    pub(crate) fn notify(&self) {
+        self.notify.notify(&self.port);
+    }
+
+    /// One wait.
+    pub(crate) fn wait(
+        &self,
+        wait: &mut Wait,
+        timeout: Option<Duration>,
+        mut tell: impl FnMut(Told),
+    ) -> io::Result<usize> {
+        let end = match timeout {
+            None | Some(Duration::ZERO) => None,
+            Some(timeout) => Instant::now().checked_add(timeout),
+        };
+        let mut left = timeout;
+        loop {
+            let count = self.take(wait, left)?;
+            let mut news = Taken::default();
+            self.dispatch(&wait.entries[..count], &mut news, &mut tell);
+            if news.told > 0 || news.notified || timeout == Some(Duration::ZERO) {
+                return Ok(news.told);
+            }
+            // What came was nobody's, or the time was not all.
+            if let Some(end) = end {
+                let now = Instant::now();
+                if now >= end {
+                    return Ok(0);
+                }
+                left = Some(end - now);
+            }
+        }
+    }
+
+    /// Takes what the kernel has, and waits for it no longer than `timeout`; shorter if that is finer.
+    fn take(&self, wait: &mut Wait, timeout: Option<Duration>) -> io::Result<usize> {
+        let timeout_ms = match (timeout, &self.timer) {
+            (None, _) => u32::MAX,
+            (Some(Duration::ZERO), _) => 0,
+            // Its packet ends the wait.
+            (Some(timeout), Some(timer)) if timeout <= COARSE && timer.set(&self.port, timeout) => u32::MAX,
+            (Some(timeout), Some(_)) if timeout > 2 * COARSE => milliseconds(timeout - COARSE),
+            (Some(timeout), _) => milliseconds(timeout),
+        };
+        self.port.take(&mut wait.entries, timeout_ms)
+    }
+
+    /// Reports what the packets say, and takes the memory of their requests back.
+    #[allow(unsafe_code)]
+    fn dispatch(&self, packets: &[OVERLAPPED_ENTRY], news: &mut Taken, tell: &mut impl FnMut(Told)) {
+        if packets.is_empty() {
+            return;
+        }
+        let mut table = self.table();
+        for packet in packets {
+            match packet.lpCompletionKey {
+                REQUEST => {}
+                NOTIFY => {
+                    self.notify.taken();
+                    news.notified = true;
+                    continue;
+                }
+                _ => continue, // the timer: the caller looks at the clock
+            }
+            let Some(arm) = NonNull::new(packet.lpOverlapped.cast::<Arm>()) else { continue };
+            // SAFETY: a request of ours, whose packet this is: it is there, and the kernel is done with it.
+            let (role, token, status, events) = unsafe {
+                let arm = arm.as_ref();
+                (arm.head.role, arm.token, arm.head.overlapped.Internal, arm.info.events())
+            };
+            // SAFETY: its packet was taken.
+            let index = unsafe { table.arms.put(arm) };
+            let Some(entry) = table.entry(token) else { continue };
+            if *entry.arm(role) == index {
+                *entry.arm(role) = NONE;
+            }
+            // Any status but 0 says nothing of events; Wine's for a closed socket is no error by its class.
+            let events = if role == Role::Receive || status != 0 { 0 } else { events };
+            tell(Told::Ready(Report { token, bits: afd::bits(role, events) }));
+            news.told += 1;
+        }
+    }
+}
+
+/// What a wait has brought so far.
+#[derive(Debug, Default)]
+struct Taken {
+    told: usize,
+    notified: bool,
+}
+
+/// Rounded up: a wait that is early is one too many. Almost for ever is not for ever.
+fn milliseconds(timeout: Duration) -> u32 {
+    timeout.as_nanos().div_ceil(1_000_000).min(u128::from(u32::MAX - 1)) as u32
+}

@@ -1,0 +1,56 @@
+//! Readiness of a connected stream to be read: a receive into no bytes, which ends once there is something.
+//!
+//! It is documented, where a poll of AFD is not, takes no data, and refers to no memory but its OVERLAPPED (I1). On a datagram
+//! socket it would eat the datagram, and on a listener it says nothing.
+#![allow(unsafe_code)]
+
+use std::{io, ptr};
+
+use windows_sys::Win32::{
+    Networking::WinSock::{
+        SOCKET, WSA_IO_PENDING, WSABUF, WSAEINVAL, WSAENOBUFS, WSAENOTCONN, WSAEOPNOTSUPP, WSAGetLastError,
+        WSARecv,
+    },
+    System::IO::OVERLAPPED,
+};
+
+use crate::sys::Raw;
+
+/// What became of a receive that was started.
+#[derive(Debug)]
+pub(super) enum Started {
+    /// It is in flight, or its packet is on the way.
+    Pending,
+    /// It is over: there is something to read, or an error to find. Whether a packet follows is the socket's mode to say.
+    Done,
+    /// The same, but no packet follows.
+    Failed,
+    /// The socket has nothing to receive from: no connection.
+    NoStream,
+}
+
+/// # Errors
+///
+/// The system's, if it has no memory for it. Nothing follows then.
+///
+/// # Safety
+///
+/// The place stays, and is left alone, until the packet was taken.
+pub(super) unsafe fn start(socket: Raw, overlapped: *mut OVERLAPPED) -> io::Result<Started> {
+    let nothing = WSABUF { len: 0, buf: ptr::null_mut() };
+    let mut flags = 0;
+    // SAFETY: the vector and the flags are read and written during the call only; the rest is the caller's promise.
+    let failed =
+        unsafe { WSARecv(socket as SOCKET, &nothing, 1, ptr::null_mut(), &mut flags, overlapped, None) };
+    if failed == 0 {
+        return Ok(Started::Done);
+    }
+    // SAFETY: takes nothing.
+    match unsafe { WSAGetLastError() } {
+        WSA_IO_PENDING => Ok(Started::Pending),
+        WSAENOTCONN | WSAEINVAL | WSAEOPNOTSUPP => Ok(Started::NoStream),
+        code @ WSAENOBUFS => Err(io::Error::from_raw_os_error(code)),
+        // The connection is gone: who tries finds the same.
+        _ => Ok(Started::Failed),
+    }
+}
