@@ -45,7 +45,7 @@ use self::{
     places::Name,
     port::{Head, NOTIFY, Port, REQUEST, Role},
     receive::Started,
-    table::Table,
+    table::{Reads, Table},
     timer::Timer,
 };
 use super::{Detached, Raw, Report, Told};
@@ -134,7 +134,7 @@ impl Driver {
     /// The socket listens now: no receive says anything of it.
     pub(crate) fn attach_again(&self, token: Token) {
         if let Some(entry) = self.table().entry(token) {
-            entry.is_stream = false;
+            entry.reads = Reads::ByPoll;
         }
     }
 
@@ -145,11 +145,14 @@ impl Driver {
             return Err(Closed::notifier());
         }
         let Some(entry) = table.entry(token) else { return Ok(0) };
-        let (socket, is_stream, skips) = (entry.socket, entry.is_stream, entry.skips);
         if direction == Direction::Write {
             return self.poll(&mut table, token, Role::Write).map(|()| 0);
         }
-        if is_stream {
+        if entry.reads == Reads::Unknown {
+            entry.reads = if socket::listens(entry.socket) { Reads::ByPoll } else { Reads::ByReceive };
+        }
+        let (socket, reads, skips) = (entry.socket, entry.reads, entry.skips);
+        if reads == Reads::ByReceive {
             match self.receive(&mut table, token, socket)? {
                 Started::Pending => return Ok(0),
                 Started::Done if !skips => return Ok(0),

@@ -19,6 +19,15 @@ const CHUNK: usize = 64;
 const SOCKETS: u32 = 32;
 const NO_HELPER: u32 = u32::MAX;
 
+/// How it is found out that there is something to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reads {
+    /// It is a stream, and nobody has looked whether it listens.
+    Unknown,
+    ByReceive,
+    ByPoll,
+}
+
 /// One source.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
@@ -28,8 +37,7 @@ pub(super) struct Entry {
     arms: [u32; 3],
     helper: u32,
     pub(super) is_attached: bool,
-    /// Whether zero-byte receives tell that there is something to read.
-    pub(super) is_stream: bool,
+    pub(super) reads: Reads,
     /// Whether what succeeds at once posts no packet.
     pub(super) skips: bool,
     /// Whether AFD knows the socket by another number: see `bases`.
@@ -43,7 +51,7 @@ impl Entry {
         arms: [NONE; 3],
         helper: NO_HELPER,
         is_attached: false,
-        is_stream: false,
+        reads: Reads::ByPoll,
         skips: false,
         has_base: false,
     };
@@ -101,7 +109,7 @@ impl Table {
             generation: token.generation(),
             is_attached: true,
             // What stands between may answer a receive before there is something.
-            is_stream: is_stream && base == socket,
+            reads: if is_stream && base == socket { Reads::Unknown } else { Reads::ByPoll },
             skips,
             has_base: base != socket,
             ..Entry::FREE

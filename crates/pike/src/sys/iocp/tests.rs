@@ -65,7 +65,7 @@ fn pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (server, _) = listener.accept().unwrap();
-    [&client, &server].map(|stream| stream.set_nonblocking(true).unwrap());
+    [&client, &server].into_iter().for_each(|stream| stream.set_nonblocking(true).unwrap());
     (client, server)
 }
 
@@ -333,7 +333,7 @@ fn handles_do_not_pile_up() {
             both.0.arm(token, Direction::Read).unwrap();
         }
         assert_eq!(both.0.table().handles().count(), 42, "32 sockets a helper");
-        both.0.detach(Token::new(0, 7));
+        assert_eq!(both.0.detach(Token::new(0, 7)), Detached::Done);
         let Both(driver, wait) = &mut both;
         assert_eq!(driver.shutdown(wait, Duration::from_secs(10), |_| {}).unwrap(), 0);
     };
