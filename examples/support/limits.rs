@@ -4,7 +4,14 @@
 
 use std::io;
 
+/// No limit of its own: memory is the limit here.
+#[cfg(windows)]
+pub fn raise_descriptors() -> io::Result<u64> {
+    Ok(u64::MAX)
+}
+
 /// Raises the limit to as much as the process may have without privileges, and returns that.
+#[cfg(unix)]
 pub fn raise_descriptors() -> io::Result<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: room for one limit.
@@ -17,6 +24,7 @@ pub fn raise_descriptors() -> io::Result<u64> {
     Ok(limit.rlim_cur as u64)
 }
 
+#[cfg(unix)]
 fn check(result: libc::c_int) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -116,7 +116,10 @@ impl Pool {
         for notifier in &self.notifiers()[..count] {
             let domain = if address.is_ipv4() { Domain::V4 } else { Domain::V6 };
             let socket = Socket::new_on(notifier, domain, Type::Stream, None)?;
-            socket.set(option::ReuseAddress, true)?;
+            if cfg!(unix) {
+                // Elsewhere it would let others take the address away.
+                socket.set(option::ReuseAddress, true)?;
+            }
             if count > 1 {
                 share_address(&socket)?;
             }

@@ -1,11 +1,8 @@
 //! Defects that reviews found; each test was seen to fail before its fix.
-#![allow(unsafe_code)] // urgent data is sent by a system call of its own
 
 use std::{
     io::{ErrorKind, Read, Write},
-    net,
-    os::fd::AsRawFd,
-    panic,
+    net, panic,
     pin::pin,
     time::Duration,
 };
@@ -26,9 +23,8 @@ fn std_pair() -> (net::TcpStream, net::TcpStream) {
 }
 
 fn send_urgent(stream: &net::TcpStream, bytes: &[u8]) {
-    // SAFETY: reads `bytes`.
-    let sent = unsafe { libc::send(stream.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_OOB) };
-    assert_eq!(sent, bytes.len() as isize);
+    let sent = socket2::SockRef::from(stream).send_out_of_band(bytes).unwrap();
+    assert_eq!(sent, bytes.len());
 }
 
 #[test]
@@ -130,7 +126,9 @@ fn a_post_takes_no_notification() {
     }
 }
 
+#[cfg(unix)]
 #[test]
+#[allow(unsafe_code)]
 fn a_sleep_fires_in_a_child_that_was_forked_inside_enter() {
     let notifier = Notifier::new().unwrap();
     let _here = notifier.enter();

@@ -3,8 +3,6 @@
 #[cfg(target_os = "linux")]
 use std::fs;
 use std::{
-    os::unix::process::ExitStatusExt,
-    process::ExitStatus,
     sync::{
         atomic::AtomicUsize,
         mpsc::{self, Receiver, Sender, channel},
@@ -387,9 +385,12 @@ fn many_callers() {
 /// Goal: a child works though its parent's threads are gone and the lock is held (I14).
 ///
 /// Method: fork with both held; the child says with its exit code what it found, and an alarm ends it if it hangs.
+#[cfg(unix)]
 #[test]
 #[allow(unsafe_code)]
 fn a_forked_child_has_pools_of_its_own() {
+    use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
+
     let stuck = Stuck::new();
     let (job, release) = stuck.job(0);
     let parents = CLOSES.run(job);

@@ -165,6 +165,7 @@ mod tests {
         assert_eq!(SignalSet::from(&[raw(3)][..]), SignalSet::from(raw(3)));
     }
 
+    #[cfg(unix)]
     #[test]
     fn names() {
         for (number, name) in [(libc::SIGTERM, "SIGTERM"), (libc::SIGCHLD, "SIGCHLD"), (0, "signal 0")] {

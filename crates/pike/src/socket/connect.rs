@@ -70,6 +70,7 @@ impl Socket {
     }
 
     /// Notes the one peer of a socket for datagrams, which needs no waiting.
+    #[cfg(unix)]
     pub(crate) fn connect_datagrams(&self, address: Address) -> io::Result<()> {
         self.start_connecting(address).map(drop)
     }

@@ -154,6 +154,7 @@ mod tests {
     }
 
     /// Goal: what a child of a fork drops is only closed: the socket is its parent's too (I14).
+    #[cfg(unix)]
     #[test]
     #[allow(unsafe_code)]
     fn a_drop_in_a_child_changes_nothing() {

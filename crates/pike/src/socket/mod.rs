@@ -343,6 +343,7 @@ impl Socket {
         }
     }
 
+    #[cfg(unix)]
     pub(crate) fn expect_unix_datagram(&self) -> io::Result<()> {
         match self.flavour {
             Flavour::UnixDatagram => Ok(()),

@@ -125,6 +125,12 @@ impl Set for option::Linger {
     }
 }
 
+impl Set for option::ReusePort {
+    fn set(self, _: &Socket, _: bool) -> io::Result<()> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no such socket option"))
+    }
+}
+
 /// Hops of a packet: of IPv4 or IPv6, whichever the socket sends.
 fn ttl(socket: &Socket) -> io::Result<(i32, i32)> {
     Ok(match u16::try_from(info(socket.descriptor())?.iAddressFamily) {
