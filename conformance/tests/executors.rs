@@ -4,8 +4,7 @@
 use std::{
     future::Future,
     io::{Read, Write},
-    net::{self as std_net, Ipv4Addr, Shutdown},
-    os::unix::net as std_unix,
+    net::{self as std_net, Ipv4Addr},
     thread,
     time::Duration,
 };
@@ -13,19 +12,14 @@ use std::{
 use futures_lite::future;
 use pike::{
     Backend, Event, Notifier,
-    net::{
-        TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener,
-        unix::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    net::{TcpListener, TcpStream, UdpSocket},
     time::{sleep, timeout},
 };
-use pike_conformance::{Boxed, Cx, relay::relayed, unix::Folder};
+use pike_conformance::{Boxed, Cx, relay::relayed};
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// Connections to a listener, and messages over each and to each socket for datagrams.
 const MANY: u8 = 20;
-/// Fits into the buffers of any system, so that who asks may write it all before reading.
-const PIECE: u64 = 4000;
 
 /// tokio's `copy_bidirectional` on its threads.
 #[test]
@@ -84,8 +78,9 @@ fn smol_serves_every_type() {
 
 fn on_each_notifier_served(title: &str, serve: impl Fn(std::vec::IntoIter<Boxed<'static, ()>>)) {
     with_each_notifier(title, |_, notifier| {
-        let folder = Folder::new();
-        let (servers, peers) = servers(notifier, &folder);
+        let (mut servers, mut peers) = servers(notifier);
+        #[cfg(unix)]
+        let _folder = unix::add(notifier, &mut servers, &mut peers);
         thread::scope(|scope| {
             let peers: Vec<_> = peers.into_iter().map(|peer| scope.spawn(peer)).collect();
             serve(servers.into_iter());
@@ -94,9 +89,11 @@ fn on_each_notifier_served(title: &str, serve: impl Fn(std::vec::IntoIter<Boxed<
     });
 }
 
+type Server = Boxed<'static, ()>;
+type Peer = Box<dyn FnOnce() + Send>;
+
 /// Servers of pike's, and who asks them, of std's and blocking.
-#[expect(clippy::type_complexity, reason = "two lists")]
-fn servers(notifier: &Notifier, folder: &Folder) -> (Vec<Boxed<'static, ()>>, Vec<Box<dyn FnOnce() + Send>>) {
+fn servers(notifier: &Notifier) -> (Vec<Server>, Vec<Peer>) {
     let _here = notifier.enter();
     let tcp = std_net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let tcp_at = tcp.local_addr().unwrap();
@@ -104,12 +101,8 @@ fn servers(notifier: &Notifier, folder: &Folder) -> (Vec<Boxed<'static, ()>>, Ve
     let udp = std_net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let udp_at = udp.local_addr().unwrap();
     let udp = UdpSocket::from_std(udp).unwrap();
-    let (stream_at, datagram_at, own_at) =
-        (folder.path("stream"), folder.path("datagram"), folder.path("own"));
-    let unix = UnixListener::bind(&stream_at).unwrap();
-    let datagrams = UnixDatagram::bind(&datagram_at).unwrap();
 
-    let servers: Vec<Boxed<'static, ()>> = vec![
+    let servers: Vec<Server> = vec![
         Box::pin(async move {
             for _ in 0..MANY {
                 let (stream, _) = tcp.accept().await.unwrap();
@@ -128,21 +121,8 @@ fn servers(notifier: &Notifier, folder: &Folder) -> (Vec<Boxed<'static, ()>>, Ve
                 assert_eq!(udp.send_to(&buf[..n], from).await.unwrap(), n);
             }
         }),
-        Box::pin(async move {
-            for round in 0..MANY {
-                let (reads, writes) = unix.accept().await.unwrap().0.into_split();
-                copy(reads, writes, round % 2 == 0).await;
-            }
-        }),
-        Box::pin(async move {
-            let mut buf = [0; 8];
-            for _ in 0..MANY {
-                let (n, from) = datagrams.recv_from(&mut buf).await.unwrap();
-                assert_eq!(datagrams.send_to_addr(&buf[..n], &from).await.unwrap(), n);
-            }
-        }),
     ];
-    let peers: Vec<Box<dyn FnOnce() + Send>> = vec![
+    let peers: Vec<Peer> = vec![
         Box::new(move || {
             for round in 0..MANY {
                 let mut stream = std_net::TcpStream::connect(tcp_at).unwrap();
@@ -164,37 +144,8 @@ fn servers(notifier: &Notifier, folder: &Folder) -> (Vec<Boxed<'static, ()>>, Ve
                 assert_eq!((socket.recv_from(&mut buf).unwrap(), buf[0]), ((2, udp_at), message));
             }
         }),
-        Box::new(move || {
-            for round in 0..MANY {
-                let mut stream = std_unix::UnixStream::connect(&stream_at).unwrap();
-                stream.set_read_timeout(Some(LIMIT)).unwrap();
-                let (sent, mut received) = (vec![round; PIECE as usize], Vec::new());
-                stream.write_all(&sent).unwrap();
-                stream.shutdown(Shutdown::Write).unwrap();
-                stream.read_to_end(&mut received).unwrap();
-                assert!(received == sent);
-            }
-        }),
-        Box::new(move || {
-            let socket = std_unix::UnixDatagram::bind(own_at).unwrap();
-            socket.set_read_timeout(Some(LIMIT)).unwrap();
-            for message in 0..MANY {
-                socket.send_to(&[message, 9], &datagram_at).unwrap();
-                let mut buf = [0; 8];
-                assert_eq!((socket.recv(&mut buf).unwrap(), buf[0]), (2, message));
-            }
-        }),
     ];
     (servers, peers)
-}
-
-/// Until the end, by the traits of tokio or of futures-io.
-async fn copy(mut reads: OwnedReadHalf, mut writes: OwnedWriteHalf, by_tokio: bool) {
-    if by_tokio {
-        assert_eq!(tokio::io::copy(&mut reads, &mut writes).await.unwrap(), PIECE);
-    } else {
-        assert_eq!(smol::io::copy(reads, writes).await.unwrap(), PIECE);
-    }
 }
 
 fn on_each_notifier(
@@ -233,4 +184,87 @@ fn with_each_notifier(title: &str, run: impl Fn(&Cx, &Notifier)) {
     }
     let background = Notifier::background().unwrap();
     run(&Cx::new(format!("{title} in the background"), background.backend(), LIMIT), &background);
+}
+
+/// The sockets that only Unix has.
+#[cfg(unix)]
+mod unix {
+    use std::{
+        io::{Read, Write},
+        net::Shutdown,
+        os::unix::net as std_unix,
+    };
+
+    use pike::{
+        Notifier,
+        net::{
+            UnixDatagram, UnixListener,
+            unix::{OwnedReadHalf, OwnedWriteHalf},
+        },
+    };
+    use pike_conformance::unix::Folder;
+
+    use super::{LIMIT, MANY, Peer, Server};
+
+    /// Fits into the buffers of any system, so that who asks may write it all before reading.
+    const PIECE: u64 = 4000;
+
+    /// Adds a listener and a socket for datagrams, and who asks them.
+    pub fn add(notifier: &Notifier, servers: &mut Vec<Server>, peers: &mut Vec<Peer>) -> Folder {
+        let _here = notifier.enter();
+        let folder = Folder::new();
+        let (stream_at, datagram_at, own_at) =
+            (folder.path("stream"), folder.path("datagram"), folder.path("own"));
+        let unix = UnixListener::bind(&stream_at).unwrap();
+        let datagrams = UnixDatagram::bind(&datagram_at).unwrap();
+        let more: [Server; 2] = [
+            Box::pin(async move {
+                for round in 0..MANY {
+                    let (reads, writes) = unix.accept().await.unwrap().0.into_split();
+                    copy(reads, writes, round % 2 == 0).await;
+                }
+            }),
+            Box::pin(async move {
+                let mut buf = [0; 8];
+                for _ in 0..MANY {
+                    let (n, from) = datagrams.recv_from(&mut buf).await.unwrap();
+                    assert_eq!(datagrams.send_to_addr(&buf[..n], &from).await.unwrap(), n);
+                }
+            }),
+        ];
+        servers.extend(more);
+        let more: [Peer; 2] = [
+            Box::new(move || {
+                for round in 0..MANY {
+                    let mut stream = std_unix::UnixStream::connect(&stream_at).unwrap();
+                    stream.set_read_timeout(Some(LIMIT)).unwrap();
+                    let (sent, mut received) = (vec![round; PIECE as usize], Vec::new());
+                    stream.write_all(&sent).unwrap();
+                    stream.shutdown(Shutdown::Write).unwrap();
+                    stream.read_to_end(&mut received).unwrap();
+                    assert!(received == sent);
+                }
+            }),
+            Box::new(move || {
+                let socket = std_unix::UnixDatagram::bind(own_at).unwrap();
+                socket.set_read_timeout(Some(LIMIT)).unwrap();
+                for message in 0..MANY {
+                    socket.send_to(&[message, 9], &datagram_at).unwrap();
+                    let mut buf = [0; 8];
+                    assert_eq!((socket.recv(&mut buf).unwrap(), buf[0]), (2, message));
+                }
+            }),
+        ];
+        peers.extend(more);
+        folder
+    }
+
+    /// Until the end, by the traits of tokio or of futures-io.
+    async fn copy(mut reads: OwnedReadHalf, mut writes: OwnedWriteHalf, by_tokio: bool) {
+        if by_tokio {
+            assert_eq!(tokio::io::copy(&mut reads, &mut writes).await.unwrap(), PIECE);
+        } else {
+            assert_eq!(smol::io::copy(reads, writes).await.unwrap(), PIECE);
+        }
+    }
 }

@@ -3,12 +3,17 @@
 
 use std::{future::Future, io};
 
+// Signals, folders and descriptors are those of Unix; tokio has no Unix sockets elsewhere.
+
 /// Taken by who sends this process a signal: one library's handler comes and goes at a time.
+#[cfg(unix)]
 static SIGNALS: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
 /// A folder of its own for the sockets of one test, gone at the end.
+#[cfg(unix)]
 struct Folder(std::path::PathBuf);
 
+#[cfg(unix)]
 impl Folder {
     fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("migration-{name}-{}", std::process::id()));
@@ -21,6 +26,7 @@ impl Folder {
     }
 }
 
+#[cfg(unix)]
 impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
@@ -48,11 +54,12 @@ macro_rules! ordinary {
         // pike needs fewer `mut` and fewer traits.
         #[allow(unused_imports, unused_mut)]
         mod $module {
+            #[cfg(unix)]
+            use std::os::fd::{AsFd, AsRawFd};
             use std::{
                 future::{Future, poll_fn},
                 io::{self, ErrorKind, IoSlice, IoSliceMut},
                 net::{Ipv4Addr, Shutdown, SocketAddr},
-                os::fd::{AsFd, AsRawFd},
                 path::Path,
                 pin::pin,
                 sync::Arc,
@@ -60,11 +67,10 @@ macro_rules! ordinary {
                 time::{Duration, Instant},
             };
 
+            #[cfg(unix)]
+            use ::$library::net::{UnixDatagram, UnixListener, UnixStream, unix};
             use ::$library::{
-                net::{
-                    TcpListener, TcpStream, ToSocketAddrs, UdpSocket, UnixDatagram, UnixListener, UnixStream,
-                    lookup_host, tcp, unix,
-                },
+                net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket, lookup_host, tcp},
                 signal::ctrl_c,
                 time::{interval, sleep, timeout},
             };
@@ -233,6 +239,7 @@ macro_rules! ordinary {
                         }
                         let stream: &$stream = reads.as_ref();
                         assert!(stream.take_error()?.is_none());
+                        #[cfg(unix)]
                         assert!(stream.as_raw_fd() == writes.as_ref().as_raw_fd());
                     }
                     let both = Interest::READABLE | Interest::WRITABLE;
@@ -274,6 +281,7 @@ macro_rules! ordinary {
                 });
             }
 
+            #[cfg(unix)]
             #[test]
             fn unix_streams() {
                 let folder = super::Folder::new(stringify!($module));
@@ -327,6 +335,7 @@ macro_rules! ordinary {
                 });
             }
 
+            #[cfg(unix)]
             #[test]
             fn unix_datagrams() {
                 let folder = super::Folder::new(concat!(stringify!($module), "-datagrams"));
@@ -360,6 +369,7 @@ macro_rules! ordinary {
                 });
             }
 
+            #[cfg(unix)]
             #[test]
             #[allow(unsafe_code)]
             fn signals() {

@@ -9,11 +9,14 @@ static HEAP: heap::Counting = heap::Counting;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pike_conformance::suite!(epoll, Backend::Epoll);
 
-#[cfg(any(not(any(target_os = "linux", target_os = "android")), pike_kqueue_double))]
+#[cfg(any(all(unix, not(any(target_os = "linux", target_os = "android"))), pike_kqueue_double))]
 pike_conformance::suite!(kqueue, Backend::Kqueue);
 
 #[cfg(target_os = "linux")]
 pike_conformance::suite!(io_uring, Backend::IoUring);
+
+#[cfg(windows)]
+pike_conformance::suite!(iocp, Backend::Iocp);
 
 /// The backends above are those of the build: none is forgotten.
 #[test]
@@ -22,11 +25,14 @@ fn every_backend_has_a_suite() {
     if cfg!(any(target_os = "linux", target_os = "android")) {
         suites.push(Backend::Epoll);
     }
-    if cfg!(any(not(any(target_os = "linux", target_os = "android")), pike_kqueue_double)) {
+    if cfg!(any(all(unix, not(any(target_os = "linux", target_os = "android"))), pike_kqueue_double)) {
         suites.push(Backend::Kqueue);
     }
     if cfg!(target_os = "linux") {
         suites.push(Backend::IoUring);
+    }
+    if cfg!(windows) {
+        suites.push(Backend::Iocp);
     }
     for backend in Backend::BUILT {
         assert!(suites.contains(backend), "tests/suite.rs has no suite! for {backend}");
