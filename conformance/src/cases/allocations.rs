@@ -14,7 +14,7 @@ use pike::{
     Interest, Notifier,
     net::{TcpListener, TcpStream, UdpSocket},
     socket::{
-        Domain, RecvFlags, SendFlags, Socket, Type,
+        RecvFlags, SendFlags,
         option::{self, MembershipV4},
     },
 };
@@ -54,6 +54,7 @@ pub fn no_allocation_of_messages(cx: &Cx) -> Outcome {
 /// What comes with messages on Linux: credentials, segments, hops and times, and what the error queue has.
 #[cfg(target_os = "linux")]
 pub fn no_allocation_of_control_data(cx: &Cx) -> Outcome {
+    use pike::socket::{Domain, Socket, Type};
     use pike::{
         os::{
             linux::{
