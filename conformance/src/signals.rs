@@ -206,7 +206,7 @@ pub fn errno_after_raise(kind: SignalKind, mark: i32) -> i32 {
 }
 
 fn set_errno(code: i32) {
-    #[cfg(any(target_os = "linux", target_os = "emscripten"))]
+    #[cfg(any(target_os = "linux", target_os = "dragonfly"))]
     // SAFETY: the location belongs to the calling thread.
     unsafe {
         *libc::__errno_location() = code;
