@@ -60,6 +60,22 @@ const _: () = {
         assert!(at[field] == its[field]);
         field += 1;
     }
-    // The filters are three different ones, and none is zero.
-    assert!(EVFILT_READ != EVFILT_WRITE && EVFILT_READ != EVFILT_USER && EVFILT_WRITE != EVFILT_USER);
+};
+
+/// The numbers of the filters, by the same headers: reading, writing, signals, and what a notification triggers, which differs
+/// most. Each filter has idents of its own, so that none of a notification's, a signal's or a descriptor's collide.
+const FILTERS: [i32; 4] = match () {
+    _ if cfg!(any(target_os = "freebsd", pike_kqueue_double)) => [-1, -2, -6, -11],
+    _ if cfg!(target_os = "netbsd") => [0, 1, 5, 8],
+    _ if cfg!(target_os = "dragonfly") => [-1, -2, -6, -9],
+    _ => [-1, -2, -6, -10],
+};
+
+const _: () = {
+    let its = [EVFILT_READ as i32, EVFILT_WRITE as i32, EVFILT_SIGNAL as i32, EVFILT_USER as i32];
+    let mut filter = 0;
+    while filter < its.len() {
+        assert!(FILTERS[filter] == its[filter]);
+        filter += 1;
+    }
 };

@@ -302,6 +302,22 @@ fn a_trigger_of_what_is_disabled_comes_once_it_is_enabled() {
     kq.silent();
 }
 
+#[test]
+fn a_trigger_and_a_descriptor_of_one_number_are_apart() {
+    let (kq, (mut one, other)) = (Kq::new(), pair());
+    let number = other.as_raw_fd() as usize;
+    kq.make(change(number, EVFILT_USER, EV_ADD | EV_CLEAR));
+    kq.add(&other, EVFILT_READ);
+    kq.make(trigger(number, 0));
+    assert_eq!(kq.next().filter, EVFILT_USER);
+    kq.silent();
+    one.write_all(b"x").unwrap();
+    assert_eq!(kq.next().filter, EVFILT_READ);
+    kq.make(change(number, EVFILT_READ, EV_DELETE));
+    kq.make(trigger(number, 0));
+    assert_eq!(kq.next().filter, EVFILT_USER);
+}
+
 /// One test at a time has the process's signal.
 static SIGNAL: Mutex<()> = Mutex::new(());
 static HANDLED: AtomicUsize = AtomicUsize::new(0);

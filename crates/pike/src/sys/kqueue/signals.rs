@@ -25,30 +25,27 @@ use crate::signal::SignalSet;
 /// Hears of a signal: its number, how many there were, and whose queue told.
 pub(crate) type Told = fn(i32, u64, usize);
 
-/// Which signals a queue has knotes of.
-#[derive(Debug)]
-pub(super) struct Signals(Mutex<Uses>);
-
-#[derive(Debug)]
-struct Uses {
-    knotes: Option<Knotes>,
-    /// By number, how many listeners there are.
-    listeners: [u32; SignalSet::NUMBERS],
-}
-
 /// How many signals are collected at once.
 const EVENTS: usize = 16;
 
+/// What is there while anybody listens: most queues have nothing of it, so in a box.
+#[derive(Debug)]
+pub(super) struct Signals(Mutex<Option<Box<Knotes>>>);
+
+/// Which signals a queue has knotes of.
 #[derive(Debug)]
 struct Knotes {
     queue: Queue,
     events: Events,
     told: Told,
+    /// By number, how many listeners there are.
+    listeners: [u32; SignalSet::NUMBERS],
 }
 
 impl Knotes {
     fn new(outer: &Queue, told: Told) -> io::Result<Self> {
-        let knotes = Self { queue: Queue::new()?, events: Events::new(EVENTS), told };
+        let listeners = [0; SignalSet::NUMBERS];
+        let knotes = Self { queue: Queue::new()?, events: Events::new(EVENTS), told, listeners };
         knotes.watch(outer, os::EV_ADD)?;
         Ok(knotes)
     }
@@ -87,10 +84,10 @@ impl Knotes {
 
 impl Signals {
     pub(super) fn new() -> Self {
-        Self(Mutex::new(Uses { knotes: None, listeners: [0; SignalSet::NUMBERS] }))
+        Self(Mutex::new(None))
     }
 
-    fn uses(&self) -> MutexGuard<'_, Uses> {
+    fn knotes(&self) -> MutexGuard<'_, Option<Box<Knotes>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -103,40 +100,38 @@ impl Driver {
 
     /// Has a turn call `told` for each signal of this number that comes. For each success one [`Driver::unwatch_signal`].
     pub(crate) fn watch_signal(&self, number: i32, told: Told) -> io::Result<()> {
-        let mut uses = self.signals.uses();
-        let Uses { knotes, listeners } = &mut *uses;
-        let knotes = match knotes {
+        let mut place = self.signals.knotes();
+        let knotes = match &mut *place {
             Some(knotes) => knotes,
-            none => none.insert(Knotes::new(&self.queue, told)?), // left to the next, should the add fail
+            none => none.insert(Box::new(Knotes::new(&self.queue, told)?)), // left to the next, should the add fail
         };
-        let listeners = &mut listeners[number as usize];
-        if *listeners == 0 {
+        if knotes.listeners[number as usize] == 0 {
             knotes.change(number, os::EV_ADD)?;
         }
-        *listeners += 1;
+        knotes.listeners[number as usize] += 1;
         Ok(())
     }
 
     pub(crate) fn unwatch_signal(&self, number: i32) {
-        let mut uses = self.signals.uses();
-        let left = &mut uses.listeners[number as usize];
+        let mut place = self.signals.knotes();
+        let Some(knotes) = &mut *place else { unreachable!("there since the watch of signal {number}") };
+        let left = &mut knotes.listeners[number as usize];
         *left -= 1;
-        let is_last = *left == 0;
-        if let (true, Some(knotes)) = (is_last, &uses.knotes) {
-            // The knote is there: nothing else takes one away.
-            let _ = knotes.change(number, os::EV_DELETE);
+        if *left > 0 {
+            return;
         }
-        if is_last && uses.listeners.iter().all(|&listeners| listeners == 0) {
-            if let Some(knotes) = uses.knotes.take() {
-                let _ = knotes.watch(&self.queue, os::EV_DELETE);
-            }
+        // The knote is there: nothing else takes one away.
+        let _ = knotes.change(number, os::EV_DELETE);
+        if knotes.listeners.iter().all(|&listeners| listeners == 0) {
+            let _ = knotes.watch(&self.queue, os::EV_DELETE);
+            *place = None;
         }
     }
 
     /// Tells what came up to now, on the seat or for a listener to come, who must not hear of it.
     #[cold]
     pub(crate) fn tell_signals(&self) {
-        if let Some(knotes) = &mut self.signals.uses().knotes {
+        if let Some(knotes) = &mut *self.signals.knotes() {
             knotes.tell(self.signal_source());
         }
     }
