@@ -51,7 +51,7 @@
 //! # }
 //! ```
 
-mod free;
+pub(crate) mod free;
 mod impls;
 mod io_buf;
 mod lease;

@@ -22,6 +22,7 @@ mod deadline;
 mod front;
 mod life;
 mod parker;
+mod pool;
 mod posted;
 mod readiness;
 mod seat;
