@@ -299,6 +299,7 @@ macro_rules! for_each_case {
                 cancel_races_accept: alone,
                 forms_mixed_at_random,
                 notifier_dropped_under_operations: alone,
+                notifier_dropped_in_flight: alone,
             }
             messages {
                 message_cut_is_reported,

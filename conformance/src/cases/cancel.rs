@@ -11,7 +11,7 @@ use std::{
 };
 
 use futures_lite::future;
-use pike::{Closed, Notifier, net::TcpStream, time::Elapsed};
+use pike::{Closed, Notifier, net::TcpStream, socket::option, time::Elapsed};
 
 use crate::{
     Cx, Outcome, Rng, Task,
@@ -410,6 +410,78 @@ pub fn notifier_dropped_under_operations(cx: &Cx) -> Outcome {
         assert!(Closed::is(&again.0.unwrap_err()));
         assert_eq!(again.1, b"mine");
         drop((streams, listener, peers));
+    }
+    let start = Instant::now();
+    while system::descriptors() > before && start.elapsed() < net::LIMIT {
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert!(system::descriptors() <= before, "descriptors are left behind");
+    Ok(())
+}
+
+/// The Notifier goes with as much in the kernel as it can have there: pooled receives, some with bytes that nobody took, sends
+/// that fill both queues, accepts, connects that nobody answers; or just after the futures of half of them. The others end with
+/// `Closed` and give their buffers back, peers have a prefix of what was sent, and every descriptor is closed.
+pub fn notifier_dropped_in_flight(cx: &Cx) -> Outcome {
+    const SENT: usize = 2 << 20;
+    let before = system::descriptors();
+    for half in [false, true] {
+        // Enough to be shared with a ring.
+        let notifier: Notifier = cx.builder().buffers(64, 256).build().unwrap();
+        let full = net::full_listener(cx, &notifier);
+        let listeners: Vec<_> = (0..4).map(|_| net::listener(&notifier, v4())).collect();
+        let (readers, mut peers): (Vec<_>, Vec<_>) = (0..8).map(|_| net::with_peer(cx, &notifier)).unzip();
+        let (senders, silent): (Vec<_>, Vec<_>) = (0..4).map(|_| net::with_peer(cx, &notifier)).unzip();
+        for sender in &senders {
+            sender.socket().set(option::SendBufferSize, 64 * 1024).unwrap();
+        }
+        let mut receives: Vec<_> = readers.iter().map(|s| Task::pending(s.recv_pooled())).collect();
+        let mut accepts: Vec<_> = listeners.iter().map(|l| Task::pending(l.accept())).collect();
+        let mut sends: Vec<_> =
+            senders.iter().map(|s| Task::pending(s.write_all_owned(bytes_at(0, SENT)))).collect();
+        let entered = notifier.enter();
+        let connect = |full: &net::Full| (0..4).map(|_| TcpStream::connect(full.address)).collect();
+        let connects: Vec<_> = full.as_ref().map_or_else(Vec::new, connect);
+        let mut connects: Vec<_> = connects.into_iter().map(Task::pending).collect();
+        drop(entered);
+        cx.settle(&notifier);
+        // These have arrived, and the kernel may deliver more after the last turn.
+        peers.iter_mut().skip(4).for_each(|peer| peer.write_all(b"nobody's").unwrap());
+        if half {
+            notifier.poll(Some(Duration::ZERO)).unwrap();
+            receives.drain(..4);
+            accepts.drain(..2);
+            sends.drain(..2);
+            connects.drain(..connects.len() / 2);
+        }
+        drop(notifier);
+        for task in &mut receives {
+            match closed_soon(cx, task) {
+                Ok(lease) => assert_eq!(&lease[..], b"nobody's"),
+                Err(error) => assert!(Closed::is(&error), "{error}"),
+            }
+        }
+        for task in &mut accepts {
+            assert!(Closed::is(&closed_soon(cx, task).map(drop).unwrap_err()));
+        }
+        for task in &mut sends {
+            let (result, buf) = closed_soon(cx, task);
+            assert!(Closed::is(&result.unwrap_err()));
+            assert_bytes_at(0, &buf);
+            assert_eq!(buf.len(), SENT);
+        }
+        for task in &mut connects {
+            assert!(Closed::is(&closed_soon(cx, task).map(drop).unwrap_err()));
+        }
+        drop((receives, accepts, sends, connects));
+        drop((readers, senders, listeners, full, peers));
+        for mut peer in silent {
+            let mut got = Vec::new();
+            peer.set_read_timeout(Some(net::LIMIT)).unwrap();
+            peer.read_to_end(&mut got).unwrap();
+            assert_bytes_at(0, &got);
+            assert!((1..SENT).contains(&got.len()), "{} bytes", got.len());
+        }
     }
     let start = Instant::now();
     while system::descriptors() > before && start.elapsed() < net::LIMIT {
