@@ -24,11 +24,13 @@ impl Token {
         Self::new(SLOT_MAX + n, 0)
     }
 
+    #[cfg_attr(windows, allow(dead_code, reason = "a port hands back addresses"))]
     #[inline]
     pub(crate) const fn from_bits(bits: u64) -> Self {
         Self(bits)
     }
 
+    #[cfg_attr(windows, allow(dead_code, reason = "as above"))]
     #[inline]
     pub(crate) const fn bits(self) -> u64 {
         self.0

@@ -8,7 +8,7 @@
 use crate::{
     sync::UnsafeCell,
     sys::{
-        Raw,
+        Raw, Space,
         platform::{Envelope, NO_RAW, RawAddress},
     },
 };
@@ -45,11 +45,26 @@ pub(crate) struct Block {
     request: UnsafeCell<Request>,
     /// Whether it is the first of its lane.
     is_first: bool,
+    /// What the backend keeps of the request while it is in flight: an OVERLAPPED, on a port.
+    space: Space,
 }
 
 impl Block {
-    pub(super) fn new(is_first: bool) -> Self {
-        Self { request: UnsafeCell::new(Request::ReceiveMany { descriptor: NO_RAW }), is_first }
+    pub(crate) fn new(is_first: bool) -> Self {
+        Self {
+            request: UnsafeCell::new(Request::ReceiveMany { descriptor: NO_RAW }),
+            is_first,
+            space: Space::default(),
+        }
+    }
+
+    /// Where in a block its space is.
+    #[allow(dead_code, reason = "of those systems whose backend needs any")]
+    pub(crate) const SPACE: usize = std::mem::offset_of!(Self, space);
+
+    #[allow(dead_code, reason = "as above")]
+    pub(crate) fn space(&self) -> &Space {
+        &self.space
     }
 
     pub(super) fn is_first(&self) -> bool {
@@ -60,7 +75,7 @@ impl Block {
     ///
     /// It is not in flight, and nobody else sets it or submits it meanwhile.
     #[allow(unsafe_code)]
-    pub(super) unsafe fn set(&self, request: Request) {
+    pub(crate) unsafe fn set(&self, request: Request) {
         // SAFETY: by the caller's promise nobody looks at it.
         self.request.with_mut(|at| unsafe { *at = request });
     }

@@ -80,6 +80,12 @@ mod linux;
 
 pub(crate) use platform::Raw;
 
+/// What a block has for the backend.
+#[cfg(windows)]
+pub(crate) use iocp::Space;
+#[cfg(not(windows))]
+pub(crate) type Space = ();
+
 /// What the kernel said about one source.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Report {
@@ -356,6 +362,9 @@ impl Driver {
         match self {
             #[cfg(target_os = "linux")]
             Self::IoUring(driver) => driver.submit(block),
+            #[cfg(windows)]
+            Self::Iocp(driver) => driver.submit(block),
+            #[cfg(not(windows))]
             _ => unreachable!("a readiness backend is asked to do an operation: {block:?}"),
         }
     }
@@ -366,6 +375,9 @@ impl Driver {
         match self {
             #[cfg(target_os = "linux")]
             Self::IoUring(driver) => driver.cancel(block),
+            #[cfg(windows)]
+            Self::Iocp(driver) => driver.cancel(block),
+            #[cfg(not(windows))]
             _ => unreachable!("a readiness backend is asked to end an operation: {block:?}"),
         }
     }

@@ -33,7 +33,10 @@
 use std::{
     fmt, io,
     ptr::NonNull,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -42,13 +45,14 @@ use windows_sys::Win32::System::IO::OVERLAPPED_ENTRY;
 use self::{
     arms::{Arm, NONE},
     notify::Notify,
+    ops::{Done, Finished},
     places::Name,
-    port::{Head, NOTIFY, Port, REQUEST, Role},
+    port::{Head, NOTIFY, OPERATION, Port, REQUEST, Role},
     receive::Started,
     table::{Reads, Table},
     timer::Timer,
 };
-use super::{Detached, Raw, Report, Told};
+use super::{Completion, Detached, Raw, Report, Told};
 use crate::{
     Closed,
     source::{self, Direction, READ_UNARMED, READABLE, UNARMED},
@@ -58,6 +62,7 @@ use crate::{
 mod afd;
 mod arms;
 mod notify;
+mod ops;
 mod places;
 mod port;
 mod receive;
@@ -68,6 +73,7 @@ mod table;
 mod tests;
 mod timer;
 
+pub(crate) use self::ops::Space;
 pub use self::places::OtherNotifier;
 
 /// Packets taken from the kernel at once: a turn of 1,000 ready sockets is one wait. 32 KiB a Notifier.
@@ -82,6 +88,12 @@ pub(crate) struct Driver {
     table: Mutex<Table>,
     notify: Notify,
     name: Name,
+    /// Operations in flight, or on their way back.
+    operations: AtomicUsize,
+    /// Those that are over and were not handed over.
+    finished: Finished,
+    /// Whether all was cancelled, and no operation is to be started any more.
+    ended: AtomicBool,
     timer: Option<Timer>,
     port: Port,
 }
@@ -89,6 +101,8 @@ pub(crate) struct Driver {
 /// The half that only the holder of the seat uses.
 pub(crate) struct Wait {
     entries: Box<[OVERLAPPED_ENTRY]>,
+    /// Empty but for the moment of a wait.
+    finished: Vec<Done>,
 }
 
 // SAFETY: the pointers in the packets are addresses of requests, which any thread may end.
@@ -107,11 +121,14 @@ impl Driver {
             table: Mutex::new(Table::new()),
             notify: Notify::default(),
             name: Name::new(),
+            operations: AtomicUsize::new(0),
+            finished: Finished::default(),
+            ended: AtomicBool::new(false),
             timer: Timer::new(),
             port: Port::new()?,
         };
         let entries = vec![OVERLAPPED_ENTRY::default(); ENTRIES].into_boxed_slice();
-        Ok((driver, Wait { entries }))
+        Ok((driver, Wait { entries, finished: Vec::new() }))
     }
 
     /// What the word of each source has from the start.
@@ -126,8 +143,7 @@ impl Driver {
 
     pub(crate) fn attach(&self, socket: Raw, token: Token) -> io::Result<()> {
         let is_stream = socket::is_stream(socket)?;
-        places::attach(self.name, &self.port, socket)?;
-        let skips = socket::skip(socket, is_stream);
+        let skips = places::attach(self.name, &self.port, socket, is_stream)?;
         self.table().add(token, socket, is_stream, skips).inspect_err(|_| places::detach(self.name, socket))
     }
 
@@ -255,11 +271,12 @@ impl Driver {
             None | Some(Duration::ZERO) => None,
             Some(timeout) => Instant::now().checked_add(timeout),
         };
-        let mut left = timeout;
+        let over = self.hand_over(wait, &mut |completion| tell(Told::Completed(completion)));
+        let mut left = if over > 0 { Some(Duration::ZERO) } else { timeout };
         loop {
             let count = self.take(wait, left)?;
-            let mut news = Taken::default();
-            self.dispatch(&wait.entries[..count], &mut news, &mut tell);
+            let mut news = Taken { told: over, ..Taken::default() };
+            self.dispatch(&mut wait.entries[..count], &mut news, &mut tell);
             if news.told > 0 || news.notified || timeout == Some(Duration::ZERO) {
                 return Ok(news.told);
             }
@@ -272,6 +289,17 @@ impl Driver {
                 left = Some(end - now);
             }
         }
+    }
+
+    /// Hands over what was over when it was submitted. How many.
+    fn hand_over(&self, wait: &mut Wait, completed: &mut impl FnMut(Completion)) -> usize {
+        self.finished.take(&mut wait.finished);
+        let count = wait.finished.len();
+        for done in wait.finished.drain(..) {
+            self.operations.fetch_sub(1, Ordering::SeqCst);
+            completed(done.completion());
+        }
+        count
     }
 
     /// Takes what the kernel has, and waits for it no longer than `timeout`; shorter if that is finer.
@@ -289,12 +317,13 @@ impl Driver {
 
     /// Reports what the packets say, and takes the memory of their requests back.
     #[allow(unsafe_code)]
-    fn dispatch(&self, packets: &[OVERLAPPED_ENTRY], news: &mut Taken, tell: &mut impl FnMut(Told)) {
+    fn dispatch(&self, packets: &mut [OVERLAPPED_ENTRY], news: &mut Taken, tell: &mut impl FnMut(Told)) {
         if packets.is_empty() {
             return;
         }
+        let mut operations = 0;
         let mut table = self.table();
-        for packet in packets {
+        for packet in packets.iter_mut() {
             match packet.lpCompletionKey {
                 REQUEST => {}
                 NOTIFY => {
@@ -304,7 +333,14 @@ impl Driver {
                 }
                 _ => continue, // the timer: the caller looks at the clock
             }
-            let Some(arm) = NonNull::new(packet.lpOverlapped.cast::<Arm>()) else { continue };
+            let Some(head) = NonNull::new(packet.lpOverlapped.cast::<Head>()) else { continue };
+            // SAFETY: every request of ours begins with one, which the kernel does not write to.
+            if unsafe { head.as_ref() }.role == Role::Block {
+                packet.lpCompletionKey = OPERATION;
+                operations += 1;
+                continue;
+            }
+            let arm = head.cast::<Arm>();
             // SAFETY: a request of ours, whose packet this is: it is there, and the kernel is done with it.
             let (role, token, status, events) = unsafe {
                 let arm = arm.as_ref();
@@ -320,6 +356,15 @@ impl Driver {
             let events = if role == Role::Receive || status != 0 { 0 } else { events };
             tell(Told::Ready(Report { token, bits: afd::bits(role, events) }));
             news.told += 1;
+        }
+        drop(table);
+        if operations > 0 {
+            // Without the table's lock: what is told of an operation may cancel another.
+            for packet in packets.iter().filter(|packet| packet.lpCompletionKey == OPERATION) {
+                // SAFETY: just taken.
+                tell(unsafe { self.completed(packet) });
+            }
+            news.told += operations;
         }
     }
 }

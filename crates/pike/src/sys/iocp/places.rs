@@ -22,6 +22,10 @@ use crate::sys::Raw;
 static PLACES: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 /// A Handle has it now.
 const ATTACHED: u32 = 1;
+/// What succeeds on it at once posts no packet.
+const SKIPS: u32 = 2;
+/// The rest is the port's name.
+const NAME: u32 = !(ATTACHED | SKIPS);
 /// Numbers are multiples of 4, and dense. What is beyond is not remembered.
 const INDEX_MAX: usize = 1 << 24;
 
@@ -54,19 +58,19 @@ pub(super) struct Name(u32);
 impl Name {
     pub(super) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(1);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed) << 1)
+        Self(NEXT.fetch_add(1, Ordering::Relaxed) << 2)
     }
 }
 
-/// Attaches a socket to the port.
-pub(super) fn attach(name: Name, port: &Port, number: Raw) -> io::Result<()> {
+/// Attaches a socket to the port, and sees to how its requests end. True if what succeeds at once posts no packet.
+pub(super) fn attach(name: Name, port: &Port, number: Raw, is_stream: bool) -> io::Result<bool> {
     let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
     let index = index(number);
     if index < INDEX_MAX && places.len() <= index {
         places.resize(index + 1, 0);
     }
     let known = places.get(index).copied().unwrap_or(0);
-    if known == name.0 | ATTACHED {
+    if known & !SKIPS == name.0 | ATTACHED {
         return Err(io::Error::from_raw_os_error(ERROR_ALREADY_EXISTS as i32));
     }
     match port.attach(socket::handle(number)) {
@@ -77,16 +81,22 @@ pub(super) fn attach(name: Name, port: &Port, number: Raw) -> io::Result<()> {
                     "the socket was made without WSA_FLAG_OVERLAPPED, which a completion port needs";
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
             }
-            if known != name.0 {
+            if known & NAME != name.0 {
                 return Err(io::Error::new(io::ErrorKind::ResourceBusy, OtherNotifier));
             }
         }
         Err(error) => return Err(error),
     }
-    if let Some(place) = places.get_mut(index) {
-        *place = name.0 | ATTACHED;
-    }
-    Ok(())
+    let Some(place) = places.get_mut(index) else { return Ok(false) };
+    let skips = socket::skip(number, is_stream);
+    *place = name.0 | ATTACHED | if skips { SKIPS } else { 0 };
+    Ok(skips)
+}
+
+/// Whether what succeeds on an attached socket at once posts no packet.
+pub(super) fn skips(number: Raw) -> bool {
+    let places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
+    places.get(index(number)).is_some_and(|place| place & SKIPS != 0)
 }
 
 /// No Handle has the socket any more. It is with the port still.
@@ -94,8 +104,8 @@ pub(super) fn detach(name: Name, number: Raw) {
     let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(place) = places.get_mut(index(number)) {
         // Unless it was closed behind the Handle's back, and is another's now.
-        if *place == name.0 | ATTACHED {
-            *place = name.0;
+        if *place & !SKIPS == name.0 | ATTACHED {
+            *place &= !ATTACHED;
         }
     }
 }

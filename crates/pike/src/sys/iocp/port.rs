@@ -20,6 +20,8 @@ use windows_sys::Win32::{
 
 /// The key of every packet that brings back a request: its OVERLAPPED says which.
 pub(super) const REQUEST: usize = 0;
+/// The key of a packet that was found to bring back a block's request.
+pub(super) const OPERATION: usize = 3;
 /// The key of what [`Driver::notify`](super::Driver::notify) posts.
 pub(super) const NOTIFY: usize = 1;
 /// The key of the timer's packet.

@@ -2,11 +2,15 @@
 
 use std::{
     io,
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
 use super::{Driver, Taken, Wait, port};
-use crate::sys::Completion;
+use crate::sys::{Completion, Told};
+
+/// A request that was about to be started when all was cancelled is cancelled after so long.
+const AGAIN: Duration = Duration::from_millis(10);
 
 impl Driver {
     /// Starts nothing any more, cancels all, and takes packets until nothing is in flight or the limit has passed. May be
@@ -15,23 +19,32 @@ impl Driver {
         &self,
         wait: &mut Wait,
         limit: Duration,
-        completed: impl FnMut(Completion),
+        mut completed: impl FnMut(Completion),
     ) -> io::Result<usize> {
-        let _ = completed;
         let end = Instant::now().checked_add(limit);
-        self.cancel_all();
+        self.ended.store(true, Ordering::SeqCst);
         loop {
+            self.cancel_all();
+            self.hand_over(wait, &mut completed);
             let left = end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
-            let in_flight = self.table().arms.in_flight();
-            if in_flight == 0 {
+            if self.in_flight() == 0 {
                 return Ok(0);
             }
-            let count = self.port.take(&mut wait.entries, super::milliseconds(left))?;
-            self.dispatch(&wait.entries[..count], &mut Taken::default(), &mut |_| {});
+            let count = self.port.take(&mut wait.entries, super::milliseconds(left.min(AGAIN)))?;
+            let mut tell = |told| {
+                if let Told::Completed(completion) = told {
+                    completed(completion);
+                }
+            };
+            self.dispatch(&mut wait.entries[..count], &mut Taken::default(), &mut tell);
             if left.is_zero() && count < wait.entries.len() {
-                return Ok(self.table().arms.in_flight());
+                return Ok(self.in_flight());
             }
         }
+    }
+
+    fn in_flight(&self) -> usize {
+        self.operations.load(Ordering::SeqCst) + self.table().arms.in_flight()
     }
 
     #[allow(unsafe_code)]

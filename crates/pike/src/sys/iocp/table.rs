@@ -72,6 +72,7 @@ impl Entry {
 /// All sources of a Notifier.
 #[derive(Debug)]
 pub(super) struct Table {
+    #[allow(clippy::vec_box, reason = "a chunk more copies no other, and no room is kept for as many again")]
     chunks: Vec<Box<[Entry; CHUNK]>>,
     pub(super) arms: Arms,
     helpers: Vec<(Helper, u32)>,
