@@ -75,6 +75,34 @@ impl<T> Mutex<T> {
     }
 }
 
+/// To wait under a [`Mutex`]; without poisoning, as that.
+#[cfg(any(windows, test))]
+#[derive(Debug)]
+pub(crate) struct Condvar(imp::Condvar);
+
+#[cfg(any(windows, test))]
+impl Condvar {
+    pub(crate) fn new() -> Self {
+        Self(imp::Condvar::new())
+    }
+
+    pub(crate) fn notify_all(&self) {
+        self.0.notify_all();
+    }
+
+    /// Loom's never times out.
+    pub(crate) fn wait_timeout<'a, T>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        limit: std::time::Duration,
+    ) -> MutexGuard<'a, T> {
+        match self.0.wait_timeout(guard, limit) {
+            Ok((guard, _)) => guard,
+            Err(poisoned) => poisoned.into_inner().0,
+        }
+    }
+}
+
 /// `UnsafeCell` with loom's closure interface, so that loom sees each access.
 #[cfg(loom)]
 pub(crate) use loom::cell::UnsafeCell;

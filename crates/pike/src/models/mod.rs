@@ -20,6 +20,7 @@ use crate::{
 
 mod deadline;
 mod front;
+mod hold;
 mod life;
 mod parker;
 mod pool;

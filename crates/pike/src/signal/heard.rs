@@ -39,13 +39,13 @@ impl Heard {
         Self(AtomicU64::new(0))
     }
 
-    /// One more. Async-signal-safe.
-    pub(crate) fn add(&self, sender: Sender) {
-        self.add_many(1, sender);
+    /// One more. Async-signal-safe. Whether there was nothing before.
+    pub(crate) fn add(&self, sender: Sender) -> bool {
+        self.add_many(1, sender)
     }
 
-    /// So many more. Async-signal-safe.
-    pub(crate) fn add_many(&self, more: u64, sender: Sender) {
+    /// So many more. Async-signal-safe. Whether there was nothing before.
+    pub(crate) fn add_many(&self, more: u64, sender: Sender) -> bool {
         let sender = match sender.process {
             0 => Sender::UNKNOWN,
             process if process > PROCESS_MAX => Sender::UNKNOWN,
@@ -57,7 +57,7 @@ impl Heard {
             let count = (word & COUNT_MASK).saturating_add(more).min(COUNT_MASK);
             // Release: what the sender did before it sent is the kernel's to order; ours is that of the swap below.
             match self.0.compare_exchange_weak(word, from | count, Ordering::Release, Ordering::Relaxed) {
-                Ok(_) => return,
+                Ok(_) => return word == 0,
                 Err(now) => word = now,
             }
         }
@@ -98,11 +98,11 @@ mod tests {
         assert_eq!(heard.take(), None);
         let one = Sender { process: 1, user: u32::MAX };
         let other = Sender { process: PROCESS_MAX, user: 0 };
-        heard.add(one);
+        assert!(heard.add(one));
         assert!(heard.any());
         assert_eq!(heard.take(), Some((1, one)));
-        heard.add(one);
-        heard.add(other);
+        assert!(heard.add(one));
+        assert!(!heard.add(other), "there was one");
         assert_eq!(heard.take(), Some((2, other)));
         heard.add(one);
         heard.add(Sender::UNKNOWN);
@@ -137,7 +137,9 @@ mod tests {
         std::thread::scope(|scope| {
             for id in 1..=threads {
                 let heard = &heard;
-                scope.spawn(move || (0..times).for_each(|_| heard.add(Sender { process: id, user: id })));
+                scope.spawn(move || {
+                    (0..times).for_each(|_| _ = heard.add(Sender { process: id, user: id }));
+                });
             }
             // Takers that never run for 1,023 adds would miss some: this one runs until all threads are done.
             let mut left = u64::from(threads) * times;

@@ -10,7 +10,11 @@ use super::{
     Info, Received, SignalKind, SignalSet,
     heard::{Heard, Sender},
 };
-use crate::{Event, handle::op::Attempt, sys::Driver};
+use crate::{
+    Event,
+    handle::op::Attempt,
+    sys::{Driver, platform::Held},
+};
 
 /// For each kind a word that the handler writes, and an Event that it then notifies.
 #[derive(Debug)]
@@ -70,7 +74,12 @@ impl Listener {
     }
 
     fn add(&self, at: usize, count: u64, sender: Sender) {
-        self.kinds[at].1.add_many(count, sender);
+        let (kind, heard) = &self.kinds[at];
+        // Before it can be received, and let go of.
+        let held = Held::new(kind.as_raw());
+        if heard.add_many(count, sender) {
+            held.leave(); // to whoever takes it
+        }
         // After it, with Release: a receive that this wakes finds what was added.
         self.event.notify();
     }
@@ -86,7 +95,8 @@ impl Listener {
             let (kind, heard) = &self.kinds[at];
             if let Some((count, sender)) = heard.take() {
                 self.next.store(at + 1, Ordering::Relaxed);
-                let received = Received::new(*kind, count, Info::from_sender(sender));
+                let held = Held::adopt(kind.as_raw());
+                let received = Received::new(*kind, count, Info::from_sender(sender), held);
                 return match self.kinds.iter().any(|(_, heard)| heard.any()) {
                     true => Attempt::Done(received),
                     false => Attempt::Drained(received),
@@ -94,6 +104,17 @@ impl Listener {
             }
         }
         Attempt::Empty
+    }
+}
+
+impl Drop for Listener {
+    /// What nobody has received keeps the system waiting no longer. No handler knows this listener any more.
+    fn drop(&mut self) {
+        for (kind, heard) in &self.kinds {
+            if heard.take().is_some() {
+                drop(Held::adopt(kind.as_raw()));
+            }
+        }
     }
 }
 

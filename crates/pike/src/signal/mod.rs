@@ -15,6 +15,8 @@
 use std::{fmt, future::Future, io};
 
 pub(crate) mod heard;
+#[cfg(any(windows, test))]
+pub(crate) mod hold;
 mod kind;
 mod listener;
 mod process;

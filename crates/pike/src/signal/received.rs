@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::SignalKind;
+use crate::sys::platform::Held;
 
 /// A signal that was received.
 ///
@@ -32,12 +33,13 @@ pub struct Received {
     kind: SignalKind,
     count: u64,
     info: Option<Info>,
+    /// Lets the system go on once it is dropped.
     _held: Held,
 }
 
 impl Received {
-    pub(super) fn new(kind: SignalKind, count: u64, info: Option<Info>) -> Self {
-        Self { kind, count, info, _held: Held }
+    pub(super) fn new(kind: SignalKind, count: u64, info: Option<Info>, held: Held) -> Self {
+        Self { kind, count, info, _held: held }
     }
 
     /// Which one.
@@ -113,11 +115,4 @@ impl Value {
     pub fn as_ptr(&self) -> u64 {
         self.pointer
     }
-}
-
-/// What keeps the system waiting. On Unix it does not wait.
-struct Held;
-
-impl Drop for Held {
-    fn drop(&mut self) {}
 }

@@ -10,7 +10,10 @@ use crate::{
     notifier::current,
     source::READABLE,
     sync::Mutex,
-    sys::platform::signalfd::{self as sys, Entry, READ_MAX},
+    sys::platform::{
+        Held,
+        signalfd::{self as sys, Entry, READ_MAX},
+    },
 };
 
 /// Makes a [`Signal`] of a signalfd. Public as `os::linux::signal::signalfd`.
@@ -66,7 +69,7 @@ impl Descriptor {
                 value: value.map(|(int, pointer)| Value { int, pointer }),
             }),
         };
-        Ok(Received::new(SignalKind::from_raw(entry.number), 1, info))
+        Ok(Received::new(SignalKind::from_raw(entry.number), 1, info, Held::adopt(entry.number)))
     }
 
     fn attempt(&self, fd: &OwnedFd) -> io::Result<Entry> {

@@ -49,6 +49,8 @@
 //! `watch_signal(number, deliver)` has the system call `deliver(number, sender)` for each one that comes, from whatever
 //! the system runs it in, until `unwatch_signal(number)`. A backend that is told of signals itself (kqueue) does the same
 //! by its turns; then `deliver` only remembers the sender. Both are called under one lock, which `deliver` does not take.
+//! Where the system waits for a handler before it ends the process, a `Held` is what it waits for: one is made for each
+//! listener that is told, and left to the `Received` that takes what was told over (`signal/hold.rs`).
 
 use std::{io, ptr::NonNull, sync::Arc, time::Duration};
 

@@ -21,6 +21,36 @@ pub(crate) fn is_refused(number: i32) -> bool {
     is_kept(number) || [SIGSEGV, SIGBUS, SIGFPE, SIGILL].contains(&number)
 }
 
+/// What keeps the system waiting for the end of what a signal has started: on Unix it never does.
+#[derive(Debug)]
+pub(crate) struct Held;
+
+impl Held {
+    /// For one that comes now.
+    #[inline]
+    pub(crate) fn new(_number: i32) -> Self {
+        Self
+    }
+
+    /// Leaves it to be adopted.
+    #[inline]
+    pub(crate) fn leave(self) {
+        std::mem::forget(self);
+    }
+
+    /// Takes over what was left.
+    #[inline]
+    pub(crate) fn adopt(_number: i32) -> Self {
+        Self
+    }
+}
+
+/// So that to drop what has one means something to the compiler, as it does on Windows.
+impl Drop for Held {
+    #[inline]
+    fn drop(&mut self) {}
+}
+
 /// The name of a signal, and a number to add to it.
 pub(crate) fn signal_name(number: i32) -> Option<(&'static str, i32)> {
     macro_rules! names {
