@@ -65,6 +65,7 @@ pub(crate) mod windows;
 #[cfg(windows)]
 pub(crate) use windows as platform;
 
+mod cmsg;
 #[cfg(target_os = "linux")]
 mod epoll;
 #[cfg(target_os = "linux")]
@@ -79,6 +80,7 @@ pub use iocp::OtherNotifier;
 mod kqueue;
 #[cfg(target_os = "linux")]
 mod linux;
+mod options;
 
 pub(crate) use platform::Raw;
 

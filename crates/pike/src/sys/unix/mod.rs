@@ -11,7 +11,7 @@ mod envelope;
 mod fork;
 mod io_safe;
 mod message;
-mod options;
+pub(super) mod options;
 mod room;
 mod sender;
 mod shapes;
@@ -32,7 +32,8 @@ pub use io_safe::IoSafe;
 pub(crate) use message::{at_mark, is_urgent_in_line, recv_msg, send_msg};
 pub(crate) use room::{Vectors, read_room, recv_room_from, write};
 pub(crate) use signals::{
-    Held, INTERRUPT, TERMINATION, change_mask, is_kept, is_refused, real_time_signals, signal_name, spawn_deaf,
+    Held, INTERRUPT, TERMINATION, change_mask, is_kept, is_refused, real_time_signals, signal_name,
+    spawn_deaf,
 };
 pub(crate) use socket::{
     Connecting, REUSE_TO_LISTEN, accept, bind, connect, connected, flavour, has_priority,

@@ -1,20 +1,14 @@
-//! How control data lies in memory: entries, each a header (level, kind, length) and a payload, both padded.
-//!
-//! Functions over bytes: nothing here calls the system, trusts a length that it reads, or panics. What is malformed ends
-//! the walk; an entry that claims more than is there has what is there.
-//!
-//! Source: cmsg(3), RFC 3542 section 20, and the CMSG macros of each system, from which the numbers below come.
+//! The header of an entry of control data, and how it is padded: the CMSG macros of each system.
 #![allow(unsafe_code)]
 
-use std::{mem::MaybeUninit, ops::Range, ptr};
+use libc::c_uint;
+pub(in crate::sys) use libc::cmsghdr as Header;
 
-use libc::{c_int, c_uint, cmsghdr};
-
-const HEADER: usize = size_of::<cmsghdr>();
+pub(super) use crate::sys::cmsg::{Entry, bytes_of, first, put, value};
 
 /// From the beginning of an entry to its payload.
 // SAFETY: an expression over its argument.
-pub(super) const DATA: usize = unsafe { libc::CMSG_LEN(0) } as usize;
+pub(in crate::sys) const DATA: usize = unsafe { libc::CMSG_LEN(0) } as usize;
 
 /// What an entry takes whose payload has `len` bytes, up to the next entry. At most `c_uint::MAX / 2` bytes.
 pub(crate) const fn space(len: usize) -> usize {
@@ -23,72 +17,42 @@ pub(crate) const fn space(len: usize) -> usize {
     unsafe { libc::CMSG_SPACE(len as c_uint) as usize }
 }
 
-/// One entry of a piece of control data.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) level: c_int,
-    pub(super) kind: c_int,
-    /// Where its payload is.
-    pub(super) payload: Range<usize>,
-    /// Where the next entry begins, or all ends.
-    pub(super) end: usize,
-}
-
-/// The entry that `bytes` begin with. None if there is none, or none that makes sense.
-#[allow(clippy::useless_conversion)] // a length of 32 bits on some systems
-pub(super) fn first(bytes: &[u8]) -> Option<Entry> {
-    let header = bytes.get(..HEADER)?;
-    // SAFETY: that many bytes, of a struct for which every pattern is valid.
-    let header = unsafe { ptr::read_unaligned(header.as_ptr().cast::<cmsghdr>()) };
-    let len = usize::try_from(header.cmsg_len).ok().filter(|len| *len >= DATA)?;
-    // A system that had no room for all may say how much it would have been.
-    let payload_end = len.min(bytes.len());
-    let padded = match payload_end < bytes.len() {
-        true => space(payload_end.saturating_sub(DATA).min(c_uint::MAX as usize / 2)).min(bytes.len()),
-        false => bytes.len(),
-    };
-    let payload = DATA.min(payload_end)..payload_end;
-    Some(Entry { level: header.cmsg_level, kind: header.cmsg_type, payload, end: padded.max(payload_end) })
-}
-
-/// A plain value out of a payload, which may be longer.
-///
-/// # Safety
-///
-/// Every pattern of bits is a valid `T`.
-pub(super) unsafe fn value<T: Copy>(payload: &[u8]) -> Option<T> {
-    let bytes = payload.get(..size_of::<T>())?;
-    // SAFETY: that many bytes; the caller promises that they are a value.
-    Some(unsafe { ptr::read_unaligned(bytes.as_ptr().cast()) })
-}
-
-/// The bytes of a plain value.
-///
-/// # Safety
-///
-/// `T` has no padding.
-pub(super) unsafe fn bytes_of<T: Copy>(value: &T) -> &[u8] {
-    // SAFETY: a readable value, every byte of which is written, as the caller promises.
-    unsafe { std::slice::from_raw_parts(ptr::from_ref(value).cast(), size_of::<T>()) }
-}
-
-/// Writes an entry to the beginning of `room`, with zeros for padding. Returns its length; none if there is no room.
-pub(super) fn put(room: &mut [MaybeUninit<u8>], level: c_int, kind: c_int, payload: &[u8]) -> Option<usize> {
-    let len = DATA.checked_add(payload.len()).filter(|len| *len <= room.len())?;
-    let room = room.get_mut(..space(payload.len()))?;
-    // SAFETY: all zeros is a header.
-    let mut header: cmsghdr = unsafe { std::mem::zeroed() };
-    header.cmsg_len = len as _;
-    header.cmsg_level = level;
-    header.cmsg_type = kind;
-    room.fill(MaybeUninit::new(0));
-    let at = room.as_mut_ptr().cast::<u8>();
-    // SAFETY: `space` is at least the header's size, whatever its alignment here.
-    unsafe { ptr::write_unaligned(at.cast(), header) };
-    // SAFETY: `space` includes the payload behind DATA.
-    unsafe { ptr::copy_nonoverlapping(payload.as_ptr(), at.add(DATA), payload.len()) };
-    Some(room.len())
-}
-
 #[cfg(all(test, not(loom)))]
-mod tests;
+mod tests {
+    use std::mem::offset_of;
+
+    use super::*;
+
+    /// What the kernel and the C library agree on (cmsg(3)); the numbers of the systems we build for.
+    #[test]
+    fn a_header_is_laid_out_as_the_system_has_it() {
+        let wide = cfg!(all(target_os = "linux", target_pointer_width = "64"));
+        let apple = cfg!(target_vendor = "apple");
+        assert_eq!(size_of::<Header>(), if wide { 16 } else { 12 });
+        if wide {
+            assert_eq!((DATA, space(0), space(1), space(8), space(9)), (16, 16, 24, 24, 32));
+        }
+        if apple {
+            assert_eq!((DATA, space(1), space(4), space(5)), (12, 16, 16, 20));
+        }
+    }
+
+    #[test]
+    fn payloads_have_the_sizes_that_are_on_the_wire() {
+        assert_eq!(size_of::<libc::in6_pktinfo>(), 20);
+        assert_eq!(offset_of!(libc::in6_pktinfo, ipi6_ifindex), 16);
+        #[cfg(any(target_os = "linux", target_vendor = "apple"))]
+        {
+            assert_eq!(size_of::<libc::in_pktinfo>(), 12);
+            assert_eq!(offset_of!(libc::in_pktinfo, ipi_ifindex), 0);
+            assert_eq!(offset_of!(libc::in_pktinfo, ipi_spec_dst), 4);
+            assert_eq!(offset_of!(libc::in_pktinfo, ipi_addr), 8);
+        }
+        #[cfg(target_os = "linux")]
+        {
+            assert_eq!((size_of::<libc::ucred>(), offset_of!(libc::ucred, gid)), (12, 8));
+            assert_eq!(size_of::<libc::sock_extended_err>(), 16);
+            assert_eq!(offset_of!(libc::sock_extended_err, ee_info), 8);
+        }
+    }
+}

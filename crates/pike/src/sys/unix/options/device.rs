@@ -2,8 +2,10 @@
 
 use std::io;
 
-use super::form::{Decode, Encode, Form, Plain, plain};
-use crate::os::linux::DeviceName;
+use crate::{
+    os::linux::DeviceName,
+    sys::options::form::{Decode, Encode, Form, plain},
+};
 
 plain!([u8; libc::IFNAMSIZ]);
 

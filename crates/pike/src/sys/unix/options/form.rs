@@ -1,102 +1,15 @@
-//! How the kernel has the values of options.
+//! How the Unix kernels have the values of options that they have otherwise than others.
 
 use std::{io, time::Duration};
 
 use libc::c_int;
 
-use crate::socket::Type;
+use crate::{
+    socket::Type,
+    sys::options::form::{Decode, Encode, Form, invalid, plain, units},
+};
 
-/// A way to write a value down.
-pub(super) trait Form {
-    /// What the program has.
-    type Value;
-    /// What the kernel has.
-    type Raw: Plain;
-}
-
-/// A form in which an option can be read.
-pub(super) trait Decode: Form {
-    fn decode(raw: Self::Raw) -> Self::Value;
-}
-
-/// A form in which an option can be set. It refuses with `EINVAL` what it cannot say.
-pub(super) trait Encode: Form {
-    fn encode(value: Self::Value) -> io::Result<Self::Raw>;
-}
-
-/// # Safety
-///
-/// Any bytes are a value of it, zeros included.
-#[allow(unsafe_code)]
-pub(super) unsafe trait Plain: Copy {}
-
-macro_rules! plain {
-    ($($type:ty),*) => {$(
-        // SAFETY: integers, or a C struct or array of nothing else.
-        #[allow(unsafe_code)]
-        unsafe impl Plain for $type {}
-    )*};
-}
-
-pub(super) use plain;
-
-plain!(u8, c_int, libc::linger, libc::timeval);
-
-fn invalid() -> io::Error {
-    io::Error::from_raw_os_error(libc::EINVAL)
-}
-
-/// How many units a time is, rounded up; an error if that is none or too many.
-fn units<N: TryFrom<u128>>(time: Duration, unit: Duration) -> io::Result<N> {
-    match time.as_nanos().div_ceil(unit.as_nanos()) {
-        0 => Err(invalid()),
-        count => N::try_from(count).map_err(|_| invalid()),
-    }
-}
-
-/// A `bool`.
-pub(super) struct Flag;
-
-impl Form for Flag {
-    type Value = bool;
-    type Raw = c_int;
-}
-
-impl Encode for Flag {
-    fn encode(value: bool) -> io::Result<c_int> {
-        Ok(value.into())
-    }
-}
-
-impl Decode for Flag {
-    fn decode(raw: c_int) -> bool {
-        raw != 0
-    }
-}
-
-/// A number within a range, both ends included.
-pub(super) struct Number<const MIN: u32, const MAX: u32>;
-
-impl<const MIN: u32, const MAX: u32> Form for Number<MIN, MAX> {
-    type Value = u32;
-    type Raw = c_int;
-}
-
-impl<const MIN: u32, const MAX: u32> Encode for Number<MIN, MAX> {
-    fn encode(value: u32) -> io::Result<c_int> {
-        match c_int::try_from(value) {
-            Ok(number) if (MIN..=MAX).contains(&value) => Ok(number),
-            _ => Err(invalid()),
-        }
-    }
-}
-
-impl<const MIN: u32, const MAX: u32> Decode for Number<MIN, MAX> {
-    /// Some systems say -1 where nobody has set anything.
-    fn decode(raw: c_int) -> u32 {
-        raw.try_into().unwrap_or(0)
-    }
-}
+plain!(libc::linger, libc::timeval);
 
 /// What IPv4's multicast options are: where the system takes a byte and nothing else, a byte.
 #[cfg(any(target_os = "openbsd", target_os = "netbsd"))]
@@ -105,7 +18,7 @@ type Small = u8;
 type Small = c_int;
 
 /// A `bool` of IPv4's multicast options.
-pub(super) struct SmallFlag;
+pub(in crate::sys) struct SmallFlag;
 
 impl Form for SmallFlag {
     type Value = bool;
@@ -125,7 +38,7 @@ impl Decode for SmallFlag {
 }
 
 /// A number from 0 to 255 of IPv4's multicast options.
-pub(super) struct SmallNumber;
+pub(in crate::sys) struct SmallNumber;
 
 impl Form for SmallNumber {
     type Value = u32;
@@ -146,73 +59,9 @@ impl Decode for SmallNumber {
     }
 }
 
-/// Bytes; more than the kernel can count is as much as it can.
-pub(super) struct Size;
-
-impl Form for Size {
-    type Value = usize;
-    type Raw = c_int;
-}
-
-impl Encode for Size {
-    fn encode(value: usize) -> io::Result<c_int> {
-        Ok(value.try_into().unwrap_or(c_int::MAX))
-    }
-}
-
-impl Decode for Size {
-    fn decode(raw: c_int) -> usize {
-        raw.try_into().unwrap_or(0)
-    }
-}
-
-/// A time of at least one second.
-pub(super) struct Seconds;
-
-impl Form for Seconds {
-    type Value = Duration;
-    type Raw = c_int;
-}
-
-impl Encode for Seconds {
-    fn encode(value: Duration) -> io::Result<c_int> {
-        units(value, Duration::from_secs(1))
-    }
-}
-
-impl Decode for Seconds {
-    fn decode(raw: c_int) -> Duration {
-        Duration::from_secs(raw.try_into().unwrap_or(0))
-    }
-}
-
-/// Milliseconds, or none.
-#[cfg(target_os = "linux")]
-pub(super) struct Millis;
-
-#[cfg(target_os = "linux")]
-impl Form for Millis {
-    type Value = Option<Duration>;
-    type Raw = c_int;
-}
-
-#[cfg(target_os = "linux")]
-impl Encode for Millis {
-    fn encode(value: Option<Duration>) -> io::Result<c_int> {
-        value.map_or(Ok(0), |time| units(time, Duration::from_millis(1)))
-    }
-}
-
-#[cfg(target_os = "linux")]
-impl Decode for Millis {
-    fn decode(raw: c_int) -> Option<Duration> {
-        (raw != 0).then(|| Duration::from_millis(raw.try_into().unwrap_or(0)))
-    }
-}
-
 /// Microseconds, of which zero is a time like another.
 #[cfg(target_os = "linux")]
-pub(super) struct Micros;
+pub(in crate::sys) struct Micros;
 
 #[cfg(target_os = "linux")]
 impl Form for Micros {
@@ -235,7 +84,7 @@ impl Decode for Micros {
 }
 
 /// Seconds and microseconds, or none.
-pub(super) struct Span;
+pub(in crate::sys) struct Span;
 
 impl Form for Span {
     type Value = Option<Duration>;
@@ -260,7 +109,7 @@ impl Decode for Span {
 }
 
 /// Whole seconds, zero included, or none.
-pub(super) struct Lingering;
+pub(in crate::sys) struct Lingering;
 
 impl Form for Lingering {
     type Value = Option<Duration>;
@@ -284,22 +133,8 @@ impl Decode for Lingering {
     }
 }
 
-/// The system's number of an error, or none.
-pub(super) struct Code;
-
-impl Form for Code {
-    type Value = Option<io::Error>;
-    type Raw = c_int;
-}
-
-impl Decode for Code {
-    fn decode(raw: c_int) -> Option<io::Error> {
-        (raw != 0).then(|| io::Error::from_raw_os_error(raw))
-    }
-}
-
 /// The type of a socket.
-pub(super) struct Kind;
+pub(in crate::sys) struct Kind;
 
 impl Form for Kind {
     type Value = Type;

@@ -5,13 +5,15 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
 };
 
-use super::form::{Decode, Encode, Form, Plain, plain};
-use crate::socket::option::{MembershipV4, MembershipV6, SourceV4, SourceV6};
+use crate::{
+    socket::option::{MembershipV4, MembershipV6, SourceV4, SourceV6},
+    sys::options::form::{Decode, Encode, Form, plain},
+};
 
 /// `ip_mreq_source`: one source of a group. libc does not have it for every system; its order differs.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub(super) struct IpSource {
+pub(in crate::sys) struct IpSource {
     group: libc::in_addr,
     #[cfg(target_os = "linux")]
     interface: libc::in_addr,
@@ -23,7 +25,7 @@ pub(super) struct IpSource {
 /// `group_source_req` of RFC 3678: the same, of any family. libc does not have it.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub(super) struct GroupSource {
+pub(in crate::sys) struct GroupSource {
     interface: u32,
     group: Storage,
     source: Storage,
@@ -70,7 +72,7 @@ fn storage(address: Ipv6Addr) -> Storage {
 }
 
 /// A group of IPv4.
-pub(super) struct Join4;
+pub(in crate::sys) struct Join4;
 
 impl Form for Join4 {
     type Value = MembershipV4;
@@ -84,7 +86,7 @@ impl Encode for Join4 {
 }
 
 /// One source of a group of IPv4.
-pub(super) struct Source4;
+pub(in crate::sys) struct Source4;
 
 impl Form for Source4 {
     type Value = SourceV4;
@@ -98,7 +100,7 @@ impl Encode for Source4 {
 }
 
 /// One source of a group of IPv6.
-pub(super) struct Source6;
+pub(in crate::sys) struct Source6;
 
 impl Form for Source6 {
     type Value = SourceV6;
@@ -113,7 +115,7 @@ impl Encode for Source6 {
 }
 
 /// A group of IPv6.
-pub(super) struct Join6;
+pub(in crate::sys) struct Join6;
 
 impl Form for Join6 {
     type Value = MembershipV6;
@@ -127,7 +129,7 @@ impl Encode for Join6 {
 }
 
 /// An interface by its address.
-pub(super) struct Interface;
+pub(in crate::sys) struct Interface;
 
 impl Form for Interface {
     type Value = Ipv4Addr;
@@ -147,7 +149,7 @@ impl Decode for Interface {
 }
 
 /// An interface by its index.
-pub(super) struct Index;
+pub(in crate::sys) struct Index;
 
 impl Form for Index {
     type Value = u32;

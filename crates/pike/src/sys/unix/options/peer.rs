@@ -2,12 +2,12 @@
 
 use std::io;
 
-use super::{
-    Get, Socket,
-    form::{Plain, plain},
-    is_unix, read,
+use super::{Socket, is_unix, read};
+use crate::{
+    os::unix::{UCred, option::PeerCred},
+    socket::option::Get,
+    sys::options::form::plain,
 };
-use crate::os::unix::{UCred, option::PeerCred};
 
 plain!(Raw);
 
