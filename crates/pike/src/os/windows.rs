@@ -1,11 +1,15 @@
-//! What Windows has: sockets by their handles.
+//! What Windows has: sockets by their handles, and options of its own.
+
+pub mod option;
+mod protocol;
 
 use std::os::windows::io::{AsRawSocket, AsSocket, BorrowedSocket, RawSocket};
 
+pub use self::protocol::ProtocolInfo;
 pub use crate::sys::{OtherNotifier, platform::IoSafe};
 use crate::{
     Handle,
-    net::{TcpListener, TcpStream, UdpSocket},
+    net::{TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream},
     socket::Socket,
 };
 
@@ -49,4 +53,4 @@ macro_rules! of_socket {
     )*};
 }
 
-of_socket!(TcpListener, TcpStream, UdpSocket);
+of_socket!(TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream);

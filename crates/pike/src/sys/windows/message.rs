@@ -1,19 +1,28 @@
-//! Whole messages. Control data is not passed on yet.
+//! Whole messages: WSARecvMsg and WSASendMsg where there is control data, which datagrams alone have; else the calls for
+//! buffers and an address.
 #![allow(unsafe_code)]
 
 use std::{
+    ffi::c_void,
     io::{self, IoSlice, IoSliceMut},
+    mem,
     os::windows::io::AsSocket,
     ptr,
 };
 
 use socket2::{SockAddr, SockRef};
-use windows_sys::Win32::Networking::WinSock;
+use windows_sys::Win32::Networking::WinSock::{
+    self, LPFN_WSARECVMSG, MSG_CTRUNC, MSG_TRUNC, SOCK_STREAM, WSABUF, WSAEMSGSIZE, WSAID_WSARECVMSG, WSAMSG,
+};
 
 use super::{
     Borrowed,
     address::{from_raw_address, raw_address},
-    cvt, number,
+    control::{Room, encode},
+    cvt,
+    extension::Extension,
+    number,
+    socket::{info, peer_address},
     transfer::{Truncated, failed_receive, recv_flags, recv_truncated, room_of, send_buffers, send_flags},
 };
 use crate::socket::{Address, Message, RecvFlags, SendFlags, control::Outgoing};
@@ -22,10 +31,16 @@ use crate::socket::{Address, Message, RecvFlags, SendFlags, control::Outgoing};
 pub(crate) fn recv_msg(
     io: Borrowed<'_>,
     bufs: &mut [IoSliceMut<'_>],
-    _control: &mut [u8],
+    control: &mut [u8],
     flags: RecvFlags,
     with_sender: bool,
 ) -> io::Result<(usize, Message)> {
+    if !control.is_empty() {
+        let info = info(&io)?;
+        if info.iSocketType != SOCK_STREAM {
+            return recv_with_control(io, info.dwCatalogEntryId, bufs, control, flags, with_sender);
+        }
+    }
     let (received, from) = match with_sender {
         // SAFETY: an IoSliceMut is a WSABUF, and borrows what it names.
         false => (unsafe { recv_truncated(io, bufs.as_mut_ptr().cast(), bufs.len(), flags) }?, None),
@@ -43,6 +58,66 @@ pub(crate) fn recv_msg(
         out_of_band: flags.contains(RecvFlags::OUT_OF_BAND),
     };
     Ok((0, message))
+}
+
+static RECV_MSG: Extension = Extension::new(WSAID_WSARECVMSG);
+
+fn recv_with_control(
+    io: Borrowed<'_>,
+    provider: u32,
+    bufs: &mut [IoSliceMut<'_>],
+    control: &mut [u8],
+    flags: RecvFlags,
+    with_sender: bool,
+) -> io::Result<(usize, Message)> {
+    let function = RECV_MSG.of_provider(&io, provider)?;
+    // SAFETY: what the provider calls WSARecvMsg is of that type, and an address of a function is not null.
+    let recv_msg = unsafe { mem::transmute::<ptr::NonNull<c_void>, LPFN_WSARECVMSG>(function) };
+    let recv_msg = recv_msg.ok_or(io::ErrorKind::Unsupported)?;
+    let (buffers, len) = (bufs.as_mut_ptr().cast(), bufs.len());
+    let mut message = WSAMSG {
+        lpBuffers: buffers,
+        dwBufferCount: len as u32,
+        Control: WSABUF { len: control.len() as u32, buf: control.as_mut_ptr() },
+        dwFlags: recv_flags(flags) as u32,
+        ..Default::default()
+    };
+    let mut count = 0;
+    // SAFETY: storage and length are those of an address that `try_init` made for this call; an IoSliceMut is a WSABUF; the
+    // system writes into those slices and the control buffer, and keeps nothing without an OVERLAPPED (I1).
+    let (received, from) = unsafe {
+        SockAddr::try_init(|storage, from_len| {
+            (message.name, message.namelen) = (storage.cast(), *from_len);
+            let result = match recv_msg(number(&io), &mut message, &mut count, ptr::null_mut(), None) {
+                0 => Ok(count as usize),
+                _ => cut_or_failed(&message, count as usize, room_of(buffers, len)),
+            };
+            *from_len = message.namelen;
+            result
+        })
+    }?;
+    let has = |flag| message.dwFlags & flag != 0;
+    let message_received = Message {
+        len: received,
+        from: if with_sender { from_raw_address(&from).ok() } else { None },
+        truncated: has(MSG_TRUNC),
+        control_truncated: has(MSG_CTRUNC),
+        end_of_record: false,
+        out_of_band: false,
+    };
+    Ok((message.Control.len as usize, message_received))
+}
+
+/// A message that was longer than its buffers, or had more control data than there was room for, is an error to the
+/// system, which tells by flags what was cut.
+#[cold]
+fn cut_or_failed(message: &WSAMSG, count: usize, room: usize) -> io::Result<usize> {
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        Some(WSAEMSGSIZE) if message.dwFlags & MSG_TRUNC != 0 => Ok(room),
+        Some(WSAEMSGSIZE) if message.dwFlags & MSG_CTRUNC != 0 => Ok(count),
+        _ => Err(error),
+    }
 }
 
 fn recv_from(
@@ -84,8 +159,7 @@ pub(crate) fn send_msg(
     flags: SendFlags,
 ) -> io::Result<usize> {
     if !control.is_empty() {
-        let what = "control data is not sent on this system";
-        return Err(io::Error::new(io::ErrorKind::Unsupported, what));
+        return send_with_control(io, bufs, to, control, flags);
     }
     let (buffers, len, flags) = (bufs.as_ptr().cast(), bufs.len(), send_flags(flags));
     let Some(to) = to.map(raw_address) else {
@@ -109,6 +183,45 @@ pub(crate) fn send_msg(
         )
     })?;
     Ok(count as usize)
+}
+
+fn send_with_control(
+    io: Borrowed<'_>,
+    bufs: &[IoSlice<'_>],
+    to: Option<Address>,
+    control: &[Outgoing<'_>],
+    flags: SendFlags,
+) -> io::Result<usize> {
+    let mut room = Room::new();
+    encode(&mut room, control, || goes_by_v4(io, to))?;
+    let (at, len) = room.written();
+    let address = to.map(raw_address);
+    let (name, namelen) = match &address {
+        Some(address) => (address.as_ptr().cast_mut().cast(), address.len()),
+        None => (ptr::null_mut(), 0),
+    };
+    let message = WSAMSG {
+        name,
+        namelen,
+        lpBuffers: bufs.as_ptr().cast_mut().cast(),
+        dwBufferCount: bufs.len() as u32,
+        Control: WSABUF { len: len as u32, buf: at.cast_mut() },
+        dwFlags: 0,
+    };
+    let (mut count, flags) = (0, send_flags(flags) as u32);
+    // SAFETY: an IoSlice is a WSABUF; the system reads those slices, the address and the control data, which all live until
+    // it returns, and keeps nothing without an OVERLAPPED (I1).
+    cvt(unsafe { WinSock::WSASendMsg(number(&io), &message, flags, &mut count, ptr::null_mut(), None) })?;
+    Ok(count as usize)
+}
+
+/// Whether what is sent to `to`, or to the peer, goes by IPv4.
+fn goes_by_v4(io: Borrowed<'_>, to: Option<Address>) -> io::Result<bool> {
+    Ok(match to.map_or_else(|| peer_address(&io), Ok)? {
+        Address::V4(_) => true,
+        Address::V6(address) => address.ip().to_ipv4_mapped().is_some(),
+        Address::Unix(_) => false,
+    })
 }
 
 /// Whether the next byte is behind the urgent one, or is it.

@@ -8,10 +8,11 @@ pub(crate) mod control;
 mod descriptor;
 #[allow(dead_code, reason = "operations use it as they become native")]
 mod envelope;
+pub(crate) mod extension;
 mod fork;
 mod io_safe;
 mod message;
-mod options;
+pub(super) mod options;
 mod room;
 mod signals;
 mod socket;
@@ -29,9 +30,9 @@ pub(crate) use signals::{
     watch_signal,
 };
 pub(crate) use socket::{
-    Connecting, REUSE_TO_LISTEN, accept, bind, connect, connected, flavour, has_priority,
+    Connecting, REUSE_TO_LISTEN, accept, bind, connect, connected, domain_of_number, flavour, has_priority,
     is_of_one_connection, is_out_of_resources, is_udp, lingers, listen, local_address, pair, peer_address,
-    refuse_sigpipe, shutdown, shutdown_raw, socket, stop_lingering,
+    protocol_of_number, refuse_sigpipe, shutdown, shutdown_raw, socket, stop_lingering, type_of_number,
 };
 pub(crate) use transfer::{
     CANCELLED, NO_BUFFERS, Received, TRANSFER_MAX, VECTORS_MAX, WOULD_BLOCK, out_of_room, peek_sender, recv,

@@ -104,6 +104,32 @@ fn number_of_protocol(protocol: Protocol) -> i32 {
     }
 }
 
+pub(crate) fn domain_of_number(number: i32) -> Domain {
+    match u16::try_from(number) {
+        Ok(WinSock::AF_INET) => Domain::V4,
+        Ok(WinSock::AF_INET6) => Domain::V6,
+        Ok(WinSock::AF_UNIX) => Domain::Unix,
+        _ => Domain::Other(number),
+    }
+}
+
+pub(crate) fn type_of_number(number: i32) -> Type {
+    match number {
+        WinSock::SOCK_STREAM => Type::Stream,
+        WinSock::SOCK_DGRAM => Type::Datagram,
+        WinSock::SOCK_SEQPACKET => Type::SeqPacket,
+        other => Type::Other(other),
+    }
+}
+
+pub(crate) fn protocol_of_number(number: i32) -> Protocol {
+    match number {
+        WinSock::IPPROTO_TCP => Protocol::Tcp,
+        WinSock::IPPROTO_UDP => Protocol::Udp,
+        other => Protocol::Other(other),
+    }
+}
+
 /// What a socket is, by its provider.
 pub(super) fn info(io: &impl AsSocket) -> io::Result<WSAPROTOCOL_INFOW> {
     let mut info = WSAPROTOCOL_INFOW::default();
