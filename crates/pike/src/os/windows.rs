@@ -1,7 +1,8 @@
-//! What Windows has: sockets by their handles, and options of its own.
+//! What Windows has: sockets by their handles, console events, and options of its own.
 
 pub mod option;
 mod protocol;
+pub mod signal;
 
 use std::os::windows::io::{AsRawSocket, AsSocket, BorrowedSocket, RawSocket};
 

@@ -168,9 +168,14 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn names() {
-        for (number, name) in [(libc::SIGTERM, "SIGTERM"), (libc::SIGCHLD, "SIGCHLD"), (0, "signal 0")] {
+        #[cfg(unix)]
+        let known = [(libc::SIGTERM, "SIGTERM"), (libc::SIGCHLD, "SIGCHLD"), (libc::SIGINT, "SIGINT")];
+        #[cfg(windows)]
+        let known = [(0, "CTRL_C_EVENT"), (1, "CTRL_BREAK_EVENT"), (6, "CTRL_SHUTDOWN_EVENT")];
+        for (number, name) in known {
             assert_eq!(SignalKind::from_raw(number).to_string(), name);
         }
-        assert_eq!(format!("{:?}", SignalKind::INTERRUPT), "SignalKind(SIGINT)");
+        assert_eq!(SignalKind::from_raw(127).to_string(), "signal 127");
+        assert_eq!(format!("{:?}", SignalKind::INTERRUPT), format!("SignalKind({})", SignalKind::INTERRUPT));
     }
 }

@@ -4,6 +4,7 @@
 //! can be waited for by the same calls.
 
 mod address;
+mod console;
 pub(crate) mod control;
 mod descriptor;
 #[allow(dead_code, reason = "operations use it as they become native")]
@@ -19,16 +20,14 @@ mod socket;
 mod transfer;
 
 pub(crate) use address::{HAS_ABSTRACT_NAMES, UNIX_NAME_LEN, bytes_of_path, path_of_bytes};
+pub(crate) use console::{Held, check_signal, unwatch_signal, watch_signal};
 pub(crate) use descriptor::{Owned, borrowed, close, raw, set_nonblocking};
 pub(crate) use envelope::{Envelope, RawAddress};
 pub(crate) use fork::{forked, forks, watch_forks};
 pub use io_safe::IoSafe;
 pub(crate) use message::{at_mark, is_urgent_in_line, recv_msg, send_msg};
 pub(crate) use room::{Vectors, read_room, recv_room_from, write};
-pub(crate) use signals::{
-    INTERRUPT, TERMINATION, check_signal, is_kept, is_refused, signal_name, spawn_deaf, unwatch_signal,
-    watch_signal,
-};
+pub(crate) use signals::{INTERRUPT, TERMINATION, is_kept, is_refused, signal_name, spawn_deaf};
 pub(crate) use socket::{
     Connecting, REUSE_TO_LISTEN, accept, bind, connect, connected, domain_of_number, flavour, has_priority,
     is_of_one_connection, is_out_of_resources, is_udp, lingers, listen, local_address, pair, peer_address,

@@ -1,12 +1,10 @@
-//! Console events, by their names. They are not received yet.
+//! Console events, by their names: `console.rs` receives them.
 
 use std::{io, thread};
 
 use windows_sys::Win32::System::Console::{
     CTRL_BREAK_EVENT, CTRL_C_EVENT, CTRL_CLOSE_EVENT, CTRL_LOGOFF_EVENT, CTRL_SHUTDOWN_EVENT,
 };
-
-use crate::signal::Sender;
 
 /// What ctrl-c sends.
 pub(crate) const INTERRUPT: i32 = CTRL_C_EVENT as i32;
@@ -41,20 +39,6 @@ pub(crate) fn signal_name(number: i32) -> Option<(&'static str, i32)> {
     };
     Some((name, 0))
 }
-
-/// Whether there is such an event.
-pub(crate) fn check_signal(number: i32) -> io::Result<()> {
-    match TERMINATION.contains(&number) {
-        true => Ok(()),
-        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "there is no such console event")),
-    }
-}
-
-pub(crate) fn watch_signal(_: i32, _: fn(i32, Sender)) -> io::Result<()> {
-    Err(io::Error::new(io::ErrorKind::Unsupported, "pike does not receive console events yet"))
-}
-
-pub(crate) fn unwatch_signal(_: i32) {}
 
 /// Starts a thread of pike's own. Handlers of console events run on threads of the system's.
 pub(crate) fn spawn_deaf(name: &str, f: impl FnOnce() + Send + 'static) -> io::Result<()> {
