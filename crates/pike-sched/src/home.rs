@@ -42,6 +42,7 @@ use crate::{
     bell::Bell,
     crew::Crew,
     current,
+    idle::WORKERS_MAX,
     inbox::Inbox,
     queue::Queue,
     sync::{
@@ -53,6 +54,7 @@ use crate::{
     },
     task::Runnable,
     wakers::Wakers,
+    worker::Worker,
 };
 
 pub(crate) const MAIN: u8 = 1;
@@ -66,12 +68,24 @@ pub(crate) struct Home {
     local: bool,
     signals: AtomicU8,
     pub(crate) inbox: Inbox,
-    /// One, or for the home of a pool one a worker, so that they seldom meet at the lock.
-    registers: Box<[Mutex<Register>]>,
+    /// One, or for the home of a pool `PARTS` a worker, so that they seldom meet at the lock.
+    registers: Box<[Part]>,
     pub(crate) bell: Bell,
     /// If it is that of a pool with several workers.
     pub(crate) crew: Option<Arc<Crew>>,
 }
+
+/// Into how many parts the tasks that a worker spawns are divided: those that it runs itself, and those that others take.
+const PARTS: usize = 4;
+/// How many tasks it spawns into one part before it goes on to the next. Thieves take neighbours.
+const RUN_OF_PART: u32 = 64;
+
+// A `Place` has a byte for it.
+const _: () = assert!(WORKERS_MAX * PARTS <= 256);
+
+/// On cache lines of its own.
+#[repr(align(128))]
+struct Part(Mutex<Register>);
 
 struct Register {
     /// One a task whose future is alive.
@@ -104,8 +118,8 @@ impl Home {
     }
 
     fn make(local: bool, crew: Option<Arc<Crew>>) -> Arc<Self> {
-        let parts = crew.as_ref().map_or(1, |crew| crew.slots.len());
-        let register = || Mutex::new(Register { wakers: Wakers::new(), closed: false });
+        let parts = crew.as_ref().map_or(1, |crew| crew.slots.len() * PARTS);
+        let register = || Part(Mutex::new(Register { wakers: Wakers::new(), closed: false }));
         Arc::new(Self {
             local,
             signals: AtomicU8::new(0),
@@ -172,40 +186,46 @@ impl Home {
         // The part of the worker that spawns. Whose task it is decides nothing but how often two meet at a lock.
         let part = match self.registers.len() {
             1 => 0,
-            parts => current::with(|worker| worker.map_or(0, |worker| worker.index() % parts)),
+            // The worker may be one of another pool.
+            parts => current::with(|worker| worker.map_or(0, Self::part_of)) % parts,
         };
-        let mut register = self.registers[part].lock();
+        let mut register = self.registers[part].0.lock();
         match register.closed {
             true => Err(waker),
             false => Ok(Place { part: part as u8, key: register.wakers.insert(waker) }),
         }
     }
 
+    fn part_of(worker: &Worker) -> usize {
+        let spawned = worker.count_spawned();
+        worker.index() * PARTS + (spawned / RUN_OF_PART) as usize % PARTS
+    }
+
     /// The future of the task at this place was dropped.
     pub(crate) fn leave(&self, place: Place) {
-        let waker = self.registers[usize::from(place.part)].lock().wakers.remove(place.key);
+        let waker = self.registers[usize::from(place.part)].0.lock().wakers.remove(place.key);
         drop(waker);
     }
 
     /// Refuses tasks from now on.
     pub(crate) fn close(&self) {
         for register in &self.registers {
-            register.lock().closed = true;
+            register.0.lock().closed = true;
         }
     }
 
     /// The wakers of all tasks that are left. No task must enter meanwhile: close it first.
     pub(crate) fn take_wakers(&self) -> Vec<Waker> {
-        self.registers.iter().flat_map(|register| register.lock().wakers.take_all()).collect()
+        self.registers.iter().flat_map(|register| register.0.lock().wakers.take_all()).collect()
     }
 
     /// How many tasks are alive.
     pub(crate) fn len(&self) -> usize {
-        self.registers.iter().map(|register| register.lock().wakers.len()).sum()
+        self.registers.iter().map(|register| register.0.lock().wakers.len()).sum()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.registers.iter().all(|register| register.lock().wakers.is_empty())
+        self.registers.iter().all(|register| register.0.lock().wakers.is_empty())
     }
 }
 

@@ -15,7 +15,8 @@
 //!
 //! # Why no task is forgotten
 //!
-//! Who has pushed a task that others could steal calls [`Idle::claim`]: a full fence, then a look at the word. Who goes to
+//! Who has pushed a task that others could steal calls [`Idle::claim`], before it runs anything else (until then it is watched,
+//! as `share` tells): a full fence, then a look at the word. Who goes to
 //! sleep sets its bit, a full fence, and then looks at all queues. Of two such fences one is first. If it is the pusher's,
 //! the sleeper's look finds the task. If it is the sleeper's, the pusher's look finds the bit, and then either
 //! - claims a sleeper, which looks at all queues when it is up; or

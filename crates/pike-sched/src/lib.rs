@@ -54,6 +54,9 @@
 //!   and its tasks, 200 microseconds later, or a millisecond if nothing waited there before. So while no worker sleeps,
 //!   nobody looks at the stuck one's sockets. And what stays with that waits for it: its main future, tasks of
 //!   [`spawn_local`] and [`Pool::spawn_each`], and with bound Notifiers all that has run there.
+//! - What a task has spawned and woken is shared with the others when it gives way: so many small tasks cost one wake. If it
+//!   does not give way, they find that as well, within the same millisecond. (Not with bound Notifiers, where sleepers do not
+//!   look after others. There one is woken at once, for all but what comes next on that worker.)
 //! - At most one sleeping worker is waking at a time, and it wakes the next if there is more to do. An idle pool uses no CPU,
 //!   with one exception: while no thread is in `run` or `block_on` and something waits at the first worker's Notifier, such as
 //!   a socket or a timer, another one looks at that up to 5,000 times a second.

@@ -11,10 +11,14 @@
 //!   they close it: one push to the ring, of which what does not fit goes to the inbox by one splice.
 //! - *Next.* What a task wakes often is what it waits for, and what it has touched is in the cache: so it is run next, and
 //!   nobody is woken for it. After 3 in a row, what waits in the ring has its turn first.
-//! - *Announcing.* A push that another worker could take is followed by a notification (I8): at once if the pushing task
-//!   goes on, which may take long; and if it does not (a batch, a yield), once a task is about to be run while there are
-//!   more. So a batch of one wakes nobody, and one of a thousand wakes one worker, which wakes the next when it has found
-//!   something.
+//! - *Joining.* Who awaits a task's handle, or a group, is woken by the end of a run, and goes to the ring if anything else is
+//!   ready: often it awaits that as well. So who awaits a thousand tasks one after another is run a few times, not a thousand.
+//! - *Announcing.* A push that another worker could take is followed by a notification (I8): not at once, but before this
+//!   worker runs anything else, if there is more then than that. So a batch of one wakes nobody, and one of a thousand, or a
+//!   task that spawns a thousand, wakes one worker, which wakes the next when it has found something. A worker that came up
+//!   while a thousand are being spawned would only fight for them: that cost twice what it brought. If the pushing task goes
+//!   on for long, the sleeper that [`watch`](crate::watch)es finds what it has pushed within a millisecond. Where nobody
+//!   can watch, the notification comes at once.
 //! - Every 61st task comes from the inbox, if there is one, so that busy workers do not starve it.
 //!
 //! What stays with its worker is never here, but in the worker's private queue: the tasks of `spawn_local` and
@@ -63,10 +67,9 @@ impl Worker {
             return self.wake_rounds();
         }
         let task = runnable.into_raw().as_ptr();
-        if when == When::Later {
+        if when == When::Later || self.is_behind_others() {
             self.put(task);
-            self.sharing.unannounced.set(true);
-            return;
+            return self.sharing.unannounced.set(true);
         }
         let next = &self.slot().next;
         // Nobody else puts a task there. Release: pairs with the Acquire of who takes it.
@@ -76,8 +79,24 @@ impl Worker {
         let displaced = next.swap(task, AcqRel);
         if !displaced.is_null() {
             self.put(displaced);
-            self.notify();
+            match self.is_watched() {
+                true => self.sharing.unannounced.set(true),
+                false => self.notify(),
+            }
         }
+    }
+
+    /// Whether what is woken now has awaited the task whose run ends, and there are others that it may await too.
+    #[inline]
+    fn is_behind_others(&self) -> bool {
+        let slot = self.slot();
+        self.sharing.completed.get() && !(slot.ring.is_empty() && slot.next.load(Relaxed).is_null())
+    }
+
+    /// Whether a sleeper looks at this worker while it runs something, and finds what was pushed.
+    #[inline]
+    fn is_watched(&self) -> bool {
+        self.pool.has_watch() && !self.pool.crew.has_failed(self.index())
     }
 
     /// Wakes a sleeping worker, for a task that was pushed before.
@@ -137,6 +156,7 @@ impl Worker {
             }
             pike::budget::reset();
             runnable.run();
+            self.sharing.completed.set(false);
             runs += 1;
         }
         self.slot().tally.runs.add(runs as u64);
@@ -209,8 +229,17 @@ impl Worker {
         if sharing.searching.get() || sharing.just_up.get() {
             self.get_ready();
         }
-        if sharing.unannounced.replace(false) && !self.slot().ring.is_empty() {
-            self.notify();
+        self.tell_others();
+    }
+
+    /// Wakes a worker for what was pushed since this was called last.
+    #[inline]
+    pub(crate) fn tell_others(&self) {
+        if self.sharing.unannounced.get() {
+            self.sharing.unannounced.set(false);
+            if !self.slot().ring.is_empty() || !self.pool.home.inbox.is_empty() {
+                self.notify();
+            }
         }
     }
 

@@ -52,6 +52,7 @@ use crate::{
     join::JoinHandle,
     queue::Link,
     wakers::NO_KEY,
+    worker::Worker,
 };
 
 pub(crate) type Runnable = async_task::Runnable<Meta>;
@@ -246,11 +247,13 @@ impl<F: Future, M: Membership> Future for TaskFuture<'_, F, M> {
             }
             polled
         }));
-        match polled {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(output)) => Poll::Ready(Output::new(Ok(output))),
-            Err(payload) => Poll::Ready(this.panicked(payload)),
-        }
+        let output = match polled {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(output)) => Output::new(Ok(output)),
+            Err(payload) => this.panicked(payload),
+        };
+        current::with(|worker| worker.map(Worker::has_completed));
+        Poll::Ready(output)
     }
 }
 

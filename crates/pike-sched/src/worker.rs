@@ -103,6 +103,8 @@ pub(crate) struct Worker {
     rounds: RefCell<Option<Sleep>>,
     /// Unparks this thread. Made at first need.
     unpark: OnceCell<Sleep>,
+    /// Counts the tasks that are spawned here.
+    spawned: Cell<u32>,
     pub(crate) sharing: Sharing,
 }
 
@@ -129,6 +131,8 @@ pub(crate) struct Sharing {
     pub(crate) nexts: Cell<u8>,
     /// Counts runs.
     pub(crate) tick: Cell<u32>,
+    /// Whether the task that is being run has completed: whom the rest of its run wakes awaits its handle or its group.
+    pub(crate) completed: Cell<bool>,
 }
 
 impl Sharing {
@@ -145,6 +149,7 @@ impl Sharing {
             unannounced: Cell::new(false),
             nexts: Cell::new(0),
             tick: Cell::new(0),
+            completed: Cell::new(false),
         }
     }
 }
@@ -167,6 +172,7 @@ impl Worker {
             queue: Queue::new(),
             rounds: RefCell::new(None),
             unpark: OnceCell::new(),
+            spawned: Cell::new(0),
             sharing: Sharing::new(),
         }
     }
@@ -199,6 +205,20 @@ impl Worker {
             self.wake_rounds();
         }
         debug_assert!(self.is_awake.get());
+    }
+
+    /// How many tasks were spawned here before, in several pools: counts one more.
+    #[inline]
+    pub(crate) fn count_spawned(&self) -> u32 {
+        let before = self.spawned.get();
+        self.spawned.set(before.wrapping_add(1));
+        before
+    }
+
+    /// The task that is being run has completed.
+    #[inline]
+    pub(crate) fn has_completed(&self) {
+        self.sharing.completed.set(true);
     }
 
     /// Sees to it that the rounds go on before the thread sleeps.
@@ -373,6 +393,7 @@ impl Worker {
             if let Poll::Ready(output) = main.poll(&mut Context::from_waker(&self.main)) {
                 return ControlFlow::Break(output);
             }
+            self.tell_others();
             runs += 1;
         }
         if signals & ARRIVED != 0 {
@@ -396,6 +417,8 @@ impl Worker {
             let Some(runnable) = self.queue.pop() else { break };
             pike::budget::reset();
             runnable.run();
+            self.sharing.completed.set(false);
+            self.tell_others();
             runs += 1;
         }
         match self.driving.get() {
