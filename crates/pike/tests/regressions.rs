@@ -71,7 +71,10 @@ fn a_connect_ends_whose_error_a_read_has_taken() {
         if poll_once(connecting.as_mut()).await.is_some() {
             return; // this system refuses at once
         }
-        assert!(socket.read(&mut [0]).timeout(LONG).await.is_err_and(|error| !Elapsed::is(&error)));
+        let read = socket.read(&mut [0]).timeout(LONG).await;
+        // Windows keeps the error for the connect, and the read may fail for want of a connection or, under Wine, end.
+        assert!(read.is_err() || cfg!(windows));
+        assert!(!read.is_err_and(|error| Elapsed::is(&error)));
         let error = connecting.timeout(LONG).await.unwrap_err();
         assert!(!Elapsed::is(&error), "the connect hangs");
     });
