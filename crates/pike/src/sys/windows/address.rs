@@ -25,9 +25,9 @@ pub(crate) fn bytes_of_path(path: &Path) -> io::Result<&[u8]> {
 
 /// Of what is not UTF-8, which no call here can have made, as much as is.
 pub(crate) fn path_of_bytes(bytes: &[u8]) -> &Path {
-    let text = match str::from_utf8(bytes) {
+    let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
-        Err(error) => str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
+        Err(error) => std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
     };
     Path::new(text)
 }
