@@ -277,6 +277,7 @@ macro_rules! for_each_case {
             }
             pooled {
                 pooled_receive,
+                pooled_after_a_short_read,
                 pooled_datagrams,
                 pooled_dry_waits_in_order,
                 pooled_idle_holds_no_buffer,

@@ -63,6 +63,27 @@ pub fn pooled_receive(cx: &Cx) -> Outcome {
     Ok(())
 }
 
+/// After a read of another kind that has found the queue empty, a pooled receive hears of what comes: where the kernel
+/// receives by itself, it has to be asked, and no report of readiness says so.
+pub fn pooled_after_a_short_read(cx: &Cx) -> Outcome {
+    let notifier = cx.notifier();
+    let (one, other) = net::pair(cx, &notifier);
+    soon(&notifier, "a pooled receive after a short read", async {
+        for round in 0..20_u8 {
+            one.write_all(&[round; 5]).await.unwrap();
+            assert_eq!(other.read(&mut [0; 64]).await.unwrap(), 5);
+            let later = async {
+                future::yield_now().await;
+                one.write_all(&[round; 3]).await
+            };
+            let (lease, sent) = future::zip(other.recv_pooled(), later).await;
+            sent.unwrap();
+            assert_eq!(&lease.unwrap()[..], [round; 3]);
+        }
+    });
+    Ok(())
+}
+
 /// Datagrams, with their senders; one that is longer than a buffer is cut.
 pub fn pooled_datagrams(cx: &Cx) -> Outcome {
     let notifier = with_pool(cx, 2, 64);

@@ -77,7 +77,9 @@ pub(crate) const READ_UNARMED: u64 = 1 << 16;
 /// As [`READ_UNARMED`], for writing. Where one request serves both sides the two are set and cleared together.
 pub(crate) const WRITE_UNARMED: u64 = 1 << 18;
 pub(crate) const UNARMED: u64 = READ_UNARMED | WRITE_UNARMED;
-/// The backend's reports do not tell urgent data from other. Set by open, for good.
+/// A short read proves nothing. Set for good: by open, where the backend's reports do not tell urgent data from other; and
+/// once the kernel receives by itself, since who waits for the end of that takes back readiness that no system call
+/// disproved, and with it what was reported of the stream's end.
 pub(crate) const VAGUE: u64 = 1 << 17;
 /// The Handle was cancelled, or its Notifier is gone: no operation goes on, waiters are woken.
 pub(crate) const CLOSED: u64 = 1 << 9;
@@ -418,6 +420,13 @@ impl Source {
     /// It could not be armed: the next waiter tries again.
     pub(crate) fn set_unarmed(&self, bits: u64) {
         self.word.fetch_or(bits, Ordering::AcqRel);
+    }
+
+    /// From now on the kernel receives by itself, at times, and short reads mean nothing.
+    pub(crate) fn make_vague(&self) {
+        if !self.seen().any(VAGUE) {
+            self.word.fetch_or(VAGUE, Ordering::AcqRel);
+        }
     }
 
     /// Forgets all readiness: what was reported before a connect or a listen says nothing about what comes after.

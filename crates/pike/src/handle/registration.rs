@@ -145,7 +145,7 @@ impl Registration {
             }
         }
         if bits & PRIORITY != 0 {
-            self.core.arm_priority(descriptor, self.token)?;
+            self.core.arm_priority(self.token)?;
         }
         Ok(())
     }

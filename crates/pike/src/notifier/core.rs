@@ -208,20 +208,12 @@ impl Core {
     /// Asks the backend to report what comes, for a source that was found unarmed. Returns what holds at once, to be
     /// reported.
     pub(crate) fn arm(&self, descriptor: sys::Raw, token: Token, direction: Direction) -> io::Result<u64> {
-        let known = self.driver.arm(descriptor, token, direction)?;
-        if self.driver.mails() {
-            self.notify_if_waiting();
-        }
-        Ok(known)
+        self.driver.arm(descriptor, token, direction)
     }
 
     /// The same for priority conditions.
-    pub(crate) fn arm_priority(&self, descriptor: sys::Raw, token: Token) -> io::Result<()> {
-        self.driver.arm_priority(descriptor, token)?;
-        if self.driver.mails() {
-            self.notify_if_waiting();
-        }
-        Ok(())
+    pub(crate) fn arm_priority(&self, token: Token) -> io::Result<()> {
+        self.driver.arm_priority(token)
     }
 
     /// Takes the descriptor out of the backend and ends the source's use: in this order, so that no report for the
@@ -231,10 +223,7 @@ impl Core {
     pub(crate) fn detach(&self, descriptor: sys::Raw, token: Token, armed: bool) -> io::Result<()> {
         let detached = self.driver.detach(descriptor, token, armed);
         self.retire(token);
-        if detached? == sys::Detached::Mailed {
-            self.notify_if_waiting();
-        }
-        Ok(())
+        detached
     }
 
     /// Ends a source's use, and wakes who still waits there: they find it closed.

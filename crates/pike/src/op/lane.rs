@@ -210,6 +210,9 @@ impl Lane {
         if state.receiving != Receiving::NobodyReceives || !state.inbox.is_empty() {
             return Ok(());
         }
+        // A reader that waits for the end of it takes back readiness, closed bits too. The end of the stream may be reported
+        // and forgotten then; so from the first time on a short read does not mean that nothing is behind it.
+        self.source().make_vague();
         state.receiving = Receiving::TheKernelReceives;
         state.in_flight += 1;
         // SAFETY: nobody receives, and the lock is held.
@@ -217,6 +220,11 @@ impl Lane {
         drop(state);
         self.submit(&self.receive);
         Ok(())
+    }
+
+    /// Whether the kernel receives, or has been asked to stop and has not told of that yet.
+    pub(crate) fn is_receiving(&self) -> bool {
+        self.state.lock().receiving != Receiving::NobodyReceives
     }
 
     /// Whether a send is in the kernel, or one that was has not been looked at.

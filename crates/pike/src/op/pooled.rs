@@ -109,6 +109,11 @@ impl Work<Received<()>> for Bring<'_> {
     fn complete(&mut self, brought: Received<()>) -> Received<()> {
         brought
     }
+
+    /// As long as nobody receives, nothing will be reported: the kernel has to be asked first, ready or not.
+    fn is_nothing(&self) -> bool {
+        !self.lane.is_receiving()
+    }
 }
 
 /// Drives `op`; when it has to wait, `release` gives up what who waits must not have.

@@ -13,14 +13,14 @@
 //!    kernel would only tell later, the backend finds out (I10). A completion backend may start nothing yet. It may
 //!    answer with bits that hold at once and are not reported again (kqueue: the other end of a pipe is gone).
 //! 3. **arm(token, direction)**, called once a waiter was linked on a side that is not ready. Edge-triggered readiness
-//!    backends need none and have none. Others start the one readiness request of that side unless one is in flight; it
+//!    backends need none and have none; a ring adds the descriptor to its epoll set now, for a socket that nobody waits
+//!    for needs not be there. Others start the one readiness request of that side unless one is in flight; it
 //!    may serve both sides, and stays when waiters leave. It answers *pending*, or *ready* with bits and no report to
 //!    follow. A request that ends by itself is reported as ready, so that waiters try, and arm again. An arm that fails
 //!    lets waiters try once; if they still would block, they get its error.
 //! 4. **detach(descriptor, token)**, from any thread; never blocks. No new report is made for the token, but those
-//!    already taken may still be applied: the generation rejects them (I4). It is *done*, and the caller may close the
-//!    descriptor; or *pending*, while requests that name it are cancelled, and ends with exactly one report of that:
-//!    until then descriptor and slot stay (I12).
+//!    already taken may still be applied: the generation rejects them (I4). When it returns the caller may close the
+//!    descriptor (I12).
 //! 5. **wait(wait, timeout, report)**, by the holder of the seat only. It hands over all that the kernel has, bounded,
 //!    one [`Report`] after the other, wakes nobody itself, and returns for a report, a notify, a signal or the timeout
 //!    and nothing else; `None` waits for ever. Never early by rounding, finer than a millisecond where the kernel can.
@@ -40,7 +40,7 @@
 //!    left. On a readiness backend nothing is.
 //!
 //! Item 3 is [`Driver::arm`], and the bits `UNARMED` in the word of a source, one a direction, which the report that ends a
-//! request sets again. A ring starts one poll for both directions: [`Driver::armed_at_once`].
+//! request sets again. A ring's epoll set serves both directions, for good: [`Driver::armed_at_once`].
 //!
 //! # What a platform must supply for signals
 //!
@@ -104,16 +104,6 @@ pub(crate) struct Report {
 pub(crate) enum Told {
     Ready(Report),
     Completed(Completion),
-}
-
-/// Whether a detach is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub(crate) enum Detached {
-    /// Nothing more is to be done.
-    Done,
-    /// The holder of the seat has to do it: a turn that sleeps must be notified.
-    Mailed,
 }
 
 /// What the kernel said about a block (contract item 7).
@@ -295,20 +285,10 @@ impl Driver {
         }
     }
 
-    /// Whether what is asked for is done by the holder of the seat: a turn that sleeps must be notified.
-    #[inline]
-    pub(crate) fn mails(&self) -> bool {
-        match self {
-            #[cfg(target_os = "linux")]
-            Self::IoUring(_) => true,
-            _ => false,
-        }
-    }
-
-    /// For a source whose word said that this side is unarmed, and does so no more. See [`Driver::mails`].
+    /// For a source whose word said that this side is unarmed, and does so no more.
     /// What it returns is known at once: bits of [`crate::source`] that are not reported again.
     pub(crate) fn arm(&self, descriptor: Raw, token: Token, direction: Direction) -> io::Result<u64> {
-        let _ = (descriptor, direction); // a port knows the one, and a ring serves both sides
+        let _ = (descriptor, direction); // a port knows the one, and epoll serves both sides
         match self {
             #[cfg(target_os = "linux")]
             Self::IoUring(driver) => driver.arm(descriptor, token).map(|()| 0),
@@ -319,15 +299,10 @@ impl Driver {
         }
     }
 
-    /// For who waits for a priority condition. See [`Driver::mails`].
-    pub(crate) fn arm_priority(&self, descriptor: Raw, token: Token) -> io::Result<()> {
-        let _ = descriptor; // as in `arm`
+    /// For who waits for a priority condition.
+    pub(crate) fn arm_priority(&self, token: Token) -> io::Result<()> {
+        let _ = token;
         match self {
-            #[cfg(target_os = "linux")]
-            Self::IoUring(driver) => {
-                driver.arm_priority(descriptor, token);
-                Ok(())
-            }
             #[cfg(windows)]
             Self::Iocp(driver) => driver.arm_priority(token),
             #[cfg(not(windows))]
@@ -336,17 +311,20 @@ impl Driver {
     }
 
     /// `armed`: whether [`Driver::arm`] was called and has not been undone by a report.
-    pub(crate) fn detach(&self, descriptor: Raw, token: Token, armed: bool) -> io::Result<Detached> {
+    pub(crate) fn detach(&self, descriptor: Raw, token: Token, armed: bool) -> io::Result<()> {
         let _ = (descriptor, token, armed); // epoll goes by the descriptor alone, and a port by the token
         match self {
             #[cfg(target_os = "linux")]
-            Self::Epoll(driver) => driver.detach(descriptor).map(|()| Detached::Done),
+            Self::Epoll(driver) => driver.detach(descriptor),
             #[cfg(target_os = "linux")]
-            Self::IoUring(driver) => Ok(driver.detach(descriptor, token, armed)),
+            Self::IoUring(driver) => driver.detach(descriptor, armed),
             #[cfg(kqueue)]
-            Self::Kqueue(driver) => driver.detach(descriptor, token).map(|()| Detached::Done),
+            Self::Kqueue(driver) => driver.detach(descriptor, token),
             #[cfg(windows)]
-            Self::Iocp(driver) => Ok(driver.detach(token)),
+            Self::Iocp(driver) => {
+                driver.detach(token);
+                Ok(())
+            }
         }
     }
 

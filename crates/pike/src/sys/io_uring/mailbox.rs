@@ -12,17 +12,10 @@ use std::{
 };
 
 use super::ops::At;
-use crate::{sys::Raw, token::Token};
 
 /// One thing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mail {
-    /// Start the poll of a source for both directions.
-    Poll { token: Token, descriptor: Raw },
-    /// Start the poll of a source for priority conditions, unless it is there.
-    Priority { token: Token, descriptor: Raw },
-    /// Cancel all polls of a source.
-    Cancel { token: Token },
     /// Start an operation.
     Submit { at: At },
     /// Cancel an operation that was started.
@@ -77,21 +70,6 @@ impl Mailbox {
         }
     }
 
-    /// Takes back what was asked for a source and nobody has done yet. True if that was the start of its poll: then
-    /// the kernel has never heard of it.
-    pub(super) fn take_back(&self, token: Token) -> bool {
-        let mut taken = false;
-        self.lock().mail.retain(|mail| match *mail {
-            Mail::Poll { token: of, .. } if of == token => {
-                taken = true;
-                false
-            }
-            Mail::Priority { token: of, .. } => of != token,
-            _ => true,
-        });
-        taken
-    }
-
     fn lock(&self) -> MutexGuard<'_, Inside> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -99,28 +77,34 @@ impl Mailbox {
 
 #[cfg(test)]
 mod tests {
+    use std::ptr;
+
     use super::*;
 
+    fn at(address: usize) -> At {
+        At::nowhere(ptr::without_provenance_mut(address))
+    }
+
     #[test]
-    fn all_of_a_source_is_taken_back_and_nothing_else() {
+    fn what_was_not_started_is_refused_and_what_may_have_been_is_ended() {
         let mailbox = Mailbox::default();
-        let [one, other] = [1, 2].map(|slot| Token::new(slot, 0));
-        mailbox.put(Mail::Poll { token: one, descriptor: 1 });
-        mailbox.put(Mail::Priority { token: one, descriptor: 1 });
-        mailbox.put(Mail::Poll { token: other, descriptor: 2 });
-        mailbox.put(Mail::Cancel { token: one });
-        assert!(mailbox.take_back(one));
-        assert!(!mailbox.take_back(one));
+        mailbox.put(Mail::Submit { at: at(16) });
+        mailbox.put(Mail::Submit { at: at(32) });
+        mailbox.end(at(32));
+        mailbox.end(at(48));
         let mut taken = Vec::new();
         mailbox.take(&mut taken);
-        assert_eq!(taken, [Mail::Poll { token: other, descriptor: 2 }, Mail::Cancel { token: one }]);
+        let expected = [Mail::Submit { at: at(16) }, Mail::Refuse { at: at(32) }, Mail::End { at: at(48) }];
+        assert_eq!(taken, expected);
+        mailbox.close(&mut taken);
+        assert!(!mailbox.put(Mail::Submit { at: at(64) }));
     }
 
     #[test]
     fn the_two_buffers_change_roles() {
         let mailbox = Mailbox::default();
         let mut taken = Vec::with_capacity(100);
-        mailbox.put(Mail::Cancel { token: Token::new(0, 0) });
+        mailbox.put(Mail::End { at: at(16) });
         mailbox.take(&mut taken);
         assert_eq!(taken.len(), 1);
         assert!(mailbox.lock().mail.capacity() >= 100);

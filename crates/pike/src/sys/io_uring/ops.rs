@@ -23,6 +23,11 @@ impl At {
         Self(NonNull::from(block))
     }
 
+    #[cfg(test)]
+    pub(super) fn nowhere(address: *mut Block) -> Self {
+        Self(NonNull::new(address).expect("not null"))
+    }
+
     pub(super) fn key(self) -> u64 {
         key::of_block(self.0)
     }

@@ -52,7 +52,7 @@ use self::{
     table::{Reads, Table},
     timer::Timer,
 };
-use super::{Completion, Detached, Raw, Report, Told};
+use super::{Completion, Raw, Report, Told};
 use crate::{
     Closed,
     source::{self, Direction, READ_UNARMED, READABLE, UNARMED},
@@ -239,7 +239,7 @@ impl Driver {
 
     /// Never waits: the memory of what is cancelled is the pool's.
     #[allow(unsafe_code)]
-    pub(crate) fn detach(&self, token: Token) -> Detached {
+    pub(crate) fn detach(&self, token: Token) {
         let mut table = self.table();
         if let Some(entry) = table.remove(token) {
             if !table.ended {
@@ -252,7 +252,6 @@ impl Driver {
             drop(table);
             places::detach(self.name, entry.socket);
         }
-        Detached::Done
     }
 
     /// From any thread, a console handler's too.

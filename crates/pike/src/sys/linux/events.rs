@@ -1,13 +1,10 @@
-//! What epoll and a poll entry of io_uring say, in the words of a source. They use the same numbers: those of poll(2).
+//! What an epoll set says, in the words of a source.
 
 use crate::source;
 
-/// What a Handle is registered for: both directions.
-pub(in crate::sys) const INTEREST: u32 = (libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP) as u32;
-
 /// IN and OUT alone, which nearly all events are, are the same in both.
 #[inline]
-pub(in crate::sys) fn bits(events: u32) -> u64 {
+pub(super) fn bits(events: u32) -> u64 {
     const SAME: u32 = (libc::EPOLLIN | libc::EPOLLOUT) as u32;
     const _: () = assert!(SAME as u64 == source::READABLE | source::WRITABLE);
     if events & !SAME == 0 { events.into() } else { translate(events) }

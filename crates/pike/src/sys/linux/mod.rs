@@ -1,7 +1,10 @@
-//! What the two Linux backends share: what readiness bits mean, and the descriptor that ends a wait.
+//! What the two Linux backends share: the epoll set, what readiness bits mean, and the descriptor that ends a wait.
 
+mod calls;
 mod eventfd;
 mod events;
+mod set;
 
-pub(super) use eventfd::{eventfd, write_eventfd};
-pub(super) use events::{INTEREST, bits};
+#[cfg(test)]
+pub(super) use eventfd::eventfd;
+pub(super) use set::{Events, Set};

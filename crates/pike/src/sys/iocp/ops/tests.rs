@@ -196,7 +196,7 @@ fn a_close_with_a_request_in_flight_ends_it() {
     let mut into = [0; 8];
     let receive = setting.receive(&mut into);
     assert!(setting.driver.submit(&receive));
-    assert_eq!(setting.driver.detach(TOKEN), crate::sys::Detached::Done);
+    setting.driver.detach(TOKEN);
     drop(mem::replace(&mut setting.stream, setting.peer.try_clone().unwrap()));
     let done = setting.wait(LONG);
     assert!(matches!(done[..], [(block, code)] if block == at(&receive) && code < 0), "{done:?}");

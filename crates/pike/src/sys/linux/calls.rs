@@ -1,4 +1,4 @@
-//! The system calls of the epoll backend, each result checked (I10).
+//! The system calls of an epoll set, each result checked (I10).
 #![allow(unsafe_code)]
 
 use std::{
