@@ -1,12 +1,13 @@
 //! An echo server for load generators: one thread, a task a connection, at 127.0.0.1.
 //!
 //! ```text
-//! cargo run --release --example bench_server -- [--backend NAME] [--mode borrowed|recv_with] tcp|udp PORT BUFFER_SIZE
+//! cargo run --release --example bench_server -- [--backend NAME] [--mode borrowed|recv_with|pooled] tcp|udp PORT BUFFER_SIZE
 //! printf hello | nc -q1 127.0.0.1 PORT        (udp: nc -u -w1)
 //! ```
 //!
 //! `borrowed` reads into a buffer of BUFFER_SIZE bytes that each connection has. With `recv_with` a connection has
-//! none: it writes at once what it is lent, and keeps only what did not fit.
+//! none: it writes at once what it is lent, and keeps only what did not fit. `pooled` receives into a buffer of the
+//! Notifier's pool and gives that very buffer to an owned send: on io_uring both are the kernel's affair.
 
 use std::{env, error::Error, io, net::Ipv4Addr, net::SocketAddr, process::ExitCode};
 
@@ -21,7 +22,7 @@ use pike_sched::Pool;
 mod limits;
 
 const USAGE: &str =
-    "usage: bench_server [--backend NAME] [--mode borrowed|recv_with] tcp|udp PORT BUFFER_SIZE";
+    "usage: bench_server [--backend NAME] [--mode borrowed|recv_with|pooled] tcp|udp PORT BUFFER_SIZE";
 const BACKLOG: u32 = 4096;
 
 fn main() -> ExitCode {
@@ -55,6 +56,7 @@ fn serve(config: Config) -> io::Result<()> {
             }
             Mode::Borrowed => accept(address, |stream| borrowed(stream, config.buffer_len)).await,
             Mode::Lent => accept(address, lent).await,
+            Mode::Pooled => accept(address, pooled).await,
         }
     })
 }
@@ -101,6 +103,16 @@ async fn lent(stream: TcpStream) -> io::Result<()> {
     Ok(())
 }
 
+async fn pooled(stream: TcpStream) -> io::Result<()> {
+    loop {
+        let lease = stream.recv_pooled().await?;
+        if lease.is_empty() {
+            return Ok(());
+        }
+        stream.write_all_owned(lease).await.0?;
+    }
+}
+
 /// False at the end of file.
 fn send_back(stream: &TcpStream, bytes: &[u8], rest: &mut Vec<u8>) -> io::Result<bool> {
     if bytes.is_empty() {
@@ -130,23 +142,26 @@ struct Config {
     buffer_len: usize,
 }
 
+#[derive(Clone, Copy)]
 enum Mode {
     Borrowed,
     Lent,
+    Pooled,
     Datagrams,
 }
 
 impl Config {
     fn parse(mut args: impl Iterator<Item = String>) -> Result<Self, Box<dyn Error>> {
-        let (mut backend, mut lent, mut rest) = (None, false, Vec::new());
+        let (mut backend, mut stream_mode, mut rest) = (None, Mode::Borrowed, Vec::new());
         while let Some(arg) = args.next() {
             match arg.as_str() {
                 "--backend" => backend = Some(args.next().ok_or("--backend needs a name")?.parse()?),
                 "--mode" => {
-                    lent = match args.next().as_deref() {
-                        Some("borrowed") => false,
-                        Some("recv_with") => true,
-                        _ => return Err("--mode is borrowed or recv_with".into()),
+                    stream_mode = match args.next().as_deref() {
+                        Some("borrowed") => Mode::Borrowed,
+                        Some("recv_with") => Mode::Lent,
+                        Some("pooled") => Mode::Pooled,
+                        _ => return Err("--mode is borrowed, recv_with or pooled".into()),
                     }
                 }
                 _ if arg.starts_with('-') => return Err(format!("no option is called {arg}").into()),
@@ -156,11 +171,10 @@ impl Config {
         let [protocol, port, buffer_len] = &rest[..] else {
             return Err("it takes a protocol, a port and a buffer size".into());
         };
-        let mode = match (protocol.as_str(), lent) {
-            ("tcp", false) => Mode::Borrowed,
-            ("tcp", true) => Mode::Lent,
-            ("udp", false) => Mode::Datagrams,
-            ("udp", true) => return Err("an answer needs its sender, which recv_with does not tell".into()),
+        let mode = match (protocol.as_str(), stream_mode) {
+            ("tcp", mode) => mode,
+            ("udp", Mode::Borrowed) => Mode::Datagrams,
+            ("udp", _) => return Err("an answer needs its sender, which only the borrowed form tells".into()),
             _ => return Err(format!("the protocol is tcp or udp, not {protocol}").into()),
         };
         let port = port.parse().map_err(|_| format!("{port} is no port"))?;
