@@ -9,11 +9,34 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pike::{Backend, Handle, Notifier, net};
+use pike::{Backend, ChosenBy, Handle, Notifier, net};
 use pike_conformance::{Cx, Task, harness::alone, unix};
 
 fn cx(name: &str) -> Cx {
     Cx::new(name.to_owned(), Backend::IoUring, Duration::from_secs(60))
+}
+
+/// Who asks for nothing gets a ring where there is one; the Notifier in the background and a pool do not. In a child, since
+/// it changes the environment.
+#[test]
+fn the_choice_of_who_does_not_choose() {
+    alone(|| {
+        unix::in_child(Duration::from_secs(20), || {
+            unix::set_env("PIKE_BACKEND", "");
+            let expected = match cfg!(pike_kqueue_double) {
+                true => [Backend::Kqueue; 3],
+                false => [Backend::IoUring, Backend::Epoll, Backend::Epoll],
+            };
+            let error = |error: std::io::Error| error.to_string();
+            let probe = Notifier::new().map_err(error)?.probe().clone();
+            let background = Notifier::background().map_err(error)?.backend();
+            let pool = pike_sched::Pool::builder().build().map_err(error)?.notifier().backend();
+            match ([probe.backend, background, pool], probe.chosen_by, &probe.refused) {
+                (chosen, ChosenBy::Default, None) if chosen == expected => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        });
+    });
 }
 
 async fn read_one(stream: &net::TcpStream) -> u8 {

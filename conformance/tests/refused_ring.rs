@@ -60,9 +60,11 @@ fn check(number: libc::c_long, errno: libc::c_int, cause: Cause, kind: io::Error
         return Err(format!("{errno}: {before} descriptors before, {} after", unix::descriptors()));
     }
     let notifier = Notifier::new().map_err(|error| error.to_string())?;
-    match notifier.backend() {
-        Backend::Epoll => Ok(()),
-        other => Err(format!("{errno}: it waits with {other}")),
+    let refused =
+        notifier.probe().refused.as_ref().map(|refused| (refused.backend, refused.cause, refused.code));
+    match (notifier.backend(), refused) {
+        (Backend::Epoll, told) if told == Some((Backend::IoUring, cause, Some(errno))) => Ok(()),
+        other => Err(format!("{errno}: it waits, and says why not with a ring: {other:?}")),
     }
 }
 

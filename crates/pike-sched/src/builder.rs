@@ -1,6 +1,6 @@
 //! What can be chosen about a pool.
 
-use std::{fmt, io, time::Duration};
+use std::{env, fmt, io, time::Duration};
 
 use pike::{Backend, Notifier};
 
@@ -83,7 +83,8 @@ impl Builder {
         self
     }
 
-    /// Insists on a backend for the workers' Notifiers. Without this it is epoll, kqueue or I/O completion ports.
+    /// Insists on a backend for the workers' Notifiers. Without this the environment variable `PIKE_BACKEND` decides if it is
+    /// set, and else it is epoll, kqueue or I/O completion ports: a ring a worker is for whoever has use for it.
     pub fn backend(mut self, backend: Backend) -> Self {
         self.backend = Some(backend);
         self
@@ -164,13 +165,21 @@ impl Builder {
 
     fn make_notifier(&self) -> io::Result<Notifier> {
         let mut builder = Notifier::builder().spin(self.spin);
-        if let Some(backend) = self.backend {
+        if let Some(backend) = self.backend.or_else(unasked) {
             builder = builder.backend(backend);
         }
         if self.bound {
             builder = builder.bound();
         }
         builder.build()
+    }
+}
+
+/// What the workers wait with if nobody asks for anything: none, if the environment does.
+fn unasked() -> Option<Backend> {
+    match env::var_os("PIKE_BACKEND").is_some_and(|name| !name.is_empty()) {
+        true => None,
+        false => Backend::BUILT.iter().copied().find(|backend| *backend != Backend::IoUring),
     }
 }
 

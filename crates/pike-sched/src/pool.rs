@@ -75,7 +75,7 @@ impl Shared {
 }
 
 impl Pool {
-    /// A pool with one worker, and a Notifier on the backend that pike prefers.
+    /// A pool with one worker, and a Notifier on a readiness backend, or what `PIKE_BACKEND` names.
     ///
     /// # Errors
     ///

@@ -35,7 +35,7 @@
 //!
 //! # Platforms
 //!
-//! Linux (epoll); macOS, FreeBSD, NetBSD, OpenBSD and DragonFly (kqueue). A target without a backend does not compile, and
+//! Linux (io_uring where the system grants it, else epoll); macOS, FreeBSD, NetBSD, OpenBSD and DragonFly (kqueue). A target without a backend does not compile, and
 //! says so.
 //!
 //! # Features

@@ -31,9 +31,9 @@ impl Backend {
         #[cfg(kqueue)]
         Backend::Kqueue,
         #[cfg(target_os = "linux")]
-        Backend::Epoll,
-        #[cfg(target_os = "linux")]
         Backend::IoUring,
+        #[cfg(target_os = "linux")]
+        Backend::Epoll,
         #[cfg(windows)]
         Backend::Iocp,
     ];
