@@ -91,6 +91,10 @@ pub fn alone<R>(f: impl FnOnce() -> R) -> R {
 
 fn run_bounded(entry: &Entry, backend: Backend) {
     let title = format!("{backend}::{}", entry.name);
+    #[cfg(windows)]
+    if let Some(skip) = crate::wine::difference(entry.name) {
+        return note_skip(title, skip);
+    }
     let case = entry.run;
     match bounded(&title, case, backend) {
         Ok(()) => {}

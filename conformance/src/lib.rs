@@ -24,6 +24,8 @@ pub mod trace;
 pub mod unix;
 #[cfg(windows)]
 pub mod windows;
+#[cfg(windows)]
+mod wine;
 
 pub use cx::{Boxed, Cx, LONG, SHORT, join_all, read, write};
 #[doc(hidden)]

@@ -369,6 +369,10 @@ macro_rules! for_each_case {
                 own_errors_are_typed,
                 panicking_waker_is_contained,
             }
+            #[cfg(windows)] // a socket of Unix goes anywhere
+            windows_port {
+                another_port_is_refused,
+            }
             #[cfg(unix)] // signals of Unix
             interrupted {
                 event_from_signal_handler: alone,

@@ -510,13 +510,20 @@ pub fn raw(of: &impl AsRawFd) -> Raw {
 /// Whether a socket can be registered with one Notifier after the other, and with two at once.
 pub const SOCKETS_MOVE: bool = true;
 
+/// Whether an error says that nothing can be written any more.
+pub fn is_broken_pipe(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
+}
+
 /// Error codes, by the names that they have everywhere.
 pub mod code {
     pub use libc::{
-        EAFNOSUPPORT, ECANCELED, ECONNREFUSED, ECONNRESET, EDESTADDRREQ, EINVAL, EISCONN, EMSGSIZE, ENOBUFS,
-        ENOPROTOOPT, ENOTCONN, ETIMEDOUT,
+        ECANCELED, ECONNREFUSED, ECONNRESET, EDESTADDRREQ, EISCONN, EMSGSIZE, ENOBUFS, ENOPROTOOPT, ENOTCONN,
+        ETIMEDOUT,
     };
 
+    /// Of an address of another family than the socket's.
+    pub const WRONG_FAMILY: &[i32] = &[libc::EAFNOSUPPORT, libc::EINVAL];
     /// Of a second registration.
     pub const REGISTERED: Option<i32> = Some(libc::EEXIST);
 }

@@ -6,6 +6,7 @@ use std::{
     mem::ManuallyDrop,
     net::{SocketAddrV6, TcpStream},
     os::windows::io::{FromRawSocket, OwnedSocket},
+    sync::Mutex,
     time::Duration,
 };
 
@@ -14,10 +15,13 @@ use pike::{Handle, Notifier};
 use windows_sys::Win32::{
     Foundation::{GetHandleInformation, HANDLE, HANDLE_FLAG_INHERIT},
     Networking::WinSock::{
-        FIONREAD, IPPROTO_IPV6, IPV6_UNICAST_HOPS, SO_TYPE, SOCKET_ERROR, SOL_SOCKET, WSAGetLastError,
-        getsockopt, ioctlsocket,
+        FIONREAD, IPPROTO_IPV6, IPV6_UNICAST_HOPS, SO_TYPE, SOCKET_ERROR, SOL_SOCKET, WSAESHUTDOWN,
+        WSAGetLastError, getsockopt, ioctlsocket,
     },
     System::Threading::{GetCurrentProcess, GetProcessHandleCount},
+};
+use windows_sys::{
+    Wdk::System::SystemInformation::NtQuerySystemInformation, Win32::Foundation::STATUS_INFO_LENGTH_MISMATCH,
 };
 
 /// A number that names a socket, and what has one.
@@ -32,26 +36,25 @@ pub fn raw(of: &impl AsRaw) -> Raw {
 /// first completion port.
 pub const SOCKETS_MOVE: bool = false;
 
+/// Whether an error says that nothing can be written any more. The standard library has no kind for the code.
+pub fn is_broken_pipe(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(WSAESHUTDOWN)
+}
+
 /// Error codes, by the names that they have on Unix.
 pub mod code {
-    use windows_sys::Win32::{Foundation::ERROR_ALREADY_EXISTS, Networking::WinSock};
+    pub use windows_sys::Win32::Networking::WinSock::{
+        WSA_OPERATION_ABORTED as ECANCELED, WSAECONNREFUSED as ECONNREFUSED, WSAECONNRESET as ECONNRESET,
+        WSAEDESTADDRREQ as EDESTADDRREQ, WSAEISCONN as EISCONN, WSAEMSGSIZE as EMSGSIZE,
+        WSAENOBUFS as ENOBUFS, WSAENOPROTOOPT as ENOPROTOOPT, WSAENOTCONN as ENOTCONN,
+        WSAETIMEDOUT as ETIMEDOUT,
+    };
+    use windows_sys::Win32::Networking::WinSock::{WSAEAFNOSUPPORT, WSAEFAULT, WSAEINVAL, WSAEOPNOTSUPP};
 
-    pub const EAFNOSUPPORT: i32 = WinSock::WSAEAFNOSUPPORT;
-    pub const ECANCELED: i32 = WinSock::WSA_OPERATION_ABORTED;
-    pub const ECONNREFUSED: i32 = WinSock::WSAECONNREFUSED;
-    pub const ECONNRESET: i32 = WinSock::WSAECONNRESET;
-    pub const EDESTADDRREQ: i32 = WinSock::WSAEDESTADDRREQ;
-    /// Windows says so of an address of another family.
-    pub const EINVAL: i32 = WinSock::WSAEFAULT;
-    pub const EISCONN: i32 = WinSock::WSAEISCONN;
-    pub const EMSGSIZE: i32 = WinSock::WSAEMSGSIZE;
-    pub const ENOBUFS: i32 = WinSock::WSAENOBUFS;
-    pub const ENOPROTOOPT: i32 = WinSock::WSAENOPROTOOPT;
-    pub const ENOTCONN: i32 = WinSock::WSAENOTCONN;
-    pub const ETIMEDOUT: i32 = WinSock::WSAETIMEDOUT;
-
+    /// Of an address of another family than the socket's: a wrong length, or a wrong family. The last is Wine's.
+    pub const WRONG_FAMILY: &[i32] = &[WSAEFAULT, WSAEAFNOSUPPORT, WSAEINVAL, WSAEOPNOTSUPP];
     /// Of a second registration.
-    pub const REGISTERED: Option<i32> = Some(ERROR_ALREADY_EXISTS as i32);
+    pub const REGISTERED: Option<i32> = Some(windows_sys::Win32::Foundation::ERROR_ALREADY_EXISTS as i32);
 }
 
 /// How many handles the process has open. For cases that run alone.
@@ -60,7 +63,34 @@ pub fn descriptors() -> usize {
     // SAFETY: fills the number; the handle stands for this process and is never closed.
     let counted = unsafe { GetProcessHandleCount(GetCurrentProcess(), &mut count) };
     assert_ne!(counted, 0, "{}", io::Error::last_os_error());
-    count as usize
+    // Wine does not count there, and a process has some always.
+    if count == 0 { handles_listed() } else { count as usize }
+}
+
+/// The handles of this process, in the list of all.
+fn handles_listed() -> usize {
+    const ALL_HANDLES: i32 = 64; // SystemExtendedHandleInformation
+    let mut words = vec![0_usize; 1 << 16];
+    loop {
+        let mut len = 0;
+        // SAFETY: fills at most as many bytes as it is told.
+        let status = unsafe {
+            NtQuerySystemInformation(
+                ALL_HANDLES,
+                words.as_mut_ptr().cast(),
+                (words.len() * size_of::<usize>()) as u32,
+                &mut len,
+            )
+        };
+        if status == STATUS_INFO_LENGTH_MISMATCH {
+            words.resize(words.len() * 2, 0);
+            continue;
+        }
+        assert_eq!(status, 0, "NtQuerySystemInformation: {status:#x}");
+        let me = std::process::id() as usize;
+        // The count and a word; then five words for each, the second of which is the process.
+        return words[2..].chunks_exact(5).take(words[0]).filter(|handle| handle[1] == me).count();
+    }
 }
 
 /// Whether a number is a socket.
@@ -142,16 +172,26 @@ pub fn raise_descriptor_limit() -> usize {
     16_384
 }
 
-/// Runs `f`, where Unix runs it in a child: Windows has no fork. For cases that run alone, and undo what they change.
+/// Runs `f`, where Unix runs it in a child: Windows has no fork. For cases that run alone.
 #[track_caller]
 pub fn in_child(_: Duration, f: impl FnOnce() -> Result<(), String>) {
-    if let Err(words) = f() {
+    let result = f();
+    // SAFETY: any thread may do so on Windows.
+    CHANGED
+        .lock()
+        .expect("not held by a panic")
+        .drain(..)
+        .for_each(|name| unsafe { std::env::remove_var(name) });
+    if let Err(words) = result {
         panic!("{words}");
     }
 }
 
-/// Sets a variable of the environment; nothing removes it. For cases that run alone.
+static CHANGED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Sets a variable of the environment, until `in_child` ends.
 pub fn set_env(name: &str, value: &str) {
+    CHANGED.lock().expect("not held by a panic").push(name.to_owned());
     // SAFETY: any thread may do so on Windows.
     unsafe { std::env::set_var(name, value) };
 }

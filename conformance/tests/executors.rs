@@ -78,9 +78,9 @@ fn smol_serves_every_type() {
 
 fn on_each_notifier_served(title: &str, serve: impl Fn(std::vec::IntoIter<Boxed<'static, ()>>)) {
     with_each_notifier(title, |_, notifier| {
-        let (mut servers, mut peers) = servers(notifier);
+        let (servers, peers) = servers(notifier);
         #[cfg(unix)]
-        let _folder = unix::add(notifier, &mut servers, &mut peers);
+        let (_folder, servers, peers) = unix::with_more(notifier, servers, peers);
         thread::scope(|scope| {
             let peers: Vec<_> = peers.into_iter().map(|peer| scope.spawn(peer)).collect();
             serve(servers.into_iter());
@@ -210,7 +210,11 @@ mod unix {
     const PIECE: u64 = 4000;
 
     /// Adds a listener and a socket for datagrams, and who asks them.
-    pub fn add(notifier: &Notifier, servers: &mut Vec<Server>, peers: &mut Vec<Peer>) -> Folder {
+    pub fn with_more(
+        notifier: &Notifier,
+        mut servers: Vec<Server>,
+        mut peers: Vec<Peer>,
+    ) -> (Folder, Vec<Server>, Vec<Peer>) {
         let _here = notifier.enter();
         let folder = Folder::new();
         let (stream_at, datagram_at, own_at) =
@@ -256,7 +260,7 @@ mod unix {
             }),
         ];
         peers.extend(more);
-        folder
+        (folder, servers, peers)
     }
 
     /// Until the end, by the traits of tokio or of futures-io.

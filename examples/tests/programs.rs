@@ -1,4 +1,6 @@
-//! The examples, run as a user runs them. They are built before this by `cargo test`, in the same profile.
+//! The examples, run as a user runs them. They are built before this by `cargo test`, in the same profile. On Windows
+//! ci/windows-echo runs one of them.
+#![cfg(unix)]
 
 #[path = "support/terminal.rs"]
 mod terminal;

@@ -202,11 +202,3 @@ pub fn nested_block_on_panics(cx: &Cx) -> Outcome {
     }
     Ok(())
 }
-
-pub(super) struct StopOnDrop<'a>(pub(super) &'a AtomicBool);
-
-impl Drop for StopOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, SeqCst);
-    }
-}

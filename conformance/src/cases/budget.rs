@@ -315,7 +315,8 @@ pub fn no_allocation_per_operation(cx: &Cx) -> Outcome {
         assert_eq!((got.unwrap(), sent.unwrap()), ((4, address), 4));
     });
     udp.socket().set(option::ReceivePacketInfo, true).unwrap();
-    udp.socket().set(option::ReceiveTimestamp, true).unwrap();
+    // Windows has none.
+    assert_eq!(udp.socket().set(option::ReceiveTimestamp, true).is_ok(), cfg!(unix));
     measure(&notifier, "recv_msg and send_msg with packet info", 0, async |_| {
         let mut buf = [0; 64];
         let mut control = ControlBuf::<{ PACKET_INFO_SPACE + TIMESTAMP_SPACE }>::new();
@@ -388,7 +389,8 @@ pub fn no_allocation_per_operation(cx: &Cx) -> Outcome {
 /// every time; a table that grows because other cases took the lower descriptors does not, so it may be measured again.
 #[track_caller]
 pub(super) fn measure(notifier: &Notifier, what: &str, allowed: u64, operation: impl AsyncFn(usize)) {
-    const ROUNDS: usize = 1000;
+    // Wine takes a hundred times as long for a call.
+    const ROUNDS: usize = if cfg!(windows) { 100 } else { 1000 };
     let measured = || {
         notifier.block_on(async {
             for round in 0..100 {

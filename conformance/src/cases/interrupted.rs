@@ -9,7 +9,7 @@ use std::{
 
 use pike::{Event, time};
 
-use super::{block_on::StopOnDrop, event::event_on};
+use super::event::event_on;
 use crate::{Cx, LONG, Outcome, SHORT, read, unix, write};
 
 /// What the handler notifies: an Event that is leaked, so that the handler may look at any time.
@@ -94,4 +94,12 @@ pub fn poll_survives_interruption(cx: &Cx) -> Outcome {
         });
     });
     Ok(())
+}
+
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
 }

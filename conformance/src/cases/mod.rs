@@ -61,3 +61,5 @@ pub mod unix_handle;
 pub mod unix_net;
 #[cfg(unix)]
 pub mod unix_socket;
+#[cfg(windows)]
+pub mod windows_port;

@@ -285,7 +285,7 @@ pub fn connect_misuse(cx: &Cx) -> Outcome {
         for (right, wrong) in [(v4(), v6()), (v6(), v4())] {
             let (listener, other) = (net::listener(&notifier, right), net::listener(&notifier, wrong));
             let socket = net::bare(&notifier, right, Type::Stream);
-            const FAMILY: &[i32] = &[code::EAFNOSUPPORT, code::EINVAL];
+            const FAMILY: &[i32] = code::WRONG_FAMILY;
             refused(socket.bind(wrong), FAMILY, "bind");
             let connecting = socket.connect(other.local_addr().unwrap());
             refused(soon(&notifier, "the wrong family", connecting), FAMILY, "connect");

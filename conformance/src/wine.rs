@@ -1,0 +1,33 @@
+//! Where Wine 10 differs from Windows: the cases that cannot hold there, each with the reason. Nothing in the cases knows of
+//! Wine, and on Windows all of them run.
+#![allow(unsafe_code)]
+
+use windows_sys::Win32::System::LibraryLoader::{GetModuleHandleA, GetProcAddress};
+
+use crate::Skip;
+
+/// A case, and what Wine does otherwise.
+const DIFFERENCES: &[(&str, &str)] = &[];
+
+/// Why a case cannot run here. None on Windows, and for what Wine does as Windows.
+pub(crate) fn difference(case: &str) -> Option<Skip> {
+    let (_, reason) = DIFFERENCES.iter().find(|(name, _)| *name == case)?;
+    is_wine().then(|| Skip::because(format!("Wine: {reason}")))
+}
+
+/// Whether this program runs under Wine, which has one function more.
+fn is_wine() -> bool {
+    // SAFETY: reads a string that ends with zero; the library is loaded as long as any program runs.
+    let library = unsafe { GetModuleHandleA(c"ntdll.dll".as_ptr().cast()) };
+    // SAFETY: a library, and a string as above.
+    !library.is_null() && unsafe { GetProcAddress(library, c"wine_get_version".as_ptr().cast()) }.is_some()
+}
+
+/// The table forgets no case that was renamed.
+#[test]
+fn differences_are_of_cases() {
+    for (case, reason) in DIFFERENCES {
+        assert!(crate::table::NAMES.iter().any(|(_, name)| name == case), "no such case: {case}");
+        assert!(!reason.is_empty());
+    }
+}
