@@ -14,7 +14,10 @@ use std::{
 
 use pike::{Backend, Handle, Interest, Notifier, net};
 
-use crate::{Skip, system::IoSafe};
+use crate::{
+    Skip,
+    system::{self, IoSafe},
+};
 
 /// Long enough that a turn which ends on its own does not reach it.
 pub const LONG: Duration = Duration::from_secs(600);
@@ -28,13 +31,14 @@ pub struct Cx {
     backend: Backend,
     started: Instant,
     deadline: Mutex<Instant>,
+    is_alone: bool,
 }
 
 impl Cx {
     /// For `title` on `backend`, which may take `limit`.
     pub fn new(title: String, backend: Backend, limit: Duration) -> Self {
         let started = Instant::now();
-        Self { title, backend, started, deadline: Mutex::new(started + limit) }
+        Self { title, backend, started, deadline: Mutex::new(started + limit), is_alone: false }
     }
 
     /// The backend to test.
@@ -52,9 +56,18 @@ impl Cx {
         if self.has_priority() { Interest::PRIORITY } else { Interest::READABLE }
     }
 
-    /// A Notifier with that backend and no other setting.
+    /// A Notifier with that backend and no other setting. Its descriptors are open, if the case is alone and counts them.
     pub fn notifier(&self) -> Notifier {
-        self.builder().build().expect("a Notifier")
+        let notifier = self.builder().build().expect("a Notifier");
+        if self.is_alone {
+            system::warm_up(&notifier);
+        }
+        notifier
+    }
+
+    /// The same, known to be alone in the process.
+    pub(crate) fn alone(self, is_alone: bool) -> Self {
+        Self { is_alone, ..self }
     }
 
     /// A builder that insists on that backend.

@@ -96,15 +96,20 @@ fn run_bounded(entry: &Entry, backend: Backend) {
         return note_skip(title, skip);
     }
     let case = entry.run;
-    match bounded(&title, case, backend) {
+    match bounded(&title, case, backend, entry.alone) {
         Ok(()) => {}
         Err(skip) => note_skip(title, skip),
     }
 }
 
 /// Runs `case` on a thread of its own. A case that outstays its time is left behind on that thread and fails here.
-fn bounded(title: &str, case: impl FnOnce(&Cx) -> Outcome + Send + 'static, backend: Backend) -> Outcome {
-    let cx = Arc::new(Cx::new(title.to_owned(), backend, limit()));
+fn bounded(
+    title: &str,
+    case: impl FnOnce(&Cx) -> Outcome + Send + 'static,
+    backend: Backend,
+    is_alone: bool,
+) -> Outcome {
+    let cx = Arc::new(Cx::new(title.to_owned(), backend, limit()).alone(is_alone));
     let (its, waiting) = (Arc::clone(&cx), thread::current());
     let done = Arc::new(AtomicBool::new(false));
     let its_done = Done(Arc::clone(&done), waiting);

@@ -4,14 +4,14 @@
 use std::{
     io,
     mem::ManuallyDrop,
-    net::{SocketAddrV6, TcpStream},
+    net::{SocketAddrV6, TcpStream, UdpSocket},
     os::windows::io::{FromRawSocket, OwnedSocket},
     sync::Mutex,
     time::Duration,
 };
 
 pub use pike::os::windows::IoSafe;
-use pike::{Handle, Notifier};
+use pike::{Handle, Notifier, net, time};
 use windows_sys::Win32::{
     Foundation::{GetHandleInformation, HANDLE, HANDLE_FLAG_INHERIT},
     Networking::WinSock::{
@@ -59,6 +59,11 @@ pub mod code {
 
 /// How many handles the process has open. For cases that run alone.
 pub fn descriptors() -> usize {
+    // The first call of a socket on a thread may open an event that the thread keeps.
+    let quiet = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    quiet.set_nonblocking(true).expect("a mode");
+    quiet.recv(&mut [0]).expect_err("nobody sends");
+    drop(quiet);
     let mut count = 0;
     // SAFETY: fills the number; the handle stands for this process and is never closed.
     let counted = unsafe { GetProcessHandleCount(GetCurrentProcess(), &mut count) };
@@ -91,6 +96,18 @@ fn handles_listed() -> usize {
         // The count and a word; then five words for each, the second of which is the process.
         return words[2..].chunks_exact(5).take(words[0]).filter(|handle| handle[1] == me).count();
     }
+}
+
+/// Has a Notifier open what it opens when it first needs it: a timer, and what it asks about sockets by.
+pub fn warm_up(notifier: &Notifier) {
+    let here = notifier.enter();
+    let quiet = notifier.block_on(net::UdpSocket::bind("127.0.0.1:0")).expect("a socket");
+    drop(here);
+    let mut buf = [0];
+    let receiving = time::timeout(Duration::from_millis(1), quiet.recv(&mut buf));
+    notifier.block_on(receiving).expect_err("nobody sends");
+    drop(quiet);
+    while notifier.poll(Some(Duration::from_millis(1))).expect("a turn") > 0 {}
 }
 
 /// Whether a number is a socket.
