@@ -139,6 +139,10 @@ impl Socket {
     ///
     /// The system's: `ENOTTY` or `EINVAL` if it is no TCP socket.
     ///
+    /// # Platform
+    ///
+    /// Windows only tells that the urgent byte was not read yet: there may be others before it.
+    ///
     /// # Source
     ///
     /// sockatmark(3).

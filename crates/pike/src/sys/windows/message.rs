@@ -18,7 +18,7 @@ use windows_sys::Win32::Networking::WinSock::{
 use super::{
     Borrowed,
     address::{from_raw_address, raw_address},
-    control::{Room, encode},
+    control::{Room, encode, whole_entries},
     cvt,
     extension::Extension,
     number,
@@ -60,6 +60,14 @@ pub(crate) fn recv_msg(
     Ok((0, message))
 }
 
+/// Enough for all that one datagram comes with. The system reports no length of a message whose control data it has cut, so
+/// a shorter buffer of the program's gets what fits of what is here.
+const CONTROL_MAX: usize = 512;
+
+/// Control data as the system has written it, for a program with less room.
+#[repr(align(8))]
+struct ControlRoom([u8; CONTROL_MAX]);
+
 static RECV_MSG: Extension = Extension::new(WSAID_WSARECVMSG);
 
 fn recv_with_control(
@@ -75,10 +83,13 @@ fn recv_with_control(
     let recv_msg = unsafe { mem::transmute::<ptr::NonNull<c_void>, LPFN_WSARECVMSG>(function) };
     let recv_msg = recv_msg.ok_or(io::ErrorKind::Unsupported)?;
     let (buffers, len) = (bufs.as_mut_ptr().cast(), bufs.len());
+    let mut room = ControlRoom([0; CONTROL_MAX]);
+    let is_short = control.len() < CONTROL_MAX;
+    let into = if is_short { &mut room.0[..] } else { &mut *control };
     let mut message = WSAMSG {
         lpBuffers: buffers,
         dwBufferCount: len as u32,
-        Control: WSABUF { len: control.len() as u32, buf: control.as_mut_ptr() },
+        Control: WSABUF { len: into.len() as u32, buf: into.as_mut_ptr() },
         dwFlags: recv_flags(flags) as u32,
         ..Default::default()
     };
@@ -89,35 +100,36 @@ fn recv_with_control(
         SockAddr::try_init(|storage, from_len| {
             (message.name, message.namelen) = (storage.cast(), *from_len);
             let result = match recv_msg(number(&io), &mut message, &mut count, ptr::null_mut(), None) {
-                0 => Ok(count as usize),
+                0 => Ok(Truncated { count: count as usize, truncated: false }),
                 _ => cut_or_failed(&message, count as usize, room_of(buffers, len)),
             };
             *from_len = message.namelen;
             result
         })
     }?;
-    let has = |flag| message.dwFlags & flag != 0;
+    let written = (message.Control.len as usize).min(into.len());
+    let control_len = if is_short { whole_entries(&room.0[..written], control) } else { written };
     let message_received = Message {
-        len: received,
+        len: received.count,
         from: if with_sender { from_raw_address(&from).ok() } else { None },
-        truncated: has(MSG_TRUNC),
-        control_truncated: has(MSG_CTRUNC),
+        truncated: received.truncated,
+        control_truncated: message.dwFlags & MSG_CTRUNC != 0 || control_len < written,
         end_of_record: false,
         out_of_band: false,
     };
-    Ok((message.Control.len as usize, message_received))
+    Ok((control_len, message_received))
 }
 
 /// A message that was longer than its buffers, or had more control data than there was room for, is an error to the
-/// system, which tells by flags what was cut.
+/// system. Which of them, its flags say, but not always of the bytes.
 #[cold]
-fn cut_or_failed(message: &WSAMSG, count: usize, room: usize) -> io::Result<usize> {
+fn cut_or_failed(message: &WSAMSG, count: usize, room: usize) -> io::Result<Truncated> {
     let error = io::Error::last_os_error();
-    match error.raw_os_error() {
-        Some(WSAEMSGSIZE) if message.dwFlags & MSG_TRUNC != 0 => Ok(room),
-        Some(WSAEMSGSIZE) if message.dwFlags & MSG_CTRUNC != 0 => Ok(count),
-        _ => Err(error),
+    if error.raw_os_error() != Some(WSAEMSGSIZE) {
+        return Err(error);
     }
+    let truncated = message.dwFlags & (MSG_TRUNC | MSG_CTRUNC) != MSG_CTRUNC;
+    Ok(Truncated { count: if truncated { room } else { count }, truncated })
 }
 
 fn recv_from(
@@ -224,12 +236,13 @@ fn goes_by_v4(io: Borrowed<'_>, to: Option<Address>) -> io::Result<bool> {
     })
 }
 
-/// Whether the next byte is behind the urgent one, or is it.
+/// Whether there is an urgent byte that was not read, and nothing before it. The call says the reverse: whether there is
+/// none.
 pub(crate) fn at_mark(io: Borrowed<'_>) -> io::Result<bool> {
-    let mut at_mark = 0;
+    let mut has_none = 0;
     // SAFETY: writes a number to the place it is given.
-    cvt(unsafe { WinSock::ioctlsocket(number(&io), WinSock::SIOCATMARK, &mut at_mark) })?;
-    Ok(at_mark != 0)
+    cvt(unsafe { WinSock::ioctlsocket(number(&io), WinSock::SIOCATMARK, &mut has_none) })?;
+    Ok(has_none == 0)
 }
 
 /// Whether the urgent byte stays among the others.

@@ -10,6 +10,19 @@ pub(in crate::sys) mod layout;
 pub(crate) use decode::{each, next, release};
 pub(super) use encode::{Room, encode};
 
+/// Copies the entries of `all` that fit into `room`. How many bytes these have.
+pub(super) fn whole_entries(all: &[u8], room: &mut [u8]) -> usize {
+    let mut end = 0;
+    while let Some(entry) = layout::first(&all[end..]) {
+        if end + entry.end > room.len() {
+            break;
+        }
+        end += entry.end;
+    }
+    room[..end].copy_from_slice(&all[..end]);
+    end
+}
+
 /// What the entries of each kind take up in a control buffer.
 pub(crate) mod sizes {
     use windows_sys::Win32::Networking::WinSock::{IN_PKTINFO, IN6_PKTINFO};

@@ -77,6 +77,22 @@ fn what_is_cut_or_unknown_is_said_as_it_is() {
 }
 
 #[test]
+fn what_fits_is_whole() {
+    let mut all = entry(IPPROTO_IP, IP_RECVTOS, &4_i32.to_ne_bytes());
+    let first = all.len();
+    all.extend(entry(IPPROTO_IP, IP_PKTINFO, &[0; 8]));
+    for (room, fits) in
+        [(0, 0), (first - 1, 0), (first, first), (all.len() - 1, first), (all.len() + 9, all.len())]
+    {
+        let mut room = vec![0xee; room];
+        assert_eq!(whole_entries(&all, &mut room), fits);
+        assert_eq!(room[..fits], all[..fits]);
+        assert!(room[fits..].iter().all(|byte| *byte == 0xee));
+    }
+    assert_eq!(whole_entries(&[], &mut [0; 8]), 0);
+}
+
+#[test]
 fn too_much_is_refused() {
     let many = [Outgoing::TrafficClass(1); 40];
     let error = encode(&mut Room::new(), &many, || Ok(true)).unwrap_err();

@@ -9,13 +9,16 @@ pub(in crate::sys) use windows_sys::Win32::Networking::WinSock::{
     IPV6_HOPLIMIT as IPV6_RECVHOPLIMIT, IPV6_MULTICAST_HOPS, IPV6_MULTICAST_IF, IPV6_MULTICAST_LOOP,
     IPV6_PKTINFO as IPV6_RECVPKTINFO, IPV6_RECVTCLASS, IPV6_TCLASS, IPV6_UNICAST_HOPS, IPV6_V6ONLY,
     SO_ACCEPTCONN, SO_BROADCAST, SO_DEBUG, SO_DONTROUTE, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_OOBINLINE,
-    SO_RCVBUF, SO_RCVLOWAT, SO_RCVTIMEO, SO_REUSEADDR, SO_SNDBUF, SO_SNDLOWAT, SO_SNDTIMEO, SO_TYPE,
-    SOL_SOCKET, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_NODELAY,
+    SO_RCVBUF, SO_RCVTIMEO, SO_REUSEADDR, SO_SNDBUF, SO_SNDTIMEO, SO_TYPE, SOL_SOCKET, TCP_KEEPCNT,
+    TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_NODELAY,
 };
 
 use crate::sys::options::ABSENT;
 
 pub(in crate::sys) const SO_REUSEPORT: i32 = ABSENT;
+// They have numbers, and no provider of the system takes them.
+pub(in crate::sys) const SO_RCVLOWAT: i32 = ABSENT;
+pub(in crate::sys) const SO_SNDLOWAT: i32 = ABSENT;
 /// There is an option of that name, for timestamps by a clock of their own, which an ioctl starts.
 pub(in crate::sys) const SO_RECVTIMESTAMP: i32 = ABSENT;
 pub(in crate::sys) const IP_RECVINTERFACE: i32 = ABSENT;
