@@ -249,6 +249,7 @@ macro_rules! for_each_case {
             }
             options {
                 option_of_every_socket,
+                option_dont_route,
                 option_low_water_mark,
                 option_times,
                 option_ranges,
@@ -260,6 +261,8 @@ macro_rules! for_each_case {
             multicast {
                 broadcast_is_opt_in,
                 multicast_v4,
+                multicast_leave_without_join,
+                multicast_one_source,
                 multicast_v6,
             }
             owned {
@@ -306,11 +309,15 @@ macro_rules! for_each_case {
                 message_cut_is_reported,
                 message_in_pieces,
                 message_cancel_safety,
-                message_packet_info,
-                message_traffic_class_hops_time,
                 message_segments,
                 message_error_queue,
                 message_sent_timestamp,
+            }
+            message_info {
+                message_packet_info,
+                message_from_asked_address,
+                message_tells_what_sockets_set,
+                message_traffic_class_hops_time,
             }
             urgent {
                 urgent_mark,
@@ -329,6 +336,12 @@ macro_rules! for_each_case {
                 descriptors_end_a_read: alone,
                 descriptors_both_ways: alone,
                 credentials_arrive,
+            }
+            #[cfg(windows)] // console events
+            console {
+                console_ctrl_c: alone,
+                console_again_and_again: alone,
+                console_bad_input: alone,
             }
             #[cfg(unix)] // signals of Unix
             signal {

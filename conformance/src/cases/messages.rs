@@ -1,9 +1,8 @@
-//! Whole messages: what was cut, who sent it, and the control data that the internet has.
+//! Whole messages: what was cut, who sent it, and how several go and come at once.
 
 use std::{
     io::{ErrorKind, IoSlice, IoSliceMut},
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    time::{Duration, SystemTime},
+    net::SocketAddr,
 };
 
 use futures_lite::future::zip;
@@ -12,21 +11,20 @@ use pike::{
     socket::{
         Address, Domain, Message, RecvFlags, SendFlags, Socket, Type,
         control::{
-            Control, ControlBuf, Ecn, HOP_LIMIT_SPACE, Incoming, Outgoing, PACKET_INFO_SPACE, Source,
-            TIMESTAMP_SPACE, TRAFFIC_CLASS_SPACE,
+            Control, ControlBuf, HOP_LIMIT_SPACE, Outgoing, PACKET_INFO_SPACE, TIMESTAMP_SPACE,
+            TRAFFIC_CLASS_SPACE,
         },
-        option,
     },
 };
 
 use crate::{
     Cx, Outcome, Task,
-    net::{self, assert_kind, soon, v4},
+    net::{self, soon, v4},
 };
 
-const ALL: usize = PACKET_INFO_SPACE + TIMESTAMP_SPACE + TRAFFIC_CLASS_SPACE + HOP_LIMIT_SPACE;
+pub(super) const ALL: usize = PACKET_INFO_SPACE + TIMESTAMP_SPACE + TRAFFIC_CLASS_SPACE + HOP_LIMIT_SPACE;
 
-async fn take(
+pub(super) async fn take(
     socket: &Socket,
     buf: &mut [u8],
     control: &mut Control,
@@ -36,18 +34,24 @@ async fn take(
 }
 
 #[track_caller]
-fn send(notifier: &Notifier, socket: &Socket, bytes: &[u8], to: Option<Address>, control: &[Outgoing<'_>]) {
+pub(super) fn send(
+    notifier: &Notifier,
+    socket: &Socket,
+    bytes: &[u8],
+    to: Option<Address>,
+    control: &[Outgoing<'_>],
+) {
     let sent =
         soon(notifier, "a send", socket.send_msg(&[IoSlice::new(bytes)], to, control, SendFlags::NONE));
     assert_eq!(sent.unwrap(), bytes.len());
 }
 
 /// Whether the hop limit of one datagram over IPv4 can be said with it. Elsewhere than on Linux it is refused.
-const HOPS_OVER_V4: bool = cfg!(target_os = "linux");
+pub(super) const HOPS_OVER_V4: bool = cfg!(target_os = "linux");
 
 /// A bound UDP socket at an address of that family, and where it is.
 #[track_caller]
-fn udp(notifier: &Notifier, at: SocketAddr) -> (Socket, SocketAddr) {
+pub(super) fn udp(notifier: &Notifier, at: SocketAddr) -> (Socket, SocketAddr) {
     let socket = net::bare(notifier, at, Type::Datagram);
     socket.bind(at).unwrap();
     let local = net::internet(socket.local_addr());
@@ -189,178 +193,6 @@ pub fn message_cancel_safety(cx: &Cx) -> Outcome {
     Ok(())
 }
 
-/// Where a datagram went is told, with the interface; an answer from there comes from the address that was asked, of many
-/// that the machine has; over IPv6 as well, with mapped addresses as such.
-pub fn message_packet_info(cx: &Cx) -> Outcome {
-    let notifier = cx.notifier();
-    let mut ways = vec![(v4(), IpAddr::from(Ipv4Addr::LOCALHOST))];
-    // Linux answers at all of 127.0.0.0/8.
-    if cfg!(target_os = "linux") {
-        ways.push((v4(), Ipv4Addr::new(127, 7, 7, 7).into()));
-    }
-    if cx.needs_v6().is_ok() {
-        ways.push((net::v6(), net::v6().ip()));
-    }
-    for (client_at, asked) in ways {
-        let (server, at) =
-            udp(&notifier, if asked.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }.parse().unwrap());
-        let (client, here) = udp(&notifier, client_at);
-        server.set(option::ReceivePacketInfo, true).unwrap();
-        assert!(server.get(option::ReceivePacketInfo).unwrap());
-        let to = SocketAddr::new(asked, at.port());
-        let (mut buf, mut control) = ([0; 8], ControlBuf::<PACKET_INFO_SPACE>::new());
-        let mut receiving = Task::pending(take(&server, &mut buf, &mut control, RecvFlags::NONE));
-        send(&notifier, &client, b"ask", Some(to.into()), &[]);
-        let message = net::finish(cx, &notifier, "a question", &mut receiving).unwrap();
-        drop(receiving);
-        assert_eq!((message.from, message.control_truncated), (Some(here.into()), false));
-        let info = control.packet_info().expect("packet info");
-        assert_eq!(info.destination, Some(asked));
-        assert_ne!(info.interface.expect("an interface"), 0);
-        let source = info.source().unwrap();
-        assert_eq!(source.address, asked);
-
-        for interface in [0, info.interface.unwrap()] {
-            let from = Outgoing::Source(Source { interface, ..source });
-            send(&notifier, &server, b"answer", message.from, &[from]);
-            let answer =
-                soon(&notifier, "an answer", take(&client, &mut buf, &mut control, RecvFlags::NONE)).unwrap();
-            assert_eq!((answer.len, answer.from), (6, Some(to.into())), "asked at {asked}");
-        }
-        // Not an address of this machine.
-        let foreign = if asked.is_ipv4() { "192.0.2.1" } else { "2001:db8::1" }.parse().unwrap();
-        let from = Outgoing::Source(Source { address: foreign, interface: 0 });
-        let error =
-            server.try_send_msg(&[IoSlice::new(b"x")], message.from, &[from], SendFlags::NONE).unwrap_err();
-        assert!(error.raw_os_error().is_some());
-        // Taken back, it is told no more.
-        server.set(option::ReceivePacketInfo, false).unwrap();
-        send(&notifier, &client, b"ask", Some(to.into()), &[]);
-        soon(&notifier, "a question", take(&server, &mut buf, &mut control, RecvFlags::NONE)).unwrap();
-        assert_eq!((control.packet_info(), control.is_empty()), (None, true));
-    }
-
-    if cx.needs_v6().is_ok() {
-        let (server, _) = {
-            let socket = net::bare(&notifier, net::v6(), Type::Datagram);
-            socket.set(option::V6Only, false).unwrap();
-            socket.bind("[::]:0".parse::<SocketAddr>().unwrap()).unwrap();
-            (socket, ())
-        };
-        server.set(option::ReceivePacketInfo, true).unwrap();
-        server.set(option::ReceiveTrafficClass, true).unwrap();
-        server.set(option::ReceiveHopLimit, true).unwrap();
-        let to = SocketAddr::from((Ipv4Addr::LOCALHOST, net::internet(server.local_addr()).port()));
-        let (client, _) = udp(&notifier, v4());
-        let said = [Outgoing::TrafficClass(1), Outgoing::HopLimit(9)];
-        let said = if HOPS_OVER_V4 { &said[..] } else { &said[..1] };
-        let plain_hops = client.get(option::Ttl).unwrap() as u8;
-        send(&notifier, &client, b"ask", Some(to.into()), said);
-        let (mut buf, mut control) = ([0; 8], ControlBuf::<ALL>::new());
-        let message =
-            soon(&notifier, "a mapped question", take(&server, &mut buf, &mut control, RecvFlags::NONE))
-                .unwrap();
-        let info = control.packet_info().expect("packet info");
-        assert_eq!(info.destination, Some(Ipv4Addr::LOCALHOST.to_ipv6_mapped().into()));
-        let hops = if HOPS_OVER_V4 { 9 } else { plain_hops };
-        assert_eq!((control.traffic_class(), control.hop_limit()), (Some(1), Some(hops)));
-        let answer =
-            [Outgoing::Source(info.source().unwrap()), Outgoing::TrafficClass(2), Outgoing::HopLimit(3)];
-        let answer = if HOPS_OVER_V4 { &answer[..] } else { &answer[..2] };
-        client.set(option::ReceiveTrafficClass, true).unwrap();
-        client.set(option::ReceiveHopLimit, true).unwrap();
-        send(&notifier, &server, b"answer", message.from, answer);
-        let answer =
-            soon(&notifier, "a mapped answer", take(&client, &mut buf, &mut control, RecvFlags::NONE))
-                .unwrap();
-        assert_eq!(answer.from, Some(to.into()));
-        let hops = if HOPS_OVER_V4 { 3 } else { plain_hops };
-        assert_eq!((control.traffic_class(), control.hop_limit()), (Some(2), Some(hops)));
-    }
-    Ok(())
-}
-
-/// Traffic class, hop limit and time of arrival come with each datagram, over both families, to a socket that is connected
-/// and to one that is not; what was sent with one is not sent with the next.
-pub fn message_traffic_class_hops_time(cx: &Cx) -> Outcome {
-    let notifier = cx.notifier();
-    for at in net::locals(cx) {
-        for connected in [false, true] {
-            let ((one, _), (other, there)) = (udp(&notifier, at), udp(&notifier, at));
-            other.set(option::ReceiveTrafficClass, true).unwrap();
-            other.set(option::ReceiveHopLimit, true).unwrap();
-            other.set(option::ReceiveTimestamp, true).unwrap();
-            assert!(
-                other.get(option::ReceiveTrafficClass).unwrap()
-                    && other.get(option::ReceiveHopLimit).unwrap()
-            );
-            assert!(other.get(option::ReceiveTimestamp).unwrap());
-            let to = if connected { None } else { Some(there.into()) };
-            if connected {
-                soon(&notifier, "a connect", one.connect(there)).unwrap();
-            }
-            let plain_hops = match at {
-                SocketAddr::V4(_) => one.get(option::Ttl).unwrap() as u8,
-                SocketAddr::V6(_) => one.get(option::HopLimit).unwrap() as u8,
-            };
-            let has_hops = HOPS_OVER_V4 || at.is_ipv6();
-            for class in [0b1011_1000 | Ecn::Capable0 as u8, Ecn::Congested as u8] {
-                for (sent, expected) in [
-                    (&[Outgoing::TrafficClass(class), Outgoing::HopLimit(7)][..], (class, 7)),
-                    (&[Outgoing::TrafficClass(class)], (class, plain_hops)),
-                    (&[], (0, plain_hops)),
-                    (&[Outgoing::HopLimit(255)], (0, 255)),
-                ] {
-                    if !has_hops && sent.iter().any(|said| matches!(said, Outgoing::HopLimit(_))) {
-                        let refused = one.try_send_msg(&[IoSlice::new(b"x")], to, sent, SendFlags::NONE);
-                        assert_kind(&refused.unwrap_err(), &[ErrorKind::Unsupported]);
-                        continue;
-                    }
-                    let (mut buf, mut control) = ([0; 8], ControlBuf::<ALL>::new());
-                    let before = SystemTime::now();
-                    send(&notifier, &one, b"x", to, sent);
-                    let message =
-                        soon(&notifier, "a message", take(&other, &mut buf, &mut control, RecvFlags::NONE))
-                            .unwrap();
-                    assert!(!message.control_truncated);
-                    assert_eq!(
-                        (control.traffic_class(), control.hop_limit()),
-                        (Some(expected.0), Some(expected.1)),
-                        "{at}"
-                    );
-                    assert_eq!(Ecn::of(control.traffic_class().unwrap()) as u8, expected.0 & 3);
-                    let time = control.timestamp().expect("a timestamp");
-                    // The clock may be set meanwhile, by a little; microseconds are cut.
-                    let slack = Duration::from_secs(5);
-                    assert!(
-                        time + slack > before && time < SystemTime::now() + slack,
-                        "{time:?} against {before:?}"
-                    );
-                    assert_eq!(control.entries().count(), 3);
-                    assert!(!control.entries().any(|entry| matches!(entry, Incoming::Unknown(_))));
-                }
-            }
-            // Too little room: said so, and what fits is whole.
-            send(&notifier, &one, b"x", to, &[]);
-            let mut control = ControlBuf::<TRAFFIC_CLASS_SPACE>::new();
-            let message =
-                soon(&notifier, "a message", take(&other, &mut [0; 8], &mut control, RecvFlags::NONE))
-                    .unwrap();
-            assert!(message.control_truncated && message.len == 1);
-            assert!(control.entries().count() <= 1);
-        }
-    }
-    let (one, there) = udp(&notifier, v4());
-    let many = [Outgoing::TrafficClass(1); 200];
-    let error =
-        one.try_send_msg(&[IoSlice::new(b"x")], Some(there.into()), &many, SendFlags::NONE).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidInput);
-    let unconnected = one.try_send_msg(&[IoSlice::new(b"x")], None, &many[..1], SendFlags::NONE);
-    assert_kind(&unconnected.unwrap_err(), &[ErrorKind::NotConnected]);
-    assert_eq!(one.try_read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock, "something was sent");
-    Ok(())
-}
-
 /// One send of many datagrams, and one receive of them, each with its size (Linux).
 #[cfg(target_os = "linux")]
 pub fn message_segments(cx: &Cx) -> Outcome {
@@ -368,6 +200,7 @@ pub fn message_segments(cx: &Cx) -> Outcome {
         control::{self as linux, SEGMENT_SIZE_SPACE},
         option::{Gro, SegmentSize},
     };
+    use pike::socket::control::Incoming;
     let notifier = cx.notifier();
     let ((one, _), (other, there)) = (udp(&notifier, v4()), udp(&notifier, v4()));
     let bytes = net::bytes_at(0, 2500);
@@ -415,6 +248,7 @@ pub fn message_error_queue(cx: &Cx) -> Outcome {
         control::{self as linux, ERROR_QUEUE, ERROR_SPACE},
         option::ReceiveErrors,
     };
+    use pike::socket::control::Incoming;
     cx.needs_error_queue()?;
     let notifier = cx.notifier();
     for at in net::locals(cx) {
@@ -435,7 +269,7 @@ pub fn message_error_queue(cx: &Cx) -> Outcome {
             });
             // In either order: the plain receive is told as well, and takes nothing from the queue.
             if round % 2 == 0 {
-                assert_kind(&reading.ready().unwrap_err(), &[ErrorKind::ConnectionRefused]);
+                net::assert_kind(&reading.ready().unwrap_err(), &[ErrorKind::ConnectionRefused]);
             }
             let message = first.ready().unwrap();
             drop(first);
@@ -450,7 +284,7 @@ pub fn message_error_queue(cx: &Cx) -> Outcome {
             assert_eq!(error.origin, linux::Origin::Icmp);
             let offender = error.offender.map(SocketAddr::try_from).expect("an offender").unwrap();
             assert_eq!(offender.ip(), here.ip());
-            let _ = one.get(option::Error);
+            let _ = one.get(pike::socket::option::Error);
             cx.assert_quiet(&notifier, "a socket whose error was taken");
         }
     }
@@ -464,6 +298,7 @@ pub fn message_sent_timestamp(cx: &Cx) -> Outcome {
         control::{self as linux, ERROR_QUEUE, ERROR_SPACE, TIMESTAMPING_SPACE},
         option::Timestamps,
     };
+    use pike::socket::control::Incoming;
     const TX_SOFTWARE: u32 = libc::SOF_TIMESTAMPING_TX_SOFTWARE;
     const RX_SOFTWARE: u32 = libc::SOF_TIMESTAMPING_RX_SOFTWARE;
     const SOFTWARE: u32 = libc::SOF_TIMESTAMPING_SOFTWARE;
@@ -475,7 +310,7 @@ pub fn message_sent_timestamp(cx: &Cx) -> Outcome {
     cx.settle(&notifier);
     for _ in 0..3 {
         let (mut buf, mut control) = ([0; 64], ControlBuf::<{ ERROR_SPACE + TIMESTAMPING_SPACE }>::new());
-        let before = SystemTime::now();
+        let before = std::time::SystemTime::now();
         let mut receiving = Task::pending(take(&one, &mut buf, &mut control, ERROR_QUEUE));
         send(&notifier, &one, b"when", Some(there.into()), &[]);
         net::finish(cx, &notifier, "a sent timestamp", &mut receiving).unwrap();

@@ -12,6 +12,7 @@ pub mod interval;
 pub mod lifecycle;
 pub mod linger;
 pub mod lost_wakes;
+pub mod message_info;
 pub mod messages;
 pub mod multicast;
 pub mod names;
@@ -37,6 +38,8 @@ pub mod udp_errors;
 pub mod urgent;
 pub mod waiters;
 
+#[cfg(windows)]
+pub mod console;
 #[cfg(unix)]
 pub mod descriptors;
 #[cfg(unix)]
