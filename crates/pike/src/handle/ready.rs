@@ -66,6 +66,11 @@ impl Future for UntilReady<'_> {
                     return Poll::Pending;
                 }
                 sides.iter_mut().for_each(|side| side.as_mut().finish());
+                // The peer's end may come after the data that is told of: a port, whose request has ended, is asked again. If it
+                // cannot tell, who reads finds out.
+                if wanted & source::READABLE != 0 && !seen.any(source::READ_CLOSED) {
+                    let _ = this.registration.arm(seen, Direction::Read, source::READ_BITS);
+                }
                 return Poll::Ready(Ok(Ready::from_bits(seen.bits())));
             }
             let mut pending = true;

@@ -46,7 +46,7 @@ const RECEIVE: u32 = 1;
 const RECEIVE_EXPEDITED: u32 = 1 << 1;
 const SEND: u32 = 1 << 2;
 /// The peer's end of file. A poll for RECEIVE alone does not see it.
-const DISCONNECT: u32 = 1 << 3;
+pub(super) const DISCONNECT: u32 = 1 << 3;
 const ABORT: u32 = 1 << 4;
 const LOCAL_CLOSE: u32 = 1 << 5;
 const ACCEPT: u32 = 1 << 7;

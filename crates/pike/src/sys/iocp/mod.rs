@@ -172,6 +172,9 @@ impl Driver {
             match self.receive(&mut table, token, socket)? {
                 Started::Pending => return Ok(0),
                 Started::Done if !skips => return Ok(0),
+                Started::Done if receive::is_at_end(socket) => {
+                    return Ok(afd::bits(Role::Read, afd::DISCONNECT));
+                }
                 Started::Done | Started::Failed => return Ok(READABLE | READ_UNARMED),
                 Started::NoStream => {}
             }
@@ -351,8 +354,14 @@ impl Driver {
             if *entry.arm(role) == index {
                 *entry.arm(role) = NONE;
             }
+            let socket = entry.socket;
             // Any status but 0 says nothing of events; Wine's for a closed socket is no error by its class.
-            let events = if role == Role::Receive || status != 0 { 0 } else { events };
+            let events = match role {
+                _ if status != 0 => 0,
+                Role::Receive if receive::is_at_end(socket) => afd::DISCONNECT,
+                Role::Receive => 0,
+                _ => events,
+            };
             tell(Told::Ready(Report { token, bits: afd::bits(role, events) }));
             news.told += 1;
         }

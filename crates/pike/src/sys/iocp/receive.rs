@@ -8,8 +8,8 @@ use std::{io, ptr};
 
 use windows_sys::Win32::{
     Networking::WinSock::{
-        SOCKET, WSA_IO_PENDING, WSABUF, WSAEINVAL, WSAENOBUFS, WSAENOTCONN, WSAEOPNOTSUPP, WSAGetLastError,
-        WSARecv,
+        FIONREAD, POLLHUP, POLLRDNORM, SOCKET, WSA_IO_PENDING, WSABUF, WSAEINVAL, WSAENOBUFS, WSAENOTCONN,
+        WSAEOPNOTSUPP, WSAGetLastError, WSAPOLLFD, WSAPoll, WSARecv, ioctlsocket,
     },
     System::IO::OVERLAPPED,
 };
@@ -53,4 +53,21 @@ pub(super) unsafe fn start(socket: Raw, overlapped: *mut OVERLAPPED) -> io::Resu
         // The connection is gone: who tries finds the same.
         _ => Ok(Started::Failed),
     }
+}
+
+/// Whether the peer has ended writing, and all that it wrote was read: that ends a receive as well as data does. Never waits.
+///
+/// A hint, as it is everywhere. Where there is data it is not asked further, since the end may be told once that was read.
+pub(super) fn is_at_end(socket: Raw) -> bool {
+    let mut unread = 0;
+    // SAFETY: the call writes to `unread`.
+    let failed = unsafe { ioctlsocket(socket as SOCKET, FIONREAD, &mut unread) };
+    if failed != 0 || unread > 0 {
+        return false;
+    }
+    // Nothing to read now: at the end, or somebody else was quicker.
+    let mut poll = WSAPOLLFD { fd: socket as SOCKET, events: POLLRDNORM, revents: 0 };
+    // SAFETY: one entry, read and written during the call.
+    let found = unsafe { WSAPoll(&mut poll, 1, 0) };
+    found > 0 && poll.revents & POLLHUP != 0
 }

@@ -8,9 +8,8 @@ use std::{
 };
 
 use windows_sys::Win32::{
-    Foundation::ERROR_ALREADY_EXISTS,
+    Foundation::{ERROR_ALREADY_EXISTS, GetHandleInformation},
     Networking::WinSock::{INVALID_SOCKET, SOCK_STREAM, WSAENOTSOCK, WSASocketW, closesocket},
-    System::Threading::{GetCurrentProcess, GetProcessHandleCount},
 };
 
 use super::*;
@@ -85,7 +84,7 @@ fn a_stream_is_readable_once_something_came_and_at_its_end() {
     assert_eq!(server.read(&mut [0; 8]).unwrap(), 1, "no byte was taken");
     assert_eq!(both.0.arm(token, Direction::Read).unwrap(), 0);
     drop(client);
-    assert_eq!(both.wait(LONG), [(3, READABLE | READ_UNARMED)]);
+    assert_eq!(both.wait(LONG), [(3, READABLE | READ_UNARMED | READ_CLOSED)]);
     assert_eq!(server.read(&mut [0; 8]).unwrap(), 0);
     assert_eq!(both.in_flight(), 0);
 }
@@ -264,7 +263,6 @@ fn a_reset_is_told_to_both_sides() {
         bits |= told.into_iter().fold(0, |bits, (_, more)| bits | more);
     }
     assert!(server.try_clone().unwrap().read(&mut [0; 8]).is_err());
-    let _ = READ_CLOSED; // a hint
 }
 
 #[test]
@@ -314,13 +312,16 @@ fn a_shutdown_leaves_nothing_in_flight_and_starts_nothing() {
     drop(client);
 }
 
-/// Of the process; other tests open and close some meanwhile.
+/// How many of the process are open. By trying, since Wine's GetProcessHandleCount says 0; other tests open and close some
+/// meanwhile.
 #[allow(unsafe_code)]
-fn handles() -> u32 {
-    let mut count = 0;
-    // SAFETY: the call writes to `count`.
-    assert_ne!(unsafe { GetProcessHandleCount(GetCurrentProcess(), &mut count) }, 0);
-    count
+fn handles() -> usize {
+    let is_open = |number: &usize| {
+        let mut flags = 0;
+        // SAFETY: a number that is no handle is refused.
+        unsafe { GetHandleInformation(std::ptr::without_provenance_mut(*number), &mut flags) != 0 }
+    };
+    (4..1 << 14).step_by(4).filter(is_open).count()
 }
 
 #[test]
@@ -339,7 +340,8 @@ fn handles_do_not_pile_up() {
     };
     round();
     let before = handles();
-    (0..20).for_each(|_| round());
+    assert!(before > 0);
+    (0..30).for_each(|_| round());
     let grown = handles().saturating_sub(before);
-    assert!(grown < 400, "{grown} handles more, of 20 rounds with 43 each");
+    assert!(grown < 25, "{grown} handles more, of 30 rounds with at least one of each kind");
 }
