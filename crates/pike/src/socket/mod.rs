@@ -40,7 +40,7 @@ use crate::{
     handle::op::Attempt,
     notifier::{core::Core, current},
     op::lane::Lane,
-    source::{Direction, NO_STREAM, Seen, TRY_READ, TRY_WRITE},
+    source::{Direction, NO_STREAM, READABLE, Seen, TRY_READ, TRY_WRITE, WRITABLE},
     sys::platform,
 };
 
@@ -235,7 +235,16 @@ impl Socket {
         if how != Shutdown::Read && self.descriptor().lane().is_some_and(|lane| lane.shutdown_later(how)) {
             return Ok(()); // behind what is being sent
         }
-        platform::shutdown(self.descriptor(), how)
+        platform::shutdown(self.descriptor(), how)?;
+        if !platform::REPORTS_SHUTDOWN {
+            let bits = match how {
+                Shutdown::Read => READABLE,
+                Shutdown::Write => WRITABLE,
+                Shutdown::Both => READABLE | WRITABLE,
+            };
+            self.handle.registration().report(bits);
+        }
+        Ok(())
     }
 
     /// Its own address.

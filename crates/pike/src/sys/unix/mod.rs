@@ -36,7 +36,7 @@ pub(crate) use signals::{
     spawn_deaf,
 };
 pub(crate) use socket::{
-    Connecting, REUSE_TO_LISTEN, accept, bind, connect, connected, flavour, has_priority,
+    Connecting, REPORTS_SHUTDOWN, REUSE_TO_LISTEN, accept, bind, connect, connected, flavour, has_priority,
     is_of_one_connection, is_out_of_resources, is_udp, lingers, listen, local_address, pair, peer_address,
     refuse_sigpipe, shutdown, shutdown_raw, socket, stop_lingering,
 };

@@ -19,6 +19,9 @@ use crate::socket::{Address, Domain, Flavour, Protocol, Type};
 /// Whether a listener sets `SO_REUSEADDR`, so that a server can start again while connections of an earlier one end.
 pub(crate) const REUSE_TO_LISTEN: bool = true;
 
+/// Whether a socket's own shutdown is reported to those who wait on it.
+pub(crate) const REPORTS_SHUTDOWN: bool = true;
+
 /// Whether closing a lingering socket blocks is the kernel's affair; that it lingers is asked here.
 pub(crate) fn lingers(fd: &impl AsFd) -> bool {
     SockRef::from(fd).linger().is_ok_and(|linger| linger.is_some_and(|time| !time.is_zero()))

@@ -64,7 +64,7 @@ pub(super) fn from_raw_address(address: &SockAddr) -> io::Result<Address> {
     if let Some(address) = address.as_socket() {
         return Ok(address.into());
     }
-    if address.len() == 0 || address.is_unix() {
+    if address.is_unix() {
         return Ok(Address::Unix(from_raw_unix_address(address)));
     }
     let message = "the socket's address is neither of the internet nor a Unix socket's";

@@ -23,7 +23,9 @@ use super::{
     extension::Extension,
     number,
     socket::{info, peer_address},
-    transfer::{Truncated, failed_receive, recv_flags, recv_truncated, room_of, send_buffers, send_flags},
+    transfer::{
+        NO_ROOM, Truncated, failed_receive, recv_flags, recv_truncated, room_of, send_buffers, send_flags,
+    },
 };
 use crate::socket::{Address, Message, RecvFlags, SendFlags, control::Outgoing};
 
@@ -138,7 +140,9 @@ fn recv_from(
     flags: RecvFlags,
 ) -> io::Result<(Truncated, SockAddr)> {
     let (mut count, mut flags) = (0, recv_flags(flags) as u32);
-    let (buffers, len) = (bufs.as_mut_ptr().cast(), bufs.len());
+    let mut none = NO_ROOM;
+    let (buffers, len) =
+        if bufs.is_empty() { (&raw mut none, 1) } else { (bufs.as_mut_ptr().cast(), bufs.len()) };
     // SAFETY: storage and length are those of an address that `try_init` made for this call; an IoSliceMut is a WSABUF; the
     // system keeps nothing without an OVERLAPPED (I1).
     unsafe {
@@ -156,7 +160,7 @@ fn recv_from(
                 None,
             ) {
                 0 => Ok(Truncated { count: count as usize, truncated: false }),
-                _ => failed_receive(room_of(buffers, len)),
+                _ => failed_receive(io, room_of(buffers, len)),
             }
         })
     }
@@ -173,7 +177,10 @@ pub(crate) fn send_msg(
     if !control.is_empty() {
         return send_with_control(io, bufs, to, control, flags);
     }
-    let (buffers, len, flags) = (bufs.as_ptr().cast(), bufs.len(), send_flags(flags));
+    let none = NO_ROOM;
+    let (buffers, len) =
+        if bufs.is_empty() { (&raw const none, 1) } else { (bufs.as_ptr().cast(), bufs.len()) };
+    let flags = send_flags(flags);
     let Some(to) = to.map(raw_address) else {
         // SAFETY: an IoSlice is a WSABUF, and borrows what it names.
         return unsafe { send_buffers(io, buffers, len, flags) };

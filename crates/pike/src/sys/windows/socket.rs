@@ -163,15 +163,36 @@ pub(crate) fn is_udp(io: &impl AsSocket) -> io::Result<bool> {
     Ok(info(io)?.iProtocol == WinSock::IPPROTO_UDP)
 }
 
+/// Whether a socket's own shutdown is reported to those who wait on it: here they are left alone with it.
+pub(crate) const REPORTS_SHUTDOWN: bool = false;
+
 /// There is no SIGPIPE.
 pub(crate) fn refuse_sigpipe(_: &impl AsSocket) {}
 
 pub(crate) fn bind(io: &impl AsSocket, address: Address) -> io::Result<()> {
-    SockRef::from(io).bind(&raw_address(address))
+    SockRef::from(io).bind(&raw_address(address)).map_err(|error| of_family(io, address, error))
 }
 
+/// An address of another family is refused as such, whatever the provider calls it: it may say that the address is too short.
+#[cold]
+fn of_family(io: &impl AsSocket, address: Address, error: io::Error) -> io::Error {
+    let is_other = |family| family != number_of_domain(Domain::of(address));
+    match info(io) {
+        Ok(info) if is_other(info.iAddressFamily) => io::Error::from_raw_os_error(WinSock::WSAEAFNOSUPPORT),
+        _ => error,
+    }
+}
+
+/// One without an address gets some, as elsewhere: the system refuses it.
 pub(crate) fn listen(io: &impl AsSocket, backlog: u32) -> io::Result<()> {
-    SockRef::from(io).listen(i32::try_from(backlog).unwrap_or(i32::MAX))
+    let (socket, backlog) = (SockRef::from(io), i32::try_from(backlog).unwrap_or(i32::MAX));
+    match socket.listen(backlog) {
+        Err(error) if error.raw_os_error() == Some(WinSock::WSAEINVAL) && socket.local_addr().is_err() => {
+            bind(io, local_address(io)?)?;
+            socket.listen(backlog)
+        }
+        result => result,
+    }
 }
 
 /// What a connect that was started has come to.
@@ -183,9 +204,22 @@ pub(crate) enum Connecting {
     QueueFull,
 }
 
+/// Whom a connect to an unspecified address means: elsewhere that is this machine, and here nobody.
+pub(super) fn meant_by(address: Address) -> Address {
+    match address {
+        Address::V4(v4) if v4.ip().is_unspecified() => {
+            SocketAddrV4::new(Ipv4Addr::LOCALHOST, v4.port()).into()
+        }
+        Address::V6(v6) if v6.ip().is_unspecified() => {
+            SocketAddrV6::new(Ipv6Addr::LOCALHOST, v6.port(), 0, 0).into()
+        }
+        address => address,
+    }
+}
+
 /// Starts to connect. One that is under way already is not an error: it goes on.
 pub(crate) fn connect(io: &impl AsSocket, address: Address) -> io::Result<Connecting> {
-    match SockRef::from(io).connect(&raw_address(address)) {
+    match SockRef::from(io).connect(&raw_address(meant_by(address))) {
         Ok(()) => {
             if is_udp(io)? {
                 report_resets(io, true);
@@ -196,7 +230,7 @@ pub(crate) fn connect(io: &impl AsSocket, address: Address) -> io::Result<Connec
             Some(WinSock::WSAEWOULDBLOCK | WinSock::WSAEALREADY | WinSock::WSAEINPROGRESS) => {
                 Ok(Connecting::InProgress)
             }
-            _ => Err(error),
+            _ => Err(of_family(io, address, error)),
         },
     }
 }
@@ -249,7 +283,13 @@ pub(crate) fn accept(io: Borrowed<'_>) -> io::Result<(Owned, io::Result<Address>
     // SAFETY: a socket's number is a handle, and this one is open. It fails for those of providers of another kind.
     let _ = unsafe { SetHandleInformation(socket as HANDLE, HANDLE_FLAG_INHERIT, 0) };
     super::set_nonblocking(&owned)?;
-    Ok((owned, from_raw_address(&address)))
+    // Of one that was reset since the system may say nothing.
+    let address = if address.as_socket().is_some() || address.is_unix() {
+        from_raw_address(&address)
+    } else {
+        peer_address(&owned).or_else(|_| unspecified(&io))
+    };
+    Ok((owned, address))
 }
 
 /// Whether accept failed for want of sockets or memory: the connection stays in the queue.
@@ -276,11 +316,16 @@ pub(crate) fn local_address(io: &impl AsSocket) -> io::Result<Address> {
     if error.raw_os_error() != Some(WinSock::WSAEINVAL) {
         return Err(error);
     }
+    unspecified(io)
+}
+
+/// The address of nobody, of a socket's family.
+fn unspecified(io: &impl AsSocket) -> io::Result<Address> {
     match u16::try_from(info(io)?.iAddressFamily) {
         Ok(WinSock::AF_INET) => Ok(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0).into()),
         Ok(WinSock::AF_INET6) => Ok(SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, 0, 0, 0).into()),
         Ok(WinSock::AF_UNIX) => Ok(crate::socket::UnixAddress::UNNAMED.into()),
-        _ => Err(error),
+        _ => Err(io::ErrorKind::Unsupported.into()),
     }
 }
 

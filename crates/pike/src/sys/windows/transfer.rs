@@ -1,7 +1,8 @@
 //! Moving bytes through a socket: one call each, that never blocks.
 //!
-//! Two results differ from those of other systems, and are made the same here: a message that was longer than its room is
-//! `WSAEMSGSIZE`, with the room full and the rest lost; and a receive after the end of receiving is `WSAESHUTDOWN`.
+//! Some results differ from those of other systems, and are made the same here: a message that was longer than its room is
+//! `WSAEMSGSIZE`, with the room full and the rest lost; a receive or a send after the socket's own end of that is
+//! `WSAESHUTDOWN`; and a connected UDP socket that is refused is `WSAECONNRESET`.
 #![allow(unsafe_code)]
 
 use std::{
@@ -12,7 +13,7 @@ use std::{
 
 use socket2::SockAddr;
 use windows_sys::Win32::{
-    Foundation::ERROR_OPERATION_ABORTED,
+    Foundation::{ERROR_BROKEN_PIPE, ERROR_OPERATION_ABORTED},
     Networking::WinSock::{self, SOCKET_ERROR, WSABUF},
 };
 
@@ -20,11 +21,13 @@ use super::{
     Borrowed,
     address::{from_raw_address, raw_address},
     number,
+    socket::is_udp,
 };
 use crate::socket::{Address, RecvFlags, SendFlags};
 
-/// The most that one call moves.
-pub(crate) const TRANSFER_MAX: usize = i32::MAX as usize;
+/// The most that one call moves. The system takes all of a send as soon as it has any room, and keeps a copy: without a limit
+/// a peer that does not read would cost the memory of everything that is written.
+pub(crate) const TRANSFER_MAX: usize = 1 << 20;
 
 /// Results of requests that are not errors of the socket's.
 pub(crate) const CANCELLED: i32 = ERROR_OPERATION_ABORTED as i32;
@@ -59,12 +62,26 @@ pub(crate) fn out_of_room() -> io::Error {
 
 /// How a receive of up to `room` bytes has failed, and what that means: see the module.
 #[cold]
-pub(super) fn failed_receive(room: usize) -> io::Result<Truncated> {
+pub(super) fn failed_receive(io: Borrowed<'_>, room: usize) -> io::Result<Truncated> {
     let error = io::Error::last_os_error();
     match error.raw_os_error() {
-        Some(WinSock::WSAEMSGSIZE) => Ok(Truncated { count: room, truncated: true }),
+        Some(WinSock::WSAEMSGSIZE) => Ok(Truncated { count: room.min(TRANSFER_MAX), truncated: true }),
         Some(WinSock::WSAESHUTDOWN) => Ok(Truncated { count: 0, truncated: false }),
+        Some(WinSock::WSAECONNRESET | WinSock::WSAENETRESET) if is_udp(&io)? => {
+            Err(io::Error::from_raw_os_error(WinSock::WSAECONNREFUSED))
+        }
         _ => Err(error),
+    }
+}
+
+/// How a send has failed. What the system says of a pipe has the kind that others have for a socket, and `WSAESHUTDOWN` has
+/// none.
+#[cold]
+pub(super) fn failed_send() -> io::Error {
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        Some(WinSock::WSAESHUTDOWN) => io::Error::from_raw_os_error(ERROR_BROKEN_PIPE as i32),
+        _ => error,
     }
 }
 
@@ -97,7 +114,7 @@ pub(crate) fn recv_uninit(
     let count =
         unsafe { WinSock::recv(number(&io), buf.as_mut_ptr().cast(), len_of(buf.len()), recv_flags(flags)) };
     match count {
-        SOCKET_ERROR => failed_receive(buf.len()).map(|received| received.count),
+        SOCKET_ERROR => failed_receive(io, buf.len()).map(|received| received.count),
         count => Ok(count as usize),
     }
 }
@@ -111,7 +128,7 @@ pub(crate) fn send(io: Borrowed<'_>, buf: &[u8], flags: SendFlags) -> io::Result
 #[inline]
 fn sent(count: i32) -> io::Result<usize> {
     match count {
-        SOCKET_ERROR => Err(io::Error::last_os_error()),
+        SOCKET_ERROR => Err(failed_send()),
         count => Ok(count as usize),
     }
 }
@@ -133,6 +150,9 @@ pub(crate) fn recv_uninit_message(io: Borrowed<'_>, buf: &mut [MaybeUninit<u8>])
     let count = recv_uninit(io, buf, RecvFlags::NONE)?;
     Ok(Received { count, control_cut: false })
 }
+
+/// For calls without a buffer, which the system refuses.
+pub(super) const NO_ROOM: WSABUF = WSABUF { len: 0, buf: ptr::null_mut() };
 
 /// # Safety
 ///
@@ -157,6 +177,8 @@ pub(super) unsafe fn recv_truncated(
     flags: RecvFlags,
 ) -> io::Result<Truncated> {
     let (mut count, mut flags) = (0, recv_flags(flags) as u32);
+    let mut none = NO_ROOM;
+    let (buffers, len) = if len == 0 { (&raw mut none, 1) } else { (buffers, len) };
     // SAFETY: the system writes into those buffers only, as the caller promises, and keeps nothing without an OVERLAPPED (I1).
     let result = unsafe {
         WinSock::WSARecv(number(&io), buffers, len as u32, &mut count, &mut flags, ptr::null_mut(), None)
@@ -164,7 +186,7 @@ pub(super) unsafe fn recv_truncated(
     match result {
         0 => Ok(Truncated { count: count as usize, truncated: false }),
         // SAFETY: as many buffers, as the caller promises.
-        _ => failed_receive(unsafe { room_of(buffers, len) }),
+        _ => failed_receive(io, unsafe { room_of(buffers, len) }),
     }
 }
 
@@ -197,11 +219,15 @@ pub(super) unsafe fn send_buffers(
     flags: i32,
 ) -> io::Result<usize> {
     let mut count = 0;
+    let none = NO_ROOM;
+    let (buffers, len) = if len == 0 { (&raw const none, 1) } else { (buffers, len) };
     // SAFETY: the system reads those buffers only, as the caller promises, and keeps nothing without an OVERLAPPED (I1).
-    super::cvt(unsafe {
+    match unsafe {
         WinSock::WSASend(number(&io), buffers, len as u32, &mut count, flags as u32, ptr::null_mut(), None)
-    })?;
-    Ok(count as usize)
+    } {
+        0 => Ok(count as usize),
+        _ => Err(failed_send()),
+    }
 }
 
 pub(crate) fn recv_from(io: Borrowed<'_>, buf: &mut [u8], flags: RecvFlags) -> io::Result<(usize, Address)> {
@@ -221,7 +247,7 @@ pub(super) fn recv_uninit_from(
         SockAddr::try_init(|storage, len| {
             let (at, room) = (buf.as_mut_ptr().cast(), len_of(buf.len()));
             match WinSock::recvfrom(number(&io), at, room, flags, storage.cast(), len) {
-                SOCKET_ERROR => failed_receive(buf.len()).map(|received| received.count),
+                SOCKET_ERROR => failed_receive(io, buf.len()).map(|received| received.count),
                 count => Ok(count as usize),
             }
         })
