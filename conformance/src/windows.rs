@@ -15,8 +15,8 @@ use pike::{Handle, Notifier, net, time};
 use windows_sys::Win32::{
     Foundation::{GetHandleInformation, HANDLE, HANDLE_FLAG_INHERIT},
     Networking::WinSock::{
-        FIONREAD, IPPROTO_IPV6, IPV6_UNICAST_HOPS, SO_TYPE, SOCKET_ERROR, SOL_SOCKET, WSAESHUTDOWN,
-        WSAGetLastError, getsockopt, ioctlsocket,
+        FIONREAD, IPPROTO_IPV6, IPV6_UNICAST_HOPS, SO_TYPE, SOCKET_ERROR, SOL_SOCKET, WSAGetLastError,
+        getsockopt, ioctlsocket,
     },
     System::Threading::{GetCurrentProcess, GetProcessHandleCount},
 };
@@ -36,9 +36,9 @@ pub fn raw(of: &impl AsRaw) -> Raw {
 /// first completion port.
 pub const SOCKETS_MOVE: bool = false;
 
-/// Whether an error says that nothing can be written any more. The standard library has no kind for the code.
+/// Whether an error says that nothing can be written any more.
 pub fn is_broken_pipe(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(WSAESHUTDOWN)
+    error.kind() == io::ErrorKind::BrokenPipe
 }
 
 /// Error codes, by the names that they have on Unix.

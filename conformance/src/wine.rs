@@ -9,12 +9,15 @@ use crate::Skip;
 /// A case, and what Wine does otherwise.
 const DIFFERENCES: &[(&str, &str)] = &[
     ("closed_while_lingering", "closesocket never waits for a linger"),
+    ("listen_on_bare_sockets", "a send without a connection is WSAECONNRESET rather than WSAENOTCONN"),
     ("message_from_asked_address", "WSASendMsg ignores control data"),
     ("message_traffic_class_hops_time", "WSASendMsg ignores control data"),
     ("multicast_leave_without_join", "it is WSAEINVAL, not WSAEADDRNOTAVAIL"),
     ("multicast_one_source", "source and interface change places on their way to the kernel"),
     ("option_dont_route", "SO_DONTROUTE is always set when it is read"),
     ("option_of_wrong_level", "IPV6_V6ONLY of an IPv4 socket is taken"),
+    ("udp_refused_once", "not every receive of a connected UDP socket is told of a refusal"),
+    ("udp_refused_unread_is_quiet", "not every receive of a connected UDP socket is told of a refusal"),
 ];
 
 /// Why a case cannot run here. None on Windows, and for what Wine does as Windows.
