@@ -10,6 +10,9 @@
 //! What the handler does, where it may run (any thread, at any time, inside pike with all its locks held, in the child of a
 //! fork) and how it treats handlers that were there before is in `sys/unix/disposition.rs`.
 //!
+//! On Windows the handler is one of console events (`sys/windows/console.rs`), which the system runs on a thread of its own,
+//! and which waits for what was received of those that end the process (`hold.rs`).
+//!
 //! Linux has a second source, a signalfd, for who needs to know each sender and value: `os::linux::signal`.
 
 use std::{fmt, future::Future, io};
@@ -82,8 +85,14 @@ use crate::sys::platform;
 /// # Platform
 ///
 /// On Unix, a handler by `sigaction`, with `SA_RESTART`, `SA_ONSTACK` and `SA_SIGINFO`: system calls of the program go on
-/// where they were interrupted, if the system can. On macOS and the BSDs the handler only keeps the default action away and
+/// where they were interrupted, if the system can. What is said above of handlers, threads that block signals, and forks is
+/// of Unix. On macOS and the BSDs the handler only keeps the default action away and
 /// (FreeBSD) remembers the sender, which the others do not tell; the signals are counted by the kqueue, which hears of them whatever handles or blocks them.
+///
+/// On Windows, the handler of console events: ctrl-c, and those of `os::windows::signal`. An event that somebody listens to
+/// is handled by that; no handler that was added before is called, and one that was added later may keep it to itself. A
+/// closed console, a logoff and a shutdown end the process once every [`Received`] for them was dropped. A process that was
+/// started with ctrl-c ignored, as one of a new process group is, hears of none.
 ///
 /// # Examples
 ///
@@ -122,13 +131,15 @@ impl Signal {
     /// - [`io::ErrorKind::InvalidInput`] for none at all, and for a signal that cannot be handled (SIGKILL, SIGSTOP) or
     ///   whose handler must not return (SIGSEGV, SIGBUS, SIGFPE, SIGILL).
     /// - The system's `EINVAL` for a number that is no signal, or one that the C library keeps for itself.
+    /// - [`io::ErrorKind::Unsupported`] for ctrl-c, ctrl-break and a closed console in a process that has no console
+    ///   (Windows).
     /// - [`io::ErrorKind::ResourceBusy`] while a signalfd of this process receives one of them.
     /// - [`Closed`](crate::Closed) if the current Notifier is gone; those of
     ///   [`Notifier::background`](crate::Notifier::background) if there is none.
     ///
     /// # Source
     ///
-    /// sigaction(2), signal-safety(7)
+    /// sigaction(2), signal-safety(7); SetConsoleCtrlHandler
     pub fn new(kinds: impl Into<SignalSet>) -> io::Result<Self> {
         let kinds = kinds.into();
         check(kinds)?;

@@ -272,7 +272,8 @@ impl Outgoing<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PacketInfo {
-    /// The address it was sent to: of this machine, of a group, or a broadcast. An IPv6 socket says IPv4 ones as mapped.
+    /// The address it was sent to: of this machine, of a group, or a broadcast. An IPv6 socket says IPv4 ones as mapped, or
+    /// on Windows as they are.
     pub destination: Option<IpAddr>,
     /// The machine's own address that it came in at, where the system says so apart (IPv4 on Linux and macOS).
     pub local: Option<IpAddr>,

@@ -120,6 +120,10 @@ options! {
 
     /// `SO_REUSEADDR`: bind although connections of an earlier listener linger on the address. Of UDP sockets, several
     /// that all set it may have one address, and all of them receive what a multicast group is sent.
+    ///
+    /// Platform: on Windows it takes an address that another socket has, of whatever program, unless that has
+    /// `os::windows::option::ExclusiveAddress`. No connection lingers on an address there, so a server needs none, and
+    /// [`TcpListener::bind`](crate::net::TcpListener::bind) sets it on other systems only.
     #[doc(alias = "SO_REUSEADDR")]
     ReuseAddress: bool;
 
@@ -164,16 +168,17 @@ options! {
     #[doc(alias = "SO_RCVBUF")]
     ReceiveBufferSize: usize;
 
-    /// `SO_SNDLOWAT`, in bytes: how much room counts as writable. On Linux it is 1, and setting it is `ENOPROTOOPT`.
+    /// `SO_SNDLOWAT`, in bytes: how much room counts as writable. On Linux it is 1, and setting it is `ENOPROTOOPT`. Absent
+    /// on Windows.
     #[doc(alias = "SO_SNDLOWAT")]
     SendLowWaterMark: usize;
 
     /// `SO_RCVLOWAT`, in bytes: how much data counts as readable. A call that has to wait waits until that much is there
-    /// or reading has ended; one that does not takes what there is.
+    /// or reading has ended; one that does not takes what there is. Absent on Windows.
     #[doc(alias = "SO_RCVLOWAT")]
     ReceiveLowWaterMark: usize;
 
-    /// `SO_SNDTIMEO`, in microseconds, rounded up to the system's tick: how long a call that blocks waits for room, of
+    /// `SO_SNDTIMEO`, in microseconds (Windows: milliseconds), rounded up to the system's tick: how long a call that blocks waits for room, of
     /// whoever takes the socket over and makes it block. pike's own calls do not block: see
     /// [`Deadline`](crate::time::Deadline) for theirs.
     #[doc(alias = "SO_SNDTIMEO")]
@@ -240,7 +245,7 @@ options! {
     ReceivePacketInfo: bool;
 
     /// Tell when a datagram arrived: `SO_TIMESTAMPNS` on Linux, else `SO_TIMESTAMP`, in microseconds. The system may
-    /// need a moment to begin, and have no time for what came before.
+    /// need a moment to begin, and have no time for what came before. Absent on Windows.
     #[doc(alias = "SO_TIMESTAMP")]
     #[doc(alias = "SO_TIMESTAMPNS")]
     ReceiveTimestamp: bool;

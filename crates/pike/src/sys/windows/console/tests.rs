@@ -78,19 +78,21 @@ fn what_nobody_receives_goes_with_its_signal() {
     assert!(handlers.map(|handler| handler.join().unwrap()).iter().all(|handled| *handled == TRUE));
 }
 
-/// Goal: ctrl-c ends nothing once it is handled, so that nothing is held.
+/// Goal: ctrl-c and ctrl-break end nothing once they are handled, so that nothing is held.
 #[test]
-fn ctrl_c_holds_nobody() {
+fn ctrl_c_and_ctrl_break_hold_nobody() {
     let _alone = alone();
     assert!(!is_held(CTRL_C_EVENT as i32) && !is_held(CTRL_BREAK_EVENT as i32));
     if !has_console() {
         return println!("skipped: no console, and so no ctrl-c (run it in a terminal, as `script -qec`)");
     }
     let notifier = Notifier::new().unwrap();
-    let signal = signal(&notifier, SignalKind::INTERRUPT);
-    assert_eq!(happen(SignalKind::INTERRUPT).join().unwrap(), TRUE);
-    let received = notifier.block_on(signal.recv()).unwrap();
-    assert_eq!((received.kind(), received.info()), (SignalKind::INTERRUPT, None));
+    for kind in [SignalKind::INTERRUPT, CTRL_BREAK] {
+        let signal = signal(&notifier, kind);
+        assert_eq!(happen(kind).join().unwrap(), TRUE);
+        let received = notifier.block_on(signal.recv()).unwrap();
+        assert_eq!((received.kind(), received.info()), (kind, None));
+    }
 }
 
 /// Goal: the system itself calls the handler, and a turn that sleeps hears of it.
