@@ -337,6 +337,11 @@ macro_rules! for_each_case {
                 descriptors_both_ways: alone,
                 credentials_arrive,
             }
+            #[cfg(windows)] // its own
+            windows_unix {
+                windows_unix_streams,
+                windows_unix_refusals,
+            }
             #[cfg(windows)] // console events
             console {
                 console_ctrl_c: alone,

@@ -66,3 +66,5 @@ pub mod unix_net;
 pub mod unix_socket;
 #[cfg(windows)]
 pub mod windows_port;
+#[cfg(windows)]
+pub mod windows_unix;
