@@ -161,7 +161,8 @@ impl<'a, A: Aim> Waiting<'a, A> {
         loop {
             let mut seen = source.seen().with(platform::forked());
             if !seen.any(bits) && !is_nothing() {
-                if self.waits || !seen.is_front_free(direction) || self.is_hopeless() {
+                // Priority conditions may have to be asked for each time, or are never reported: `poll` sees to that.
+                if self.waits || !seen.is_front_free(direction) || bits & PRIORITY != 0 {
                     ready!(self.as_mut().poll(cx, seen)?);
                     continue;
                 }

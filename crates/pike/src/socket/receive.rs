@@ -394,6 +394,14 @@ impl Socket {
             {
                 Attempt::Empty
             }
+            // Windows says would-block also when there will be none.
+            Err(error)
+                if flags.contains(RecvFlags::OUT_OF_BAND)
+                    && error.kind() == io::ErrorKind::WouldBlock
+                    && seen.any(source::READ_CLOSED) =>
+            {
+                Attempt::Failed(io::ErrorKind::InvalidInput.into())
+            }
             result => result.into(),
         }
     }
