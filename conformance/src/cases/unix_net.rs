@@ -127,6 +127,7 @@ fn accept_forms(cx: &Cx, notifier: &Notifier, listener: &UnixListener, at: Socke
     ping_pong(notifier, &client, &server);
 
     let client = soon(notifier, "a connection", connect()).unwrap();
+    cx.settle(notifier); // where the kernel accepts by itself, a turn brings the connection
     let (server, _) = listener.try_accept().unwrap();
     ping_pong(notifier, &client, &server);
 

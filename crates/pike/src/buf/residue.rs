@@ -2,10 +2,10 @@
 
 use std::{error::Error, fmt};
 
-use crate::sys::platform;
+use crate::{op::lane::Undelivered, socket::Address, sys::platform};
 
-/// The cause of an [`io::Error`](std::io::Error) from `into_std`: the kernel has received bytes for a pooled receive that
-/// was dropped, and they are not in the socket any more. It has both.
+/// The cause of an [`io::Error`](std::io::Error) from `into_std`: the kernel has received or accepted something for an
+/// operation that was dropped, and it is not in the socket any more. It has both.
 ///
 /// # Examples
 ///
@@ -24,36 +24,52 @@ use crate::sys::platform;
 /// ```
 #[derive(Debug)]
 pub struct Residue {
-    bytes: Vec<u8>,
+    undelivered: Undelivered,
     descriptor: platform::Owned,
 }
 
 impl Residue {
-    pub(crate) fn new(bytes: Vec<u8>, descriptor: platform::Owned) -> Self {
-        Self { bytes, descriptor }
+    pub(crate) fn new(undelivered: Undelivered, descriptor: platform::Owned) -> Self {
+        Self { undelivered, descriptor }
     }
 
-    /// What comes before anything that the socket has.
+    /// What comes before anything that the socket has. Of a socket for datagrams it is one of them.
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.undelivered.bytes
+    }
+
+    /// Who sent it, if it is a datagram.
+    pub fn sender(&self) -> Option<Address> {
+        self.undelivered.sender
+    }
+
+    /// Takes the connections that a listener has accepted and nobody has asked for, in order, non-blocking. What is left
+    /// when this value is dropped, or taken apart, is closed.
+    #[cfg(unix)]
+    pub fn take_connections(&mut self) -> Vec<std::os::fd::OwnedFd> {
+        std::mem::take(&mut self.undelivered.connections)
     }
 
     /// The bytes, and the socket itself, non-blocking.
     #[cfg(unix)]
     pub fn into_parts(self) -> (Vec<u8>, std::os::fd::OwnedFd) {
-        (self.bytes, self.descriptor)
+        (self.undelivered.bytes, self.descriptor)
     }
 
     /// The bytes, and the socket itself, non-blocking.
     #[cfg(windows)]
     pub fn into_parts(self) -> (Vec<u8>, std::os::windows::io::OwnedSocket) {
-        (self.bytes, self.descriptor)
+        (self.undelivered.bytes, self.descriptor)
     }
 }
 
 impl fmt::Display for Residue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes were received and not read", self.bytes.len())
+        let Undelivered { bytes, connections, .. } = &self.undelivered;
+        match connections.len() {
+            0 => write!(f, "{} bytes were received and not read", bytes.len()),
+            count => write!(f, "{count} connections were accepted by the system and not taken"),
+        }
     }
 }
 

@@ -58,7 +58,7 @@ fn loom_life_drop_races_completion() {
             let operation = operation.clone();
             thread::spawn(move || operation.reap())
         };
-        if operation.life.leave() == Left::WithMe {
+        if operation.life.leave() == Left::WithMe(1) {
             operation.release();
             operation.life.release();
         }

@@ -47,26 +47,28 @@ macro_rules! of_socket {
         ///
         /// # Errors
         ///
-        /// As there.
+        /// As there; [`ResourceBusy`](std::io::ErrorKind::ResourceBusy), without calling it, if the kernel has received or
+        /// accepted something for an operation that was dropped: that comes first, and the type's own calls take it.
+        /// Only io_uring does that.
         pub fn try_io<R>(
             &self,
             interest: crate::Interest,
             attempt: impl FnOnce() -> std::io::Result<R>,
         ) -> std::io::Result<R> {
-            self.socket.handle().try_io(interest, |_| attempt())
+            self.socket.try_io(interest, attempt)
         }
 
         /// Does `attempt` as soon as it succeeds. Otherwise as [`Handle::async_io`](crate::Handle::async_io).
         ///
         /// # Errors
         ///
-        /// As there.
+        /// As there, and as [`try_io`](Self::try_io).
         pub async fn async_io<R>(
             &self,
             interest: crate::Interest,
-            mut attempt: impl FnMut() -> std::io::Result<R>,
+            attempt: impl FnMut() -> std::io::Result<R>,
         ) -> std::io::Result<R> {
-            self.socket.handle().async_io(interest, |_| attempt()).await
+            self.socket.async_io(interest, attempt).await
         }
 
         /// Its own address.
@@ -161,8 +163,8 @@ macro_rules! conversions {
             ///
             /// # Errors
             ///
-            /// [`Residue`](crate::buf::Residue), which has the socket, if something was received for a pooled receive
-            /// that nobody waits for any more; only io_uring does that. [`ResourceBusy`](std::io::ErrorKind::ResourceBusy)
+            /// [`Residue`](crate::buf::Residue), which has the socket, if something was received or accepted for an
+            /// operation that nobody waits for any more; only io_uring does that. [`ResourceBusy`](std::io::ErrorKind::ResourceBusy)
             /// if what the kernel does for the socket did not end within a second, because nobody turns the Notifier and
             /// this thread must not; the socket is closed then.
             pub fn into_std(self) -> std::io::Result<$std> {

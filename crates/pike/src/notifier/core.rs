@@ -116,6 +116,13 @@ impl Core {
         self.notify_if_waiting();
     }
 
+    /// As [`Core::cancel_block`], if that can be at once: whether its descriptor may be closed.
+    pub(crate) fn cancel_now(&self, block: &Block) -> bool {
+        let lets_go = self.driver.cancel_now(block);
+        self.notify_if_waiting();
+        lets_go
+    }
+
     /// What pooled receives take their buffers from.
     #[inline]
     pub(crate) fn pool(&self) -> &Arc<Pool> {

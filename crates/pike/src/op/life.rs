@@ -37,8 +37,8 @@ use State::{
 pub(crate) enum Left {
     /// The kernel still has it: who reaps it releases what it needed. It may be cancelled.
     InTheKernel,
-    /// The kernel was done: the future releases what it needed, and then this with [`Life::release`].
-    WithMe,
+    /// The kernel was done, with this result: the future releases what it needed, and then this with [`Life::release`].
+    WithMe(i32),
 }
 
 /// What came of a completion.
@@ -118,7 +118,7 @@ impl Life {
         let before = std::mem::replace(&mut *state, TheKernelHasItAndTheFutureIsGone);
         let left = match before {
             TheKernelHasItAndTheFutureWaits(_) => Left::InTheKernel,
-            TheKernelIsDone(_) => Left::WithMe,
+            TheKernelIsDone(result) => Left::WithMe(result),
             NobodyUsesIt | TheKernelHasItAndTheFutureIsGone => unreachable!("left by who did not begin it"),
         };
         drop(state);
@@ -138,6 +138,13 @@ impl Life {
             }
             NobodyUsesIt | TheKernelIsDone(_) => unreachable!("completed twice, or never begun"),
         }
+    }
+
+    /// By the future that began it, if it was not submitted: as if it had never begun.
+    pub(crate) fn forget(&self) {
+        let before = std::mem::replace(&mut *self.0.lock(), NobodyUsesIt);
+        debug_assert!(matches!(before, TheKernelHasItAndTheFutureWaits(_)));
+        drop(before); // I6: a waker, after the unlock
     }
 
     /// By who owns it, once the kernel is done and what the operation needed has been released: nobody uses it from here
@@ -180,8 +187,11 @@ mod tests {
         life.release();
         assert!(life.begin(&log.waker(1)));
         let _ = life.complete(8);
-        assert_eq!(life.leave(), Left::WithMe);
+        assert_eq!(life.leave(), Left::WithMe(8));
         life.release();
+        assert!(!life.is_busy());
+        assert!(life.begin(&log.waker(1)));
+        life.forget();
         assert!(!life.is_busy());
     }
 
@@ -201,5 +211,8 @@ mod tests {
         assert!(life.begin(&waker()));
         assert!(matches!(life.complete(0), Completed::ForTheFuture(Some(_))));
         assert_eq!(life.poll(&waker()), Some(0));
+        life.release();
+        assert!(life.begin(&waker()));
+        life.forget();
     }
 }

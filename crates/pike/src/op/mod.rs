@@ -28,7 +28,8 @@ pub(crate) mod receive;
 pub(crate) mod send;
 
 pub use self::deadline::OwnedDeadline;
-use self::native::{Flight, Native};
+pub(crate) use self::native::Flight;
+use self::native::Native;
 use crate::{
     Closed, Handle,
     buf::{BufResult, IoBuf},
@@ -301,6 +302,11 @@ impl<'a> Endpoint<'a> {
         }
     }
 
+    /// Datagrams that a send names a receiver for, and that come with a sender, by the kernel itself.
+    fn names_others(self) -> bool {
+        matches!(self, Self::Socket(socket) if socket.flavour() == Flavour::Datagram)
+    }
+
     fn is_unix_datagram(self) -> bool {
         matches!(self, Self::Socket(socket) if socket.flavour() == Flavour::UnixDatagram)
     }
@@ -316,12 +322,15 @@ impl<'a> Endpoint<'a> {
     fn receives<T, B>(
         self,
         buffer: B,
-        how: How,
         is_nothing: bool,
+        native: Option<Native<T, B>>,
         attempt: fn(&mut Carried<'a, T, B>, Seen) -> Attempt<T>,
     ) -> Owned<'a, T, B> {
         let aim = Special { direction: Direction::Read, kind: Kind::plain(Direction::Read) };
-        Owned::new(aim, Carried::new(self, buffer, how, is_nothing, attempt))
+        // What is asked for nothing has nothing to ask the kernel for.
+        let native = native.filter(|_| !is_nothing);
+        let carried = Carried { native, ..Carried::new(self, buffer, How::Plainly, is_nothing, attempt) };
+        Owned::new(aim, carried)
     }
 
     fn sends<T, B>(

@@ -45,7 +45,7 @@ pub(crate) async fn read(at: Endpoint<'_>) -> io::Result<Lease> {
 /// Of a stream on a backend that completes, with a pool to share: what the kernel does for it.
 fn native(at: Endpoint<'_>) -> Option<(&Socket, &Arc<Lane>)> {
     match at {
-        Endpoint::Socket(socket) if socket.core().pool().is_shared() => {
+        Endpoint::Socket(socket) if socket.flavour().is_stream() && socket.core().pool().is_shared() => {
             socket.native_lane().map(|lane| (socket, lane))
         }
         _ => None,
@@ -81,7 +81,8 @@ impl Work<Received<()>> for Bring<'_> {
 
     fn attempt(&mut self, seen: Seen) -> Attempt<Received<()>> {
         match self.lane.lease() {
-            Found::Delivered(lease) => return Attempt::Done(Received::Some(lease, ())),
+            Found::Delivered(Some(lease)) => return Attempt::Done(Received::Some(lease, ())),
+            Found::Delivered(None) => return self.copy(seen),
             Found::Failed(error) => return Attempt::Failed(error),
             Found::Wait => return Attempt::Empty,
             Found::Free => {}
@@ -113,6 +114,28 @@ impl Work<Received<()>> for Bring<'_> {
     /// As long as nobody receives, nothing will be reported: the kernel has to be asked first, ready or not.
     fn is_nothing(&self) -> bool {
         !self.lane.is_receiving()
+    }
+}
+
+impl Bring<'_> {
+    /// Of what was left by a receive into another buffer.
+    #[cold]
+    fn copy(&mut self, seen: Seen) -> Attempt<Received<()>> {
+        let slot = match self.slot.take() {
+            Some(slot) => Some(slot),
+            None => match self.socket.core().pool().take() {
+                Ok(slot) => slot,
+                Err(error) => return Attempt::Failed(error),
+            },
+        };
+        let Some(mut slot) = slot else { return Attempt::Done(Received::NoBuffer) };
+        match self.socket.attempt_fill(seen, slot.room()) {
+            Attempt::Done(count) | Attempt::Drained(count) => {
+                Attempt::Done(Received::Some(Lease::new(slot, count), ()))
+            }
+            Attempt::Failed(error) => Attempt::Failed(error),
+            Attempt::Partly | Attempt::Empty => Attempt::Empty,
+        }
     }
 }
 

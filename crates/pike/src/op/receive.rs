@@ -3,7 +3,7 @@
 
 use std::{io, mem::MaybeUninit};
 
-use super::{Carried, Endpoint, How, Owned};
+use super::{Carried, Endpoint, How, Owned, native::Native};
 use crate::{
     buf::{self, IoBufMut, IoBufs},
     handle::op::Attempt,
@@ -39,7 +39,7 @@ impl<'a> Endpoint<'a> {
     /// One receive.
     pub(crate) fn read<B: IoBufMut>(self, mut buf: B) -> Owned<'a, usize, B> {
         let is_nothing = buf.room().is_empty() && self.has_nothing_to_fill();
-        self.receives(buf, How::Plainly, is_nothing, read)
+        self.receives(buf, is_nothing, Some(Native::read()), read)
     }
 
     /// One receive with flags.
@@ -53,7 +53,7 @@ impl<'a> Endpoint<'a> {
     /// Receives until there is no room.
     pub(crate) fn read_exact<B: IoBufMut>(self, mut buf: B) -> Owned<'a, usize, B> {
         let is_nothing = buf.room().is_empty();
-        self.receives(buf, How::Plainly, is_nothing, read_exact)
+        self.receives(buf, is_nothing, Some(Native::read_exact()), read_exact)
     }
 
     /// One receive into several buffers.
@@ -61,12 +61,12 @@ impl<'a> Endpoint<'a> {
     where
         V: IoBufs<Buf: IoBufMut>,
     {
-        self.receives(bufs, How::Plainly, false, read_vectored)
+        self.receives(bufs, false, Some(Native::read_vectored()), read_vectored)
     }
 
     /// One datagram, and who sent it.
     pub(crate) fn recv_from<B: IoBufMut, A: Peer>(self, buf: B) -> Owned<'a, (usize, A), B> {
-        self.receives(buf, How::Plainly, false, recv_from)
+        self.receives(buf, false, self.names_others().then(Native::read_from), recv_from)
     }
 
     /// One datagram into `room`, and who sent it.

@@ -20,18 +20,18 @@ impl<'a> Endpoint<'a> {
     /// One send with flags.
     pub(crate) fn send<B: IoBuf>(self, buf: B, flags: SendFlags) -> Owned<'a, usize, B> {
         // What is urgent about urgent data is told by the system call.
-        let native = (!flags.contains(SendFlags::OUT_OF_BAND)).then(Native::once);
+        let native = (!flags.contains(SendFlags::OUT_OF_BAND)).then(Native::write);
         self.sends(buf, How::Sending(flags), native, write)
     }
 
     /// Sends until nothing is left.
     pub(crate) fn write_all<B: IoBuf>(self, buf: B) -> Owned<'a, (), B> {
-        self.sends(buf, How::Plainly, Some(Native::all()), write_all)
+        self.sends(buf, How::Plainly, Some(Native::write_all()), write_all)
     }
 
     /// One send from several buffers.
     pub(crate) fn write_vectored<V: IoBufs>(self, bufs: V) -> Owned<'a, usize, V> {
-        self.sends(bufs, How::Plainly, None, write_vectored)
+        self.sends(bufs, How::Plainly, Some(Native::write_vectored()), write_vectored)
     }
 
     /// One datagram to `address`.
@@ -40,7 +40,8 @@ impl<'a> Endpoint<'a> {
             Ok(address) => How::To(address),
             Err(_) => How::ToUnix(Box::new(address)),
         };
-        self.sends(buf, how, None, send_to)
+        let native = matches!(how, How::To(_)) && self.names_others();
+        self.sends(buf, how, native.then(Native::write), send_to)
     }
 
     #[inline]
@@ -103,6 +104,11 @@ fn send_to<B: IoBuf>(carried: &mut Carried<'_, usize, B>, _: Seen) -> Attempt<us
         _ => unreachable!("a datagram to somebody has an address"),
     };
     let at = carried.at;
+    if let Endpoint::Socket(socket) = at {
+        if socket.is_sending() {
+            return Attempt::Empty;
+        }
+    }
     match platform::send_to(at.descriptor(), carried.buffer().bytes(), address) {
         // Nothing would say when to try again: see `Socket::no_room`.
         Err(error) if error.kind() == io::ErrorKind::WouldBlock && at.is_unix_datagram() => {

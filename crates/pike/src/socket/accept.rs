@@ -3,16 +3,18 @@
 use std::{
     future::Future,
     io,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use super::{Address, Descriptor, Flavour, Socket, pause::Pause};
 use crate::{
     handle::{
-        op::{Attempt, Op},
-        waiting::Reads,
+        op::{Attempt, Op, Work},
+        waiting::{Brought, Reads},
     },
-    source::Direction,
+    op::lane::{Found, Lane},
+    source::{Direction, Seen},
     sys::platform,
 };
 
@@ -68,7 +70,15 @@ impl Socket {
     pub(crate) async fn accept_unattached(&self) -> io::Result<Accepted> {
         let mut pause = Pause::for_resources();
         loop {
-            match self.accepting().await {
+            let natively = match self.native_lane() {
+                Some(lane) => self.accepting_natively(lane).await.transpose(),
+                None => None,
+            };
+            let accepted = match natively {
+                Some(accepted) => accepted,
+                None => self.accepting().await,
+            };
+            match accepted {
                 Err(error) if platform::is_out_of_resources(&error) => pause.wait(self).await,
                 result => return result,
             }
@@ -79,18 +89,72 @@ impl Socket {
         Op::new(self.handle.registration(), Reads, |_| self.attempt_accept())
     }
 
+    /// The kernel accepts by itself, once a first attempt has found nothing. None if it does not do that.
+    fn accepting_natively<'a>(
+        &'a self,
+        lane: &'a Arc<Lane>,
+    ) -> impl Future<Output = io::Result<Option<Accepted>>> + Send + 'a {
+        Op::new(self.handle.registration(), Brought, AcceptNatively { socket: self, lane })
+    }
+
+    fn accepted(&self, owned: platform::Owned, address: io::Result<Address>) -> Accepted {
+        // What a listener lingers, its connections inherit.
+        let descriptor = Descriptor::new(owned, self.descriptor().lingers());
+        Accepted { descriptor, address, flavour: self.flavour }
+    }
+
     fn attempt_accept(&self) -> Attempt<Accepted> {
+        if let Some(lane) = self.descriptor().lane() {
+            match lane.accept() {
+                Found::Delivered(owned) => {
+                    let address = platform::accepted_address(&owned);
+                    return Attempt::Done(self.accepted(owned, address));
+                }
+                Found::Failed(error) => return Attempt::Failed(error),
+                Found::Wait => return Attempt::Empty,
+                Found::Free => {}
+            }
+        }
         loop {
             return match platform::accept(self.descriptor().borrowed()) {
-                Ok((owned, address)) => {
-                    // What a listener lingers, its connections inherit.
-                    let descriptor = Descriptor::new(owned, self.descriptor().lingers());
-                    Ok(Accepted { descriptor, address, flavour: self.flavour }).into()
-                }
+                Ok((owned, address)) => Attempt::Done(self.accepted(owned, address)),
                 Err(error) if platform::is_of_one_connection(&error) => continue,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => Err(error).into(),
             };
         }
+    }
+}
+
+struct AcceptNatively<'a> {
+    socket: &'a Socket,
+    lane: &'a Arc<Lane>,
+}
+
+impl Work<Option<Accepted>> for AcceptNatively<'_> {
+    type Brings = Option<Accepted>;
+
+    fn attempt(&mut self, _: Seen) -> Attempt<Option<Accepted>> {
+        match self.socket.attempt_accept() {
+            Attempt::Done(accepted) => Attempt::Done(Some(accepted)),
+            Attempt::Failed(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if self.lane.arm_accept() {
+                    Attempt::Empty
+                } else {
+                    Attempt::Done(None)
+                }
+            }
+            Attempt::Failed(error) => Attempt::Failed(error),
+            _ => Attempt::Empty, // it does
+        }
+    }
+
+    fn complete(&mut self, accepted: Option<Accepted>) -> Option<Accepted> {
+        accepted
+    }
+
+    /// As long as nobody accepts, nothing will be reported: the kernel has to be asked first, ready or not.
+    fn is_nothing(&self) -> bool {
+        !self.lane.is_receiving()
     }
 }

@@ -8,6 +8,7 @@ use std::{
 use super::{
     Address, RecvFlags, SendFlags, Socket,
     control::{Control, Outgoing},
+    receive::copy,
 };
 use crate::{
     handle::op::{Attempt, Op},
@@ -161,14 +162,10 @@ impl Socket {
         control: &mut Control,
         flags: RecvFlags,
     ) -> Attempt<Message> {
-        match self.undelivered(0, true, |_| ()) {
-            None => {}
-            Some(Attempt::Done(())) => {
-                let what = "bytes of a pooled receive come first: they have no control data";
-                return Attempt::Failed(io::Error::new(io::ErrorKind::ResourceBusy, what));
+        if !flags.contains(RecvFlags::OUT_OF_BAND) && !flags.contains(RecvFlags::ERROR_QUEUE) {
+            if let Some(attempt) = self.undelivered_message(bufs, control, flags == RecvFlags::PEEK) {
+                return attempt;
             }
-            Some(Attempt::Failed(error)) => return Attempt::Failed(error),
-            Some(_) => return Attempt::Empty,
         }
         let len = bufs.len().min(self.vectors_max());
         let bufs = &mut bufs[..len];
@@ -179,6 +176,28 @@ impl Socket {
         // SAFETY: the system's call wrote it.
         let received = unsafe { control.fill(receive) };
         self.judge_special(seen, flags, self.or_end(seen, received, Message::END))
+    }
+
+    /// What the kernel received for a dropped operation, which has no control data.
+    #[cold]
+    fn undelivered_message(
+        &self,
+        bufs: &mut [IoSliceMut<'_>],
+        control: &mut Control,
+        peek: bool,
+    ) -> Option<Attempt<Message>> {
+        self.descriptor().lane()?;
+        let room = bufs.iter().map(|buf| buf.len()).fold(0, usize::saturating_add);
+        // A datagram is taken whole, however much room there is.
+        let len = if self.flavour.is_stream() { room } else { usize::MAX };
+        let attempt = self.undelivered(len, peek, |bytes, from| {
+            let len = bufs.iter_mut().fold(0, |done, buf| done + copy(&bytes[done..], buf));
+            Message { len, from, truncated: len < bytes.len(), ..Message::END }
+        })?;
+        if let Attempt::Done(_) = attempt {
+            control.clear();
+        }
+        Some(attempt)
     }
 
     fn attempt_send_msg(

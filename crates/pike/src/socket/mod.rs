@@ -9,6 +9,7 @@ pub mod control;
 mod descriptor;
 mod hot;
 mod kind;
+mod lend;
 mod message;
 pub mod option;
 mod owned;
@@ -16,6 +17,7 @@ mod pause;
 mod peek_sender;
 mod receive;
 mod send;
+mod undelivered;
 mod unix_address;
 
 use std::{
@@ -194,11 +196,11 @@ impl Socket {
                 }
             }
         }
-        let bytes = lane.map(|lane| lane.take_undelivered()).unwrap_or_default();
+        let undelivered = lane.map(|lane| lane.take_undelivered()).unwrap_or_default();
         let owned = self.handle.into_inner().into_owned();
-        match bytes.is_empty() {
+        match undelivered.is_empty() {
             true => Ok(owned),
-            false => Err(io::Error::other(Residue::new(bytes, owned))),
+            false => Err(io::Error::other(Residue::new(undelivered, owned))),
         }
     }
 
@@ -308,10 +310,11 @@ impl Socket {
         }
     }
 
-    /// Of a stream on a backend that completes: what the kernel does for it.
+    /// Of a stream, or a socket for datagrams of the internet, on a backend that completes: what the kernel does for it.
     pub(crate) fn native_lane(&self) -> Option<&Arc<Lane>> {
-        (self.flavour.is_stream() && self.core().is_native())
-            .then(|| self.descriptor().lane_or(|| self.handle.registration().new_lane()))
+        let is_message = self.flavour == Flavour::Datagram;
+        ((is_message || self.flavour.is_stream()) && self.core().is_native())
+            .then(|| self.descriptor().lane_or(|| self.handle.registration().new_lane(is_message)))
     }
 
     /// Closes it as dropping does, and reports what the system said. Otherwise as [`Handle::close`].

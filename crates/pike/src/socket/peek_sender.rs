@@ -29,6 +29,12 @@ impl Socket {
 
     /// After the end nobody sends any more, and the system says so with EAGAIN: see [`or_end`](Self::or_end).
     fn attempt_peek_sender(&self, seen: Seen) -> Attempt<Address> {
+        match self.undelivered_from(0, true, |_| 0) {
+            None => {}
+            Some(Attempt::Done((_, sender))) => return Attempt::Done(sender),
+            Some(Attempt::Failed(error)) => return Attempt::Failed(error),
+            Some(_) => return Attempt::Empty,
+        }
         let sender = platform::peek_sender(self.descriptor().borrowed());
         self.or_end(seen, sender, UnixAddress::UNNAMED.into()).into()
     }

@@ -6,14 +6,12 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{Address, Flavour, RecvFlags, Socket, UnixAddress, hot, is_drained, judge};
+use super::{Address, Flavour, RecvFlags, Socket, UnixAddress, judge, lend::Lend};
 use crate::{
-    buf::IoBufMut,
     handle::{
         op::{Attempt, Op, Work},
         waiting::{Reads, Special},
     },
-    op::lane::Found,
     source::{self, Direction, Seen},
     sys::platform,
     waiter::Kind,
@@ -84,7 +82,8 @@ impl Socket {
     /// Receives, and lends the bytes to `f` at once: a reader that is done with them there needs no buffer.
     ///
     /// `f` runs once, inside the poll that received. On a stream an empty slice is end of file. At most 64 KiB at a
-    /// time.
+    /// time. Where the kernel receives for the socket by itself (after a pooled receive on io_uring) it is lent the very
+    /// buffer of the pool that the kernel filled.
     ///
     /// # Errors
     ///
@@ -102,7 +101,7 @@ impl Socket {
     where
         F: FnOnce(&[u8]) -> R,
     {
-        Op::new(self.handle.registration(), Reads, Lend { socket: self, f: Some(f) })
+        Op::new(self.handle.registration(), Reads, Lend::new(self, f))
     }
 
     /// Receives into `buf`, and says who sent it. Otherwise as [`read`](Self::read).
@@ -180,7 +179,7 @@ impl Socket {
     ///
     /// As [`try_read`](Self::try_read); `f` has not run then.
     pub fn try_recv_with<R>(&self, f: impl FnOnce(&[u8]) -> R) -> io::Result<R> {
-        let mut lend = Lend { socket: self, f: Some(f) };
+        let mut lend = Lend::new(self, f);
         let brought = self.handle.try_op(Direction::Read, |seen| lend.attempt(seen))?;
         Ok(lend.complete(brought))
     }
@@ -222,7 +221,7 @@ impl Socket {
         if buf.is_empty() && self.has_nothing_to_fill() {
             return Attempt::Done(0);
         }
-        if let Some(attempt) = self.undelivered(buf.len(), false, |bytes| copy_to_room(bytes, buf)) {
+        if let Some(attempt) = self.undelivered(buf.len(), false, |bytes, _| copy_to_room(bytes, buf)) {
             return attempt;
         }
         let descriptor = self.descriptor().borrowed();
@@ -241,7 +240,7 @@ impl Socket {
         flags: RecvFlags,
     ) -> Attempt<usize> {
         if flags == RecvFlags::PEEK {
-            if let Some(attempt) = self.undelivered(buf.len(), true, |bytes| copy_to_room(bytes, buf)) {
+            if let Some(attempt) = self.undelivered(buf.len(), true, |bytes, _| copy_to_room(bytes, buf)) {
                 return attempt;
             }
         }
@@ -255,6 +254,11 @@ impl Socket {
         seen: Seen,
         buf: &mut [std::mem::MaybeUninit<u8>],
     ) -> Attempt<(usize, Address)> {
+        if let Some(attempt) =
+            self.undelivered_from(buf.len(), false, |bytes| copy_to_room(bytes, &mut buf[..]))
+        {
+            return attempt;
+        }
         let received =
             self.check_senders().and_then(|()| platform::recv_room_from(self.descriptor().borrowed(), buf));
         self.or_end(seen, received, (0, UnixAddress::UNNAMED.into())).into()
@@ -304,53 +308,12 @@ impl Socket {
         Op::new(self.handle.registration(), Reads, attempt)
     }
 
-    /// Of a socket that the kernel receives for (I11): what came before anything that a system call could bring, taken
-    /// with `take`; or that there is nothing before that has ended. None if the system is to be called.
-    #[inline]
-    pub(super) fn undelivered<T>(
-        &self,
-        len: usize,
-        peek: bool,
-        take: impl FnOnce(&[u8]) -> T,
-    ) -> Option<Attempt<T>> {
-        let lane = self.descriptor().lane()?;
-        match lane.read(len, peek, take) {
-            Found::Delivered(taken) => Some(Attempt::Done(taken)),
-            Found::Failed(error) => Some(Attempt::Failed(error)),
-            Found::Wait => Some(Attempt::Empty),
-            Found::Free => None,
-        }
-    }
-
-    /// As [`undelivered`](Self::undelivered), into several buffers.
-    pub(crate) fn undelivered_vectored<B: IoBufMut>(&self, bufs: &mut [B]) -> Option<Attempt<usize>> {
-        self.descriptor().lane()?;
-        let room = bufs.iter_mut().map(|buf| buf.room().len()).fold(0, usize::saturating_add);
-        let mut taken = Vec::new();
-        let attempt = self.undelivered(room, false, |bytes| taken.extend_from_slice(bytes))?;
-        let mut rest = &taken[..];
-        for buf in bufs {
-            let count = copy_to_room(rest, buf.room());
-            // SAFETY: as many bytes have just been written.
-            #[allow(unsafe_code)]
-            unsafe {
-                buf.filled(count)
-            };
-            rest = &rest[count..];
-        }
-        Some(match attempt {
-            Attempt::Done(()) => Attempt::Done(taken.len()),
-            Attempt::Failed(error) => Attempt::Failed(error),
-            _ => Attempt::Empty,
-        })
-    }
-
     #[inline]
     fn attempt_read(&self, seen: Seen, buf: &mut [u8]) -> Attempt<usize> {
         if buf.is_empty() && self.has_nothing_to_fill() {
             return Attempt::Done(0);
         }
-        if let Some(attempt) = self.undelivered(buf.len(), false, |bytes| copy(bytes, buf)) {
+        if let Some(attempt) = self.undelivered(buf.len(), false, |bytes, _| copy(bytes, buf)) {
             return attempt;
         }
         if self.flavour.is_unix() {
@@ -373,7 +336,7 @@ impl Socket {
             flags => {
                 let peeks = flags == RecvFlags::PEEK;
                 let from_lane =
-                    if peeks { self.undelivered(buf.len(), true, |bytes| copy(bytes, buf)) } else { None };
+                    if peeks { self.undelivered(buf.len(), true, |bytes, _| copy(bytes, buf)) } else { None };
                 from_lane.unwrap_or_else(|| {
                     let received = platform::recv(self.descriptor().borrowed(), buf, flags);
                     self.judge_special(seen, flags, self.or_end(seen, received, 0))
@@ -407,6 +370,12 @@ impl Socket {
     }
 
     fn attempt_recv_from(&self, seen: Seen, buf: &mut [u8], flags: RecvFlags) -> Attempt<(usize, Address)> {
+        if !flags.contains(RecvFlags::OUT_OF_BAND) && !flags.contains(RecvFlags::ERROR_QUEUE) {
+            let peek = flags == RecvFlags::PEEK;
+            if let Some(attempt) = self.undelivered_from(buf.len(), peek, |bytes| copy(bytes, buf)) {
+                return attempt;
+            }
+        }
         let received = platform::recv_from(self.descriptor().borrowed(), buf, flags);
         self.or_end(seen, received, (0, UnixAddress::UNNAMED.into())).into()
     }
@@ -415,7 +384,7 @@ impl Socket {
         let len = bufs.len().min(self.vectors_max());
         let bufs = &mut bufs[..len];
         let room = bufs.iter().map(|buf| buf.len()).sum();
-        let spread = |bytes: &[u8]| bufs.iter_mut().fold(0, |done, buf| done + copy(&bytes[done..], buf));
+        let spread = |bytes: &[u8], _| bufs.iter_mut().fold(0, |done, buf| done + copy(&bytes[done..], buf));
         if let Some(attempt) = self.undelivered(room, false, spread) {
             return attempt;
         }
@@ -428,7 +397,7 @@ impl Socket {
     }
 
     #[cold]
-    fn attempt_unix_read(&self, seen: Seen, bufs: &mut [IoSliceMut<'_>]) -> Attempt<usize> {
+    pub(super) fn attempt_unix_read(&self, seen: Seen, bufs: &mut [IoSliceMut<'_>]) -> Attempt<usize> {
         let len = bufs.iter().map(|buf| buf.len()).sum();
         if len == 0 && self.has_nothing_to_fill() {
             return Attempt::Done(0); // the system would throw away the descriptors of the next message
@@ -455,13 +424,13 @@ impl Socket {
     }
 }
 
-fn copy(from: &[u8], to: &mut [u8]) -> usize {
+pub(super) fn copy(from: &[u8], to: &mut [u8]) -> usize {
     let len = from.len().min(to.len());
     to[..len].copy_from_slice(&from[..len]);
     len
 }
 
-fn copy_to_room(from: &[u8], to: &mut [std::mem::MaybeUninit<u8>]) -> usize {
+pub(super) fn copy_to_room(from: &[u8], to: &mut [std::mem::MaybeUninit<u8>]) -> usize {
     to.iter_mut().zip(from).map(|(to, &from)| _ = to.write(from)).count()
 }
 
@@ -487,66 +456,6 @@ impl RecvFlags {
     pub(crate) fn aim(self) -> Special {
         Special { direction: Direction::Read, kind: Kind::new(self.bits(), true) }
     }
-}
-
-/// Receives into the thread's hot buffer, and lends that to `f`.
-struct Lend<'a, F> {
-    socket: &'a Socket,
-    f: Option<F>,
-}
-
-impl<R, F: FnOnce(&[u8]) -> R> Work<R> for Lend<'_, F> {
-    type Brings = (hot::Lent, usize);
-
-    #[inline]
-    fn attempt(&mut self, seen: Seen) -> Attempt<Self::Brings> {
-        let mut buffer = hot::take();
-        let room = buffer.len();
-        match self.socket.undelivered(room, false, |bytes| copy(bytes, &mut buffer[..])) {
-            None => {}
-            Some(Attempt::Done(count)) => return Attempt::Done((buffer, count)),
-            Some(Attempt::Failed(error)) => return failed_to_lend(buffer, error),
-            Some(_) => return Attempt::Empty,
-        }
-        if self.socket.flavour.is_unix() {
-            return self.attempt_unix(seen, buffer);
-        }
-        match platform::recv(self.socket.descriptor().borrowed(), &mut buffer[..], RecvFlags::NONE) {
-            Ok(count) if is_drained(seen, buffer.len(), count) => Attempt::Drained((buffer, count)),
-            Ok(count) => Attempt::Done((buffer, count)),
-            Err(error) => match self.socket.or_end(seen, Err(error), 0) {
-                Ok(count) => Attempt::Done((buffer, count)),
-                Err(error) => failed_to_lend(buffer, error),
-            },
-        }
-    }
-
-    #[inline]
-    fn complete(&mut self, (buffer, count): Self::Brings) -> R {
-        match self.f.take() {
-            Some(f) => f(&buffer[..count]),
-            None => unreachable!("polled after it was done"),
-        }
-    }
-}
-
-impl<F> Lend<'_, F> {
-    #[cold]
-    fn attempt_unix(&self, seen: Seen, mut buffer: hot::Lent) -> Attempt<(hot::Lent, usize)> {
-        match self.socket.attempt_unix_read(seen, &mut [IoSliceMut::new(&mut buffer[..])]) {
-            Attempt::Done(count) => Attempt::Done((buffer, count)),
-            Attempt::Drained(count) => Attempt::Drained((buffer, count)),
-            Attempt::Failed(error) => failed_to_lend(buffer, error),
-            Attempt::Empty | Attempt::Partly => unreachable!("a read is one call"),
-        }
-    }
-}
-
-/// Puts the buffer back. Out of line, so that it is not merged with what follows the closure.
-#[cold]
-fn failed_to_lend<T>(buffer: hot::Lent, error: io::Error) -> Attempt<T> {
-    drop(buffer);
-    Attempt::Failed(error)
 }
 
 struct Read<'a> {

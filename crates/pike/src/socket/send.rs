@@ -204,6 +204,9 @@ impl Socket {
 
     /// Nothing, if there is no room at the receiver and no report will say when there is.
     fn attempt_send_to(&self, buf: &[u8], address: Address) -> Attempt<Option<usize>> {
+        if self.is_sending() {
+            return Attempt::Empty;
+        }
         match platform::send_to(self.descriptor().borrowed(), buf, address) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.no_room(),
             result => result.map(Some).into(),

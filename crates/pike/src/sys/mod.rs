@@ -364,6 +364,19 @@ impl Driver {
         }
     }
 
+    /// The same, if that can be at once: whether nothing names what was submitted any more, so that its descriptor may be
+    /// closed. The final completion comes by a turn in any case.
+    pub(crate) fn cancel_now(&self, block: &Block) -> bool {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::IoUring(driver) => driver.cancel_now(block),
+            _ => {
+                let _ = block;
+                false
+            }
+        }
+    }
+
     /// Async-signal-safe.
     pub(crate) fn notify(&self) {
         match self {

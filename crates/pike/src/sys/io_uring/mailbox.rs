@@ -63,15 +63,30 @@ impl Mailbox {
     /// Cancels an operation: it is never started, or is cancelled once it was.
     pub(super) fn end(&self, at: At) {
         let mut inside = self.lock();
-        if let Some(mail) = inside.mail.iter_mut().find(|mail| **mail == Mail::Submit { at }) {
-            *mail = Mail::Refuse { at };
-        } else if !inside.closed {
+        if !inside.refuse(at) && !inside.closed {
             inside.mail.push(Mail::End { at });
         }
     }
 
+    /// Cancels an operation if nobody has begun to start it: then it never is.
+    pub(super) fn refuse(&self, at: At) -> bool {
+        self.lock().refuse(at)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inside> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inside {
+    fn refuse(&mut self, at: At) -> bool {
+        let is_unsent = |mail: &&mut Mail| **mail == Mail::Submit { at } || **mail == Mail::Refuse { at };
+        let unsent = self.mail.iter_mut().find(is_unsent);
+        let found = unsent.is_some();
+        if let Some(mail) = unsent {
+            *mail = Mail::Refuse { at };
+        }
+        found
     }
 }
 
@@ -98,6 +113,21 @@ mod tests {
         assert_eq!(taken, expected);
         mailbox.close(&mut taken);
         assert!(!mailbox.put(Mail::Submit { at: at(64) }));
+    }
+
+    #[test]
+    fn what_was_not_begun_is_refused_as_often_as_one_asks() {
+        let (mailbox, block) = (Mailbox::default(), crate::op::block::Block::new(true));
+        let at = At::of(&block);
+        assert!(!mailbox.refuse(at));
+        mailbox.put(Mail::Submit { at });
+        mailbox.end(at);
+        assert!(mailbox.refuse(at) && mailbox.refuse(at));
+        let mut taken = Vec::new();
+        mailbox.take(&mut taken);
+        assert_eq!(taken, [Mail::Refuse { at }]);
+        mailbox.end(at);
+        assert!(!mailbox.refuse(at), "somebody has begun with it");
     }
 
     #[test]

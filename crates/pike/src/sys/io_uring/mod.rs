@@ -46,7 +46,9 @@ use super::{
 };
 use crate::{buf::Pool, op::block::Block, source::UNARMED, sys, token::Token};
 
+mod at_once;
 mod attached;
+mod cancel;
 mod key;
 mod mailbox;
 mod ops;
@@ -68,6 +70,8 @@ use self::{
 /// The half that every thread uses.
 #[derive(Debug)]
 pub(crate) struct Driver {
+    /// The ring's number, for the one call that any thread may make. The layer above drops both halves together.
+    ring: Raw,
     set: Set,
     mailbox: Mailbox,
     pool: Arc<Pool>,
@@ -99,8 +103,13 @@ impl Driver {
     pub(crate) fn new(used: Use, pool: &Arc<Pool>) -> io::Result<(Self, Wait)> {
         let ring = Ring::new(used)?;
         let (set, events) = Set::new()?;
-        let driver =
-            Self { set, mailbox: Mailbox::default(), pool: Arc::clone(pool), attached: Attached::default() };
+        let driver = Self {
+            ring: ring.raw(),
+            set,
+            mailbox: Mailbox::default(),
+            pool: Arc::clone(pool),
+            attached: Attached::default(),
+        };
         let wait = Wait {
             ring,
             events,

@@ -23,7 +23,7 @@ pub(crate) fn path_of_bytes(bytes: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(bytes))
 }
 
-pub(super) fn raw_address(address: Address) -> SockAddr {
+pub(crate) fn raw_address(address: Address) -> SockAddr {
     match address {
         Address::V4(address) => address.into(),
         Address::V6(address) => address.into(),

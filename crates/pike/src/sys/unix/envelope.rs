@@ -93,6 +93,21 @@ impl Envelope {
         from_raw_address(&made?.1)
     }
 
+    /// The first `count` bytes of its buffers.
+    ///
+    /// # Safety
+    ///
+    /// Its buffers have as many, which were written to.
+    pub(crate) unsafe fn copy(&self, count: usize) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(count);
+        for vector in &self.vectors {
+            let here = vector.iov_len.min(count - bytes.len());
+            // SAFETY: within the buffer and what was written of it, by the caller's promise.
+            bytes.extend_from_slice(unsafe { std::slice::from_raw_parts(vector.iov_base.cast(), here) });
+        }
+        bytes
+    }
+
     /// The length of each of its buffers, in order.
     pub(crate) fn lens(&self) -> impl Iterator<Item = usize> + '_ {
         self.vectors.iter().map(|vector| vector.iov_len)
@@ -127,6 +142,8 @@ mod tests {
             assert_eq!(name_len, raw_address(address).len());
             assert_eq!(envelope.sender().unwrap(), address);
         }
+        // SAFETY: both arrays are written, and end after this.
+        assert_eq!(unsafe { envelope.copy(4) }, [1, 1, 1, 2]);
         envelope.clear();
         let header = envelope.seal();
         // SAFETY: as above.

@@ -6,7 +6,6 @@ mod address;
 pub(crate) mod control;
 mod descriptor;
 mod disposition;
-#[allow(dead_code, reason = "operations use it as they become native")]
 mod envelope;
 mod fork;
 mod io_safe;
@@ -36,13 +35,14 @@ pub(crate) use signals::{
     spawn_deaf,
 };
 pub(crate) use socket::{
-    Connecting, REPORTS_SHUTDOWN, REUSE_TO_LISTEN, accept, bind, connect, connected, flavour, has_priority,
-    is_of_one_connection, is_out_of_resources, is_udp, lingers, listen, local_address, pair, peer_address,
-    refuse_sigpipe, shutdown, shutdown_raw, socket, stop_lingering,
+    Connecting, REPORTS_SHUTDOWN, REUSE_TO_LISTEN, accept, accepted_address, adopt_accepted, bind, connect,
+    connected, flavour, has_priority, is_of_one_connection, is_out_of_resources, is_udp, lingers, listen,
+    local_address, pair, peer_address, refuse_sigpipe, shutdown, shutdown_raw, socket, stop_lingering,
 };
 pub(crate) use transfer::{
-    CANCELLED, NO_BUFFERS, Received, TRANSFER_MAX, VECTORS_MAX, WOULD_BLOCK, out_of_room, peek_sender, recv,
-    recv_from, recv_uninit, recv_uninit_message, recv_vectored, send, send_flags, send_to, send_vectored,
+    CANCELLED, INTERRUPTED, INVALID, NO_BUFFERS, Received, TRANSFER_MAX, VECTORS_MAX, WOULD_BLOCK,
+    is_told_once, out_of_room, peek_sender, recv, recv_from, recv_uninit, recv_uninit_message, recv_vectored,
+    send, send_flags, send_to, send_vectored,
 };
 
 /// A descriptor that somebody else keeps open.

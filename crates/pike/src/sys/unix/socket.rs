@@ -230,6 +230,45 @@ pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(Owned, io::Result<Addres
     Ok((owned, from_raw_address(&address)))
 }
 
+/// A connection that the kernel accepted by itself, by the number that it said. Nobody else may have it.
+pub(crate) fn adopt_accepted(number: i32) -> Owned {
+    // SAFETY: just accepted, and nobody else's.
+    unsafe { Owned::from_raw_fd(number) }
+}
+
+/// The address of its peer, as accept(2) gives it: of a connection that is over already, too.
+pub(crate) fn accepted_address(fd: &Owned) -> io::Result<Address> {
+    match SockRef::from(fd).peer_addr() {
+        Err(error) if error.raw_os_error() == Some(libc::ENOTCONN) => peer_name(fd),
+        address => from_raw_address(&address?),
+    }
+}
+
+/// `SO_PEERNAME`, which has the address of a connection that is over.
+#[cfg(target_os = "linux")]
+fn peer_name(fd: &Owned) -> io::Result<Address> {
+    const SO_PEERNAME: libc::c_int = 28;
+    // It wants to be asked for no more bytes than the address has.
+    for room in [size_of::<libc::sockaddr_in6>(), size_of::<libc::sockaddr_in>()] {
+        // SAFETY: storage and length are those of an address that `try_init` made for this call.
+        let asked = unsafe {
+            SockAddr::try_init(|storage, len| {
+                *len = room as libc::socklen_t;
+                cvt(libc::getsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, SO_PEERNAME, storage.cast(), len))
+            })
+        };
+        if let Ok((_, address)) = asked {
+            return from_raw_address(&address);
+        }
+    }
+    Err(io::Error::from_raw_os_error(libc::ENOTCONN))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn peer_name(_: &Owned) -> io::Result<Address> {
+    Err(io::Error::from_raw_os_error(libc::ENOTCONN))
+}
+
 /// Whether accept failed for want of descriptors or memory: the connection stays in the queue.
 pub(crate) fn is_out_of_resources(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))

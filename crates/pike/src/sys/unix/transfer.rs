@@ -20,6 +20,27 @@ pub(crate) const TRANSFER_MAX: usize = 0x7fff_f000;
 pub(crate) const CANCELLED: i32 = libc::ECANCELED;
 pub(crate) const NO_BUFFERS: i32 = libc::ENOBUFS;
 pub(crate) const WOULD_BLOCK: i32 = libc::EAGAIN;
+pub(crate) const INTERRUPTED: i32 = libc::EINTR;
+pub(crate) const INVALID: i32 = libc::EINVAL;
+
+/// Whether an error is told to one receive only, and not to each that follows.
+pub(crate) fn is_told_once(code: i32) -> bool {
+    matches!(
+        code,
+        libc::ECONNRESET
+            | libc::ECONNREFUSED
+            | libc::ECONNABORTED
+            | libc::ETIMEDOUT
+            | libc::EPIPE
+            | libc::EPROTO
+            | libc::ENETDOWN
+            | libc::ENETUNREACH
+            | libc::EHOSTDOWN
+            | libc::EHOSTUNREACH
+            | libc::EMSGSIZE
+            | libc::EACCES
+    )
+}
 
 /// Vectors that one call takes: the limit of Linux and of every BSD. More are an error.
 pub(crate) const VECTORS_MAX: usize = 1024;

@@ -7,7 +7,6 @@ mod address;
 mod console;
 pub(crate) mod control;
 mod descriptor;
-#[allow(dead_code, reason = "operations use it as they become native")]
 mod envelope;
 pub(crate) mod extension;
 mod fork;
@@ -29,14 +28,15 @@ pub(crate) use message::{at_mark, is_urgent_in_line, recv_msg, send_msg};
 pub(crate) use room::{Vectors, read_room, recv_room_from, write};
 pub(crate) use signals::{INTERRUPT, TERMINATION, is_kept, is_refused, signal_name, spawn_deaf};
 pub(crate) use socket::{
-    Connecting, REPORTS_SHUTDOWN, REUSE_TO_LISTEN, accept, bind, connect, connected, domain_of_number,
-    flavour, has_priority, is_of_one_connection, is_out_of_resources, is_udp, lingers, listen, local_address,
-    pair, peer_address, protocol_of_number, refuse_sigpipe, shutdown, shutdown_raw, socket, stop_lingering,
-    type_of_number,
+    Connecting, REPORTS_SHUTDOWN, REUSE_TO_LISTEN, accept, accepted_address, adopt_accepted, bind, connect,
+    connected, domain_of_number, flavour, has_priority, is_of_one_connection, is_out_of_resources, is_udp,
+    lingers, listen, local_address, pair, peer_address, protocol_of_number, refuse_sigpipe, shutdown,
+    shutdown_raw, socket, stop_lingering, type_of_number,
 };
 pub(crate) use transfer::{
-    CANCELLED, NO_BUFFERS, Received, TRANSFER_MAX, VECTORS_MAX, WOULD_BLOCK, out_of_room, peek_sender, recv,
-    recv_from, recv_uninit, recv_uninit_message, recv_vectored, send, send_flags, send_to, send_vectored,
+    CANCELLED, INTERRUPTED, INVALID, NO_BUFFERS, Received, TRANSFER_MAX, VECTORS_MAX, WOULD_BLOCK,
+    is_told_once, out_of_room, peek_sender, recv, recv_from, recv_uninit, recv_uninit_message, recv_vectored,
+    send, send_flags, send_to, send_vectored,
 };
 
 use std::io;

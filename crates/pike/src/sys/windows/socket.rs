@@ -292,6 +292,17 @@ pub(crate) fn accept(io: Borrowed<'_>) -> io::Result<(Owned, io::Result<Address>
     Ok((owned, address))
 }
 
+/// A connection that the system accepted by itself, by the number that it said. Nobody else may have it.
+pub(crate) fn adopt_accepted(number: i32) -> Owned {
+    // SAFETY: just accepted, and nobody else's. A socket is a handle, of which 32 bits mean something.
+    unsafe { Owned::from_raw_socket(number as u32 as RawSocket) }
+}
+
+/// The address of its peer.
+pub(crate) fn accepted_address(io: &Owned) -> io::Result<Address> {
+    peer_address(io)
+}
+
 /// Whether accept failed for want of sockets or memory: the connection stays in the queue.
 pub(crate) fn is_out_of_resources(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(WinSock::WSAEMFILE | WinSock::WSAENOBUFS))

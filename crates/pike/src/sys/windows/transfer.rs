@@ -33,6 +33,24 @@ pub(crate) const TRANSFER_MAX: usize = 1 << 20;
 pub(crate) const CANCELLED: i32 = ERROR_OPERATION_ABORTED as i32;
 pub(crate) const NO_BUFFERS: i32 = WinSock::WSAENOBUFS;
 pub(crate) const WOULD_BLOCK: i32 = WinSock::WSAEWOULDBLOCK;
+pub(crate) const INTERRUPTED: i32 = WinSock::WSAEINTR;
+pub(crate) const INVALID: i32 = WinSock::WSAEINVAL;
+
+/// Whether an error is told to one receive only, and not to each that follows.
+pub(crate) fn is_told_once(code: i32) -> bool {
+    matches!(
+        code,
+        WinSock::WSAECONNRESET
+            | WinSock::WSAECONNREFUSED
+            | WinSock::WSAECONNABORTED
+            | WinSock::WSAENETRESET
+            | WinSock::WSAETIMEDOUT
+            | WinSock::WSAENETDOWN
+            | WinSock::WSAENETUNREACH
+            | WinSock::WSAEHOSTDOWN
+            | WinSock::WSAEHOSTUNREACH
+    )
+}
 
 /// Vectors that one call is given: the limit of other systems. This one names none.
 pub(crate) const VECTORS_MAX: usize = 1024;

@@ -1,0 +1,208 @@
+//! What the kernel received for nobody yet, in order.
+
+use std::collections::VecDeque;
+
+use crate::{
+    buf::{Lease, Slot},
+    socket::Address,
+    sys::platform,
+};
+
+/// One thing that arrived.
+pub(super) enum Delivered {
+    /// A buffer of the pool, of whose bytes some may have been taken.
+    Bytes {
+        slot: Slot,
+        from: usize,
+        to: usize,
+    },
+    /// Bytes of a stream that came into the buffer of a receive that was dropped.
+    Copied {
+        bytes: Vec<u8>,
+        from: usize,
+    },
+    /// A datagram of such a receive, whole, even if that had less room. In a box: it is rare.
+    Datagram(Box<Datagram>),
+    /// A connection that nobody has accepted.
+    Connection(platform::Owned),
+    End,
+    Failed(i32),
+}
+
+pub(super) struct Datagram {
+    pub(super) bytes: Vec<u8>,
+    /// None if its kind of address is none that we know.
+    pub(super) sender: Option<Address>,
+}
+
+/// What a look at the front found.
+pub(super) enum Front<T> {
+    Taken(T),
+    Failed(i32),
+    Empty,
+}
+
+#[derive(Default)]
+pub(super) struct Inbox(VecDeque<Delivered>);
+
+impl Inbox {
+    pub(super) fn push(&mut self, delivered: Delivered) {
+        self.0.push_back(delivered);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Shows up to `len` bytes of the first thing to `take`, with the sender of a datagram, of which the rest is lost. `peek`:
+    /// it stays. What is empty by that is put in `emptied`, to be dropped after the unlock: it may wake who waits for a buffer.
+    pub(super) fn read<T>(
+        &mut self,
+        len: usize,
+        peek: bool,
+        emptied: &mut Option<Delivered>,
+        take: impl FnOnce(&[u8], Option<Address>) -> T,
+    ) -> Front<T> {
+        let (taken, is_over) = match self.0.front_mut() {
+            None | Some(Delivered::Connection(_)) => return Front::Empty,
+            Some(Delivered::Bytes { slot, from, to }) => {
+                let end = from.saturating_add(len).min(*to);
+                let taken = take(&slot.bytes(*to)[*from..end], None);
+                *from = if peek { *from } else { end };
+                (taken, from == to)
+            }
+            Some(Delivered::Copied { bytes, from }) => {
+                let end = from.saturating_add(len).min(bytes.len());
+                let taken = take(&bytes[*from..end], None);
+                *from = if peek { *from } else { end };
+                (taken, *from == bytes.len())
+            }
+            Some(Delivered::Datagram(datagram)) => {
+                let end = len.min(datagram.bytes.len());
+                (take(&datagram.bytes[..end], datagram.sender), true)
+            }
+            Some(Delivered::End) => (take(&[], None), true),
+            Some(&mut Delivered::Failed(code)) => {
+                self.0.pop_front();
+                return Front::Failed(code);
+            }
+        };
+        if is_over && !peek {
+            *emptied = self.0.pop_front();
+        }
+        Front::Taken(taken)
+    }
+
+    /// The first thing, as a lease. None in it if it is in no buffer of the pool: it is to be read.
+    pub(super) fn lease(&mut self) -> Front<Option<Lease>> {
+        match self.0.front() {
+            None | Some(Delivered::Connection(_)) => return Front::Empty,
+            Some(Delivered::Copied { .. } | Delivered::Datagram(_)) => return Front::Taken(None),
+            Some(Delivered::Bytes { .. } | Delivered::End | Delivered::Failed(_)) => {}
+        }
+        match self.0.pop_front() {
+            Some(Delivered::Bytes { slot, from, to }) => Front::Taken(Some(Lease::part(slot, from, to))),
+            Some(Delivered::Failed(code)) => Front::Failed(code),
+            _ => Front::Taken(Some(Lease::empty())),
+        }
+    }
+
+    /// The first connection.
+    pub(super) fn accept(&mut self) -> Option<platform::Owned> {
+        match self.0.front() {
+            Some(Delivered::Connection(_)) => match self.0.pop_front() {
+                Some(Delivered::Connection(owned)) => Some(owned),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+/// All that nobody has taken, of a socket that is taken elsewhere.
+#[derive(Debug, Default)]
+pub(crate) struct Undelivered {
+    /// Of a stream all of them; otherwise those of one datagram.
+    pub(crate) bytes: Vec<u8>,
+    /// Who sent that datagram.
+    pub(crate) sender: Option<Address>,
+    pub(crate) connections: Vec<platform::Owned>,
+}
+
+impl Undelivered {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.sender.is_none() && self.connections.is_empty()
+    }
+}
+
+impl From<Inbox> for Undelivered {
+    fn from(inbox: Inbox) -> Self {
+        let mut all = Self::default();
+        for delivered in inbox.0 {
+            match delivered {
+                Delivered::Bytes { slot, from, to } => all.bytes.extend_from_slice(&slot.bytes(to)[from..]),
+                Delivered::Copied { bytes, from } => all.bytes.extend_from_slice(&bytes[from..]),
+                Delivered::Datagram(datagram) => (all.bytes, all.sender) = (datagram.bytes, datagram.sender),
+                Delivered::Connection(owned) => all.connections.push(owned),
+                Delivered::End | Delivered::Failed(_) => {}
+            }
+        }
+        all
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+
+    fn copied(bytes: &[u8]) -> Delivered {
+        Delivered::Copied { bytes: bytes.to_vec(), from: 0 }
+    }
+
+    fn read(inbox: &mut Inbox, len: usize, peek: bool) -> Option<(Vec<u8>, Option<Address>)> {
+        let mut emptied = None;
+        match inbox.read(len, peek, &mut emptied, |bytes, sender| (bytes.to_vec(), sender)) {
+            Front::Taken(taken) => Some(taken),
+            Front::Failed(code) => Some((vec![code as u8], None)),
+            Front::Empty => None,
+        }
+    }
+
+    #[test]
+    fn bytes_come_in_order_and_in_the_reader_s_sizes() {
+        let mut inbox = Inbox::default();
+        inbox.push(copied(b"abcde"));
+        inbox.push(Delivered::Failed(7));
+        inbox.push(copied(b"f"));
+        inbox.push(Delivered::End);
+        assert_eq!(read(&mut inbox, 2, true).unwrap().0, b"ab");
+        assert_eq!(read(&mut inbox, 2, false).unwrap().0, b"ab");
+        assert_eq!(read(&mut inbox, usize::MAX, false).unwrap().0, b"cde");
+        assert_eq!(read(&mut inbox, 1, true).unwrap().0, [7], "an error is told once, to whoever looks");
+        assert!(matches!(inbox.lease(), Front::Taken(None)));
+        assert_eq!(read(&mut inbox, 9, false).unwrap().0, b"f");
+        assert_eq!(read(&mut inbox, 9, true).unwrap().0, b"");
+        assert!(matches!(inbox.lease(), Front::Taken(Some(lease)) if lease.is_empty()));
+        assert!(read(&mut inbox, 9, false).is_none() && inbox.is_empty());
+    }
+
+    #[test]
+    fn a_datagram_is_taken_whole() {
+        let mut inbox = Inbox::default();
+        let sender = Some(Address::from("127.0.0.1:7".parse::<SocketAddr>().unwrap()));
+        for bytes in [&b"first"[..], b"", b"last"] {
+            inbox.push(Delivered::Datagram(Box::new(Datagram { bytes: bytes.to_vec(), sender })));
+        }
+        assert_eq!(read(&mut inbox, 0, true), Some((b"".to_vec(), sender)));
+        assert_eq!(read(&mut inbox, 2, false), Some((b"fi".to_vec(), sender)));
+        assert_eq!(read(&mut inbox, 2, false), Some((b"".to_vec(), sender)));
+        let rest = Undelivered::from(inbox);
+        assert_eq!((&rest.bytes[..], rest.sender), (&b"last"[..], sender));
+    }
+}

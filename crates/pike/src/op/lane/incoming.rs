@@ -1,0 +1,381 @@
+//! Receives and accepts: who has what comes in, and what comes for nobody.
+
+use std::{io, mem, sync::Arc, task::Context};
+
+use super::{
+    Lane, Receiving, Request, State, Unsent,
+    half::{Half, Pieces},
+    inbox::{Datagram, Delivered, Front},
+};
+use crate::{
+    batch::Batch,
+    buf::Lease,
+    op::life::Completed,
+    socket::{Address, Descriptor},
+    source::{Direction, READABLE},
+    sys::platform,
+};
+
+/// At so many undelivered buffers a socket's receive is cancelled (DESIGN: I11).
+const UNDELIVERED_MAX: usize = 4;
+/// At so many connections that nobody has accepted a listener's accept is cancelled. The rest waits in the system's queue.
+const UNACCEPTED_MAX: usize = 16;
+
+/// What a reader finds.
+pub(crate) enum Found<T> {
+    /// This came before anything that a system call could bring.
+    Delivered(T),
+    Failed(io::Error),
+    /// Nothing, and a request in the kernel: no system call before that has ended.
+    Wait,
+    /// Nothing, and nobody receives.
+    Free,
+}
+
+impl<T> From<Front<T>> for Option<Found<T>> {
+    fn from(front: Front<T>) -> Self {
+        match front {
+            Front::Taken(taken) => Some(Found::Delivered(taken)),
+            Front::Failed(code) => Some(Found::Failed(io::Error::from_raw_os_error(code))),
+            Front::Empty => None,
+        }
+    }
+}
+
+impl State {
+    /// What a reader that takes what the kernel brings makes of an empty inbox.
+    fn wait_or_free<T>(&mut self) -> Found<T> {
+        if self.receiving == Receiving::NobodyReceives {
+            return Found::Free;
+        }
+        self.turned_away = true;
+        Found::Wait
+    }
+}
+
+impl Lane {
+    /// A reader's look that takes up to `len` bytes, or one buffer's or datagram's, with `take`. `peek`: it leaves them.
+    pub(crate) fn read<T>(
+        &self,
+        len: usize,
+        peek: bool,
+        take: impl FnOnce(&[u8], Option<Address>) -> T,
+    ) -> Found<T> {
+        let mut emptied = None;
+        let mut state = self.state.lock();
+        let found = Option::from(state.inbox.read(len, peek, &mut emptied, take));
+        let stop = found.is_none() && state.receiving == Receiving::TheKernelReceives;
+        if stop {
+            state.receiving = Receiving::TheKernelWasAskedToStop;
+        }
+        let found = match (found, state.receiving) {
+            (Some(found), _) => found,
+            (None, Receiving::TheKernelAccepts) => Found::Free, // the system says what it thinks of that
+            (None, _) => state.wait_or_free(),
+        };
+        drop(state);
+        drop(emptied); // after the unlock: it may wake who waits for a buffer
+        if stop {
+            self.stop(Direction::Read);
+        }
+        found
+    }
+
+    /// The look of somebody who makes a system call of his own: whether that may be. Whatever the kernel does by itself is
+    /// asked to end. `Found::Delivered`: something has arrived that comes first.
+    pub(crate) fn step_aside(&self) -> Found<()> {
+        let mut state = self.state.lock();
+        if !state.inbox.is_empty() {
+            return Found::Delivered(());
+        }
+        let stop = matches!(state.receiving, Receiving::TheKernelReceives | Receiving::TheKernelAccepts);
+        if stop {
+            state.receiving = Receiving::TheKernelWasAskedToStop;
+        }
+        let found = state.wait_or_free();
+        drop(state);
+        if stop {
+            self.stop(Direction::Read);
+        }
+        found
+    }
+
+    /// A pooled receive's look: the next buffer, whole. None in it if the next bytes are in none: they are to be read.
+    /// `Found::Free` with `dry` if the pool is: see [`Lane::is_dry`].
+    pub(crate) fn lease(&self) -> Found<Option<Lease>> {
+        let mut state = self.state.lock();
+        match (Option::from(state.inbox.lease()), state.receiving) {
+            (Some(found), _) => found,
+            (None, Receiving::TheKernelAccepts) => Found::Free, // the system says what it thinks of that
+            (None, _) => state.wait_or_free(),
+        }
+    }
+
+    /// Whether the receive has ended because the pool was dry; it is told once.
+    pub(crate) fn is_dry(&self) -> bool {
+        mem::take(&mut self.state.lock().dry)
+    }
+
+    /// Whether the kernel receives or accepts, or has been asked to stop and has not told of that yet.
+    pub(crate) fn is_receiving(&self) -> bool {
+        self.state.lock().receiving != Receiving::NobodyReceives
+    }
+
+    /// Starts the receive that goes on, if nobody receives.
+    ///
+    /// A reader that waits for the end of it takes back readiness, closed bits too. The end of the stream may be reported
+    /// and forgotten then; so from the first time on a short read does not mean that nothing is behind it.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::OutOfMemory`] if there is no memory for the pool.
+    pub(crate) fn arm(self: &Arc<Self>) -> io::Result<()> {
+        self.core.pool().prepare()?;
+        let request = Request::ReceiveMany { descriptor: self.descriptor };
+        self.go_on(Receiving::TheKernelReceives, request);
+        Ok(())
+    }
+
+    /// An accept's look: the next connection.
+    pub(crate) fn accept(&self) -> Found<platform::Owned> {
+        let mut state = self.state.lock();
+        match state.inbox.accept() {
+            Some(connection) => Found::Delivered(connection),
+            None => state.wait_or_free(),
+        }
+    }
+
+    /// Starts the accept that goes on, if nobody accepts. False if the kernel has none.
+    pub(crate) fn arm_accept(self: &Arc<Self>) -> bool {
+        if self.state.lock().refused {
+            return false;
+        }
+        self.go_on(Receiving::TheKernelAccepts, Request::AcceptMany { descriptor: self.descriptor });
+        true
+    }
+
+    #[allow(unsafe_code)]
+    fn go_on(self: &Arc<Self>, receiving: Receiving, request: Request) {
+        let mut state = self.state.lock();
+        if state.receiving != Receiving::NobodyReceives || !state.inbox.is_empty() {
+            return;
+        }
+        self.source().make_vague();
+        state.receiving = receiving;
+        state.in_flight[Direction::Read as usize] = true;
+        // SAFETY: nobody receives, and the lock is held.
+        unsafe { self.incoming.set(request) };
+        drop(state);
+        self.submit(Direction::Read);
+    }
+
+    /// Starts to receive into what `name` names of `buffer`. Gives the buffer back if something has arrived already, somebody
+    /// else receives or waits, or nothing was named.
+    #[allow(unsafe_code)]
+    pub(crate) fn receive<B: Send + 'static>(
+        self: &Arc<Self>,
+        cx: &Context<'_>,
+        buffer: B,
+        name: impl FnOnce(&mut B, &mut Pieces<'_>),
+    ) -> Result<(), B> {
+        let taking = self.taking.get_or_init(|| Box::new(Half::new()));
+        if self.source().is_waited_for(Direction::Read) || !taking.life.begin(cx.waker()) {
+            return Err(buffer);
+        }
+        let mut state = self.state.lock();
+        let is_free = state.receiving == Receiving::NobodyReceives && state.inbox.is_empty();
+        if !is_free {
+            drop(state);
+            taking.life.forget();
+            return Err(buffer);
+        }
+        self.source().make_vague();
+        state.receiving = Receiving::OneReceives;
+        state.in_flight[Direction::Read as usize] = true;
+        drop(state);
+        // If `name` panics, nothing was submitted.
+        let unsent = Unsent(self, Direction::Read);
+        // SAFETY: this operation has just begun, so the place is empty and ours.
+        let mut at = unsafe { taking.cargo.put(buffer) };
+        // SAFETY: this operation has just begun, and is nobody else's.
+        let mut pieces = unsafe { Pieces::new(taking, self.is_message) };
+        // SAFETY: it is there, and stays until the final completion; nobody calls it meanwhile.
+        name(unsafe { at.as_mut() }, &mut pieces);
+        let Some(request) = pieces.receive(self.descriptor) else {
+            // SAFETY: put in just now.
+            return Err(unsafe { taking.cargo.take() });
+        };
+        // SAFETY: this operation has just begun.
+        unsafe { self.incoming.set(request) };
+        mem::forget(unsent);
+        self.submit(Direction::Read);
+        Ok(())
+    }
+
+    /// Who sent the datagram of a receive that is done, and how much room each of its buffers had.
+    ///
+    /// # Safety
+    ///
+    /// The caller began it, and has its result.
+    #[allow(unsafe_code)]
+    pub(crate) unsafe fn envelope(&self) -> &platform::Envelope {
+        // SAFETY: it is the caller's, and stays until that releases it.
+        unsafe { self.half(Direction::Read).envelope().as_ref() }
+    }
+
+    /// How much room a receive into one buffer had, if it may have brought more than that.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Lane::envelope`].
+    #[allow(unsafe_code)]
+    pub(crate) unsafe fn room(&self) -> Option<usize> {
+        // SAFETY: passed on to the caller.
+        self.is_message.then(|| unsafe { self.envelope() }.lens().next().unwrap_or(0))
+    }
+
+    /// What a receive whose future is gone brought is for the next.
+    pub(super) fn keep(&self, state: &mut State, result: i32) {
+        match result {
+            1.. => {}
+            0 if self.is_message => {}
+            0 => return, // the end is told as often as one asks
+            code => {
+                if platform::is_told_once(-code) {
+                    state.inbox.push(Delivered::Failed(-code));
+                }
+                return;
+            }
+        }
+        // SAFETY: the caller owns the operation, whose request and buffer are as they were.
+        #[allow(unsafe_code)]
+        let (bytes, sender) = unsafe { self.arrived(result as usize) };
+        state.inbox.push(match self.is_message {
+            true => Delivered::Datagram(Box::new(Datagram { bytes, sender })),
+            false => Delivered::Copied { bytes, from: 0 },
+        });
+    }
+
+    /// # Safety
+    ///
+    /// The kernel is done with the receive, brought `count` bytes, and the caller owns it.
+    #[allow(unsafe_code)]
+    unsafe fn arrived(&self, count: usize) -> (Vec<u8>, Option<Address>) {
+        // SAFETY: it is set by who begins the next one only.
+        match unsafe { self.incoming.request() } {
+            Request::Receive { at, .. } => {
+                // SAFETY: as many bytes were written there.
+                (unsafe { std::slice::from_raw_parts(at, count) }.to_vec(), None)
+            }
+            Request::ReceiveMessage { envelope, .. } => {
+                // SAFETY: it is the operation's.
+                let envelope = unsafe { &*envelope };
+                // SAFETY: its memory is where it was, and as many bytes were written there.
+                (unsafe { envelope.copy(count) }, envelope.sender().ok())
+            }
+            other => unreachable!("a receive into a buffer is none: {other:?}"),
+        }
+    }
+
+    pub(super) fn came_in(self: &Arc<Self>, result: i32, more: bool, buffer: Option<u32>, batch: &mut Batch) {
+        // SAFETY: it is in flight until this returns.
+        #[allow(unsafe_code)]
+        match unsafe { self.incoming.request() } {
+            Request::ReceiveMany { .. } => self.received(result, more, buffer, batch),
+            Request::AcceptMany { .. } => self.accepted(result, more, batch),
+            _ => self.received_once(result, batch),
+        }
+    }
+
+    fn received_once(self: &Arc<Self>, result: i32, batch: &mut Batch) {
+        let mut state = self.state.lock();
+        // Nobody else reads before its future has the result: what comes later must not overtake.
+        match self.half(Direction::Read).life.complete(result) {
+            Completed::ForTheFuture(waker) => {
+                drop(state);
+                batch.list().extend(waker);
+                if self.source().is_waited_for(Direction::Read) {
+                    self.report(READABLE, batch); // for those who only look
+                }
+            }
+            Completed::ForNobody => {
+                if state.closed.is_none() {
+                    self.keep(&mut state, result);
+                }
+                state.receiving = Receiving::NobodyReceives;
+                let waker = self.abandon(&mut state, Direction::Read);
+                drop(state);
+                batch.list().push(waker);
+                self.report(READABLE, batch);
+            }
+        }
+    }
+
+    fn received(self: &Arc<Self>, result: i32, more: bool, buffer: Option<u32>, batch: &mut Batch) {
+        let slot = buffer.map(|index| self.core.pool().adopt(index));
+        let mut state = self.state.lock();
+        let is_open = state.closed.is_none();
+        let mut unused = None;
+        match (result, slot) {
+            (1.., Some(slot)) if is_open => {
+                state.inbox.push(Delivered::Bytes { slot, from: 0, to: result as usize });
+            }
+            (0, slot) => {
+                unused = slot;
+                state.inbox.push(Delivered::End);
+            }
+            (code, slot) => {
+                unused = slot;
+                match -code {
+                    _ if code > 0 => {} // closed: nobody will ask for it
+                    platform::CANCELLED => {}
+                    platform::NO_BUFFERS => state.dry = true,
+                    code => state.inbox.push(Delivered::Failed(code)),
+                }
+            }
+        }
+        let stop = self.go_on_or_stop(&mut state, more, UNDELIVERED_MAX);
+        drop(state);
+        if stop {
+            self.stop(Direction::Read);
+        }
+        if let Some(slot) = unused {
+            slot.give_back(batch);
+        }
+        self.report(READABLE, batch);
+    }
+
+    fn accepted(self: &Arc<Self>, result: i32, more: bool, batch: &mut Batch) {
+        let connection = (result >= 0).then(|| platform::adopt_accepted(result));
+        let mut state = self.state.lock();
+        let mut refused = None;
+        let is_news = state.inbox.is_empty() || !more;
+        match (connection, state.closed) {
+            (Some(connection), None) => state.inbox.push(Delivered::Connection(connection)),
+            (Some(connection), Some(lingers)) => refused = Some(Descriptor::new(connection, lingers)),
+            // Whoever waits asks the system, which has the error too, if it is one that lasts.
+            (None, _) => state.refused |= -result == platform::INVALID,
+        }
+        let stop = self.go_on_or_stop(&mut state, more, UNACCEPTED_MAX);
+        drop(state);
+        drop(refused); // nobody will accept it (I7)
+        if stop {
+            self.stop(Direction::Read);
+        }
+        if is_news {
+            self.report(READABLE, batch); // who is woken wakes the next while there is more
+        }
+    }
+
+    /// Whether a request that goes on is to be stopped, by `max`.
+    fn go_on_or_stop(&self, state: &mut State, more: bool, max: usize) -> bool {
+        let goes_on = matches!(state.receiving, Receiving::TheKernelReceives | Receiving::TheKernelAccepts);
+        if !more {
+            state.receiving = Receiving::NobodyReceives;
+        } else if state.inbox.len() >= max && goes_on {
+            state.receiving = Receiving::TheKernelWasAskedToStop;
+            return true;
+        }
+        false
+    }
+}
