@@ -9,7 +9,7 @@ use std::{
 
 use futures_lite::future::{self, zip};
 use pike::{
-    Handle, Interest, net,
+    Backend, Handle, Interest, net,
     socket::{Domain, Socket, Type},
 };
 
@@ -38,12 +38,14 @@ pub fn async_io_retries_until_ready(cx: &Cx) -> Outcome {
         assert!(waiter.poll().is_pending());
         assert_eq!(calls.load(SeqCst), 2 + sent);
     }
+    // A completion port says of what is unread that it is there, each time it is asked.
+    let says_again = notifier.backend() == Backend::Iocp;
     cx.settle(&notifier);
-    assert!(!waiter.is_woken(), "it is woken without a report");
+    assert!(says_again || !waiter.is_woken(), "it is woken without a report");
     peer.write_all(b"c").unwrap();
-    cx.turn_until(&notifier, "the last report", || waiter.is_woken());
-    assert_eq!(&waiter.ready().unwrap(), b"abc");
-    assert_eq!(calls.load(SeqCst), 4);
+    assert_eq!(&crate::net::finish(cx, &notifier, "the last report", &mut waiter).unwrap(), b"abc");
+    let calls = calls.load(SeqCst);
+    assert!(calls == 4 || (says_again && calls > 4), "{calls} calls");
     drop(waiter);
 
     // Any other result ends it: also an interruption, which is the closure's own affair.
