@@ -35,8 +35,8 @@
 //!
 //! # Platforms
 //!
-//! Linux (io_uring where the system grants it, else epoll); macOS, FreeBSD, NetBSD, OpenBSD and DragonFly (kqueue). A target without a backend does not compile, and
-//! says so.
+//! Linux (io_uring where the system grants it, else epoll); macOS, FreeBSD, NetBSD, OpenBSD and DragonFly (kqueue); Windows
+//! (I/O completion ports; run under Wine so far). A target without a backend does not compile, and says so.
 //!
 //! # Features
 //!
@@ -84,6 +84,6 @@ cfg_if::cfg_if! {
         pub use notifier::{Backend, Builder, Cause, ChosenBy, Enter, Notifier, Probe, Refused};
         pub use signal::Signal;
     } else {
-        compile_error!("pike has no backend for this target: it supports Linux (epoll), macOS and the BSDs (kqueue)");
+        compile_error!("pike has no backend for this target: it supports Linux, macOS, the BSDs and Windows");
     }
 }

@@ -41,6 +41,13 @@ use crate::{
 /// gone; pike cannot see it. Dropping a Handle closes the descriptor as dropping `T` does: of a socket of std that was
 /// made to linger, that may block. [`Handle::close`] does not, nor do pike's own sockets.
 ///
+/// # Platform
+///
+/// - Unix: any descriptor that the system can wait for.
+/// - Windows: sockets that were made for overlapped calls, as those of std are, and nothing else: no pipes, no consoles. A
+///   socket stays with the Notifier that it was attached to first, also after [`Handle::into_inner`]; another one refuses it
+///   (`os::windows::OtherNotifier`). `async_io` calls a closure that left something unread again in each turn.
+///
 /// # Pipes
 ///
 /// An end of a pipe, a FIFO and what a child process reads or writes are files to a Handle: `File::from(OwnedFd::from(..))`
@@ -112,7 +119,8 @@ impl<T: IoSafe> Handle<T> {
     /// # Errors
     ///
     /// The system's: `EPERM` for what cannot be waited for (a regular file), `EEXIST` if the descriptor is attached to
-    /// this Notifier already, `EBADF` if it is closed, `ENOSPC` over the user's limit of watches;
+    /// this Notifier already, `EBADF` if it is closed, `ENOSPC` over the user's limit of watches; on Windows
+    /// [`io::ErrorKind::AlreadyExists`] for the second, and [`io::ErrorKind::ResourceBusy`] if it is attached elsewhere;
     /// [`Closed`](crate::Closed) if the Notifier is gone. `io` is dropped then; [`Handle::try_new_on`] gives it back.
     pub fn new_on(notifier: &Notifier, io: T) -> io::Result<Self> {
         Self::try_new_on(notifier, io).map_err(|(error, _)| error)

@@ -148,7 +148,8 @@ macro_rules! poll_ready {
 macro_rules! conversions {
     ($type:ident, $std:ty) => {
         impl $type {
-            /// Takes over one of std, on the current Notifier, and makes it non-blocking.
+            /// Takes over one of std, on the current Notifier, and makes it non-blocking. On Windows one that was of another
+            /// Notifier before is refused: see [`Handle`](crate::Handle).
             ///
             /// # Errors
             ///

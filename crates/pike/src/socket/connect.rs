@@ -31,6 +31,8 @@ impl Socket {
     /// - Linux: a Unix listener whose queue is full refuses with `EAGAIN`, and nothing tells when there is room. This
     ///   waits as a blocking connect(2) would, but by trying again after 1 to 64 milliseconds; a deadline bounds it.
     /// - macOS, BSD: such a listener refuses with `ECONNREFUSED`.
+    /// - Windows: the system refuses an unspecified address (0.0.0.0, ::), which means this machine elsewhere; so it does here.
+    ///   A socket that connects cannot have its options set meanwhile.
     pub fn connect(&self, address: impl Into<Address>) -> impl Future<Output = io::Result<()>> + Send {
         let address = address.into();
         self.connect_to(move || address)

@@ -2,7 +2,7 @@
 //!
 //! What comes with a received message is in a [`Control`] buffer of the caller's, read with
 //! [`entries`](Control::entries). What goes with a sent one is a slice of [`Outgoing`], which needs no buffer. What only
-//! some systems have is in [`os::unix::control`](crate::os::unix::control) and `os::linux::control`.
+//! some systems have is in `os::unix::control` and `os::linux::control`.
 //!
 //! Most of what can be received must be asked for by an option of the socket: it then comes with every message.
 //!
@@ -59,7 +59,7 @@ pub const HOP_LIMIT_SPACE: usize = control::sizes::NUMBER;
 ///
 /// Descriptors for which there is no room are closed by the system, and the message says `control_truncated`. On macOS
 /// it keeps them open and tells nobody: have room for as many as a peer may send (see
-/// [`descriptors_space`](crate::os::unix::control::descriptors_space)).
+/// `os::unix::control::descriptors_space`).
 #[repr(C, align(8))]
 pub struct Control<B: AsRef<[u8]> + AsMut<[u8]> + ?Sized = [u8]> {
     /// How much of `bytes` the system has written.

@@ -113,7 +113,8 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// As [`Socket::new`]; `EOPNOTSUPP` in a domain that has no pairs: they are a thing of [`Domain::Unix`].
+    /// As [`Socket::new`]; `EOPNOTSUPP` in a domain that has no pairs: they are a thing of [`Domain::Unix`], and of no domain
+    /// on Windows.
     ///
     /// # Examples
     ///

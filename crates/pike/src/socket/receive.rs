@@ -30,6 +30,11 @@ impl Socket {
     /// # Cancel safety
     ///
     /// Nothing is lost.
+    ///
+    /// # Platform
+    ///
+    /// Windows: the system calls a datagram that was cut an error, which is none here; and it would tell a UDP socket of each
+    /// datagram that met nobody, which it is asked not to unless the socket is connected, as elsewhere.
     #[inline]
     pub fn read<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = io::Result<usize>> + Send + use<'a> {
         Op::new(self.handle.registration(), Reads, Read { socket: self, buf })
