@@ -130,7 +130,7 @@ fn shutdown_without_a_driver() -> io::Result<()> {
     let task = pool.spawn(async move {
         let _one = one;
     });
-    let backend = pike::Notifier::new()?.backend();
+    let backend = pool.notifier().backend();
     assert_eq!(format!("{pool:?}"), format!("Pool {{ workers: 1, tasks: 1, backend: {backend:?}, .. }}"));
     pool.shutdown();
     pool.shutdown();
