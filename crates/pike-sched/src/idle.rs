@@ -159,6 +159,11 @@ impl Idle {
         word < WATCHER && word & WORKERS != 0
     }
 
+    /// Whether a sleeper has set an alarm, for the moment.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.0.load(Relaxed) >= WATCHER
+    }
+
     /// Whether a worker sleeps, for the moment.
     pub(crate) fn is_asleep(&self, worker: usize) -> bool {
         self.0.load(Relaxed) & (1 << worker) != 0

@@ -51,9 +51,9 @@
 //!   and wakes its task wherever that runs. A task of [`Pool::spawn_each`] stays with its worker, one of [`spawn_local`]
 //!   with its thread.
 //! - What a worker does not come to since it is stuck in a task's code, a sleeping one does: it takes the seat of its Notifier,
-//!   and its tasks, 200 microseconds later, or a millisecond if nothing waited there before. So while no worker sleeps,
-//!   nobody looks at the stuck one's sockets. And what stays with that waits for it: its main future, tasks of
-//!   [`spawn_local`] and [`Pool::spawn_each`], and with bound Notifiers all that has run there.
+//!   and its tasks, 200 microseconds later, or a millisecond if nothing waited there before. While no worker sleeps, one that
+//!   runs short tasks turns the stuck one's Notifier every millisecond or two. What stays with that waits for it: its main future,
+//!   tasks of [`spawn_local`] and [`Pool::spawn_each`], and with bound Notifiers all that has run there.
 //! - What a task has spawned and woken is shared with the others when it gives way: so many small tasks cost one wake. If it
 //!   does not give way, they find that as well, within the same millisecond. (Not with bound Notifiers, where sleepers do not
 //!   look after others. There one is woken at once, for all but what comes next on that worker.)

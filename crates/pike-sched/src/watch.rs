@@ -19,11 +19,14 @@
 //! A worker that runs many short tasks may come to no turn for 200 microseconds either. Its Notifier is turned for it then,
 //! but it keeps its next task: that is taken only if it has run nothing in between.
 //!
+//! While no worker sleeps, those that run tasks look themselves: after every eighth turn, if a millisecond has gone by since they
+//! did. So a stuck worker's sockets are looked at within a few milliseconds, unless the tasks of the others are long too.
+//!
 //! The first worker may be absent: no thread is in `run` or `block_on`. Its Notifier is then looked after as long as something
 //! waits there. A Notifier that is bound can be turned by no other thread, so with those there are no alarms.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     future::Future,
     pin::Pin,
     ptr,
@@ -46,8 +49,11 @@ use crate::{pool::Shared, task::When, worker::Worker};
 const STUCK: Duration = Duration::from_micros(200);
 /// The time from one look to the next while something waits at the Notifier of a worker that is awake.
 const LOOK_CLOSELY: Duration = STUCK;
-/// The same while nothing does: a worker may rise at any moment, and a task may be kept from running without any I/O.
+/// The same while nothing does: a worker may rise at any moment, and a task may be kept from running without any I/O. Also of a
+/// worker that does not sleep, from one look to the next at least.
 const LOOK: Duration = Duration::from_millis(1);
+/// After how many turns such a worker looks at the clock for that.
+const TURNS_PER_LOOK: u32 = 8;
 
 /// What the looks at a worker have seen. Hints: two that look at once may mix theirs up, and one helps early, or a look later.
 pub(crate) struct Sighting {
@@ -115,7 +121,13 @@ impl Wake for Alarm {
 }
 
 /// What a worker knows of the others.
-pub(crate) struct Watch(RefCell<Option<Inner>>);
+pub(crate) struct Watch {
+    inner: RefCell<Option<Inner>>,
+    /// Counts its turns between runs.
+    turns: Cell<u32>,
+    /// When it looked last without an alarm, by the crew's clock.
+    looked: Cell<u64>,
+}
 
 struct Inner {
     alarm: Arc<Alarm>,
@@ -138,12 +150,12 @@ struct Seen {
 
 impl Watch {
     pub(crate) fn new() -> Self {
-        Self(RefCell::new(None))
+        Self { inner: RefCell::new(None), turns: Cell::new(0), looked: Cell::new(0) }
     }
 
     /// Whether the last look found that something had happened.
     fn is_busy(&self) -> bool {
-        self.0.borrow().as_ref().is_some_and(|inner| inner.busy)
+        self.inner.borrow().as_ref().is_some_and(|inner| inner.busy)
     }
 }
 
@@ -192,7 +204,7 @@ impl Worker {
     /// Sets the alarm, if it is not set.
     pub(crate) fn set_alarm(&self, rounds: &Waker) {
         let pool = &self.pool;
-        let mut watch = self.sharing.watch.0.borrow_mut();
+        let mut watch = self.sharing.watch.inner.borrow_mut();
         let inner = match &mut *watch {
             Some(inner) if inner.is_set => return,
             Some(inner) if inner.alarm.rounds.will_wake(rounds) => inner,
@@ -225,7 +237,7 @@ impl Worker {
 
     /// The worker has risen: if its alarm went off, it looks at the others.
     pub(crate) fn look_at_others(&self) {
-        let mut watch = self.sharing.watch.0.borrow_mut();
+        let mut watch = self.sharing.watch.inner.borrow_mut();
         match &mut *watch {
             Some(inner) if inner.alarm.went_off.swap(false, Acquire) => self.look(inner),
             _ => (),
@@ -237,23 +249,46 @@ impl Worker {
         (inner.is_set, inner.busy) = (false, false);
         let now = self.pool.crew.now();
         for (other, before) in inner.runs.iter().enumerate() {
-            if other == self.index() {
-                continue;
+            if other != self.index() {
+                // Not turns, of which those are that an alarm brought about.
+                inner.busy |= self.look_at(other, now) != *before;
             }
-            let seen = self.pool.see(other);
-            let finding = self.pool.crew.slots[other].sighting.look(seen, now);
-            if finding != Finding::Fine {
-                self.help(other, finding);
-                // Its next 200 microseconds begin.
-                self.pool.crew.slots[other].sighting.begin(
-                    self.pool.notifiers[other].turns(),
-                    seen.runs,
-                    now,
-                );
-            }
-            // Not turns, of which those are that an alarm brought about.
-            inner.busy |= seen.runs != *before;
         }
+    }
+
+    /// After a turn between runs: if nobody else looks at the others, this worker does, every now and then.
+    #[inline]
+    pub(crate) fn look_while_busy(&self) {
+        let turns = &self.sharing.watch.turns;
+        turns.set(turns.get().wrapping_add(1));
+        if turns.get() % TURNS_PER_LOOK == 0 && self.sharing.on.get() && self.pool.has_watch() {
+            self.look_if_time();
+        }
+    }
+
+    #[cold]
+    fn look_if_time(&self) {
+        let (pool, looked) = (&self.pool, &self.sharing.watch.looked);
+        let now = pool.crew.now();
+        if now.saturating_sub(looked.get()) < LOOK.as_nanos() as u64 || pool.crew.idle.is_watched() {
+            return;
+        }
+        looked.set(now);
+        for other in (0..pool.notifiers.len()).filter(|other| *other != self.index()) {
+            self.look_at(other, now);
+        }
+    }
+
+    /// Looks at a worker, and helps it if it is stuck. How many tasks it has run.
+    fn look_at(&self, other: usize, now: u64) -> u64 {
+        let (seen, sighting) = (self.pool.see(other), &self.pool.crew.slots[other].sighting);
+        let finding = sighting.look(seen, now);
+        if finding != Finding::Fine {
+            self.help(other, finding);
+            // Its next 200 microseconds begin.
+            sighting.begin(self.pool.notifiers[other].turns(), seen.runs, now);
+        }
+        seen.runs
     }
 
     /// Does for a worker what it does not come to.

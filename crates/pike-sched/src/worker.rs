@@ -359,6 +359,7 @@ impl Worker {
             }
             if runs >= runs_per_turn {
                 let found = self.turn_without_waiting();
+                self.look_while_busy();
                 runs_per_turn = if found { RUNS_PER_TURN } else { RUNS_PER_TURN_MAX.min(runs_per_turn * 2) };
                 runs = 0;
             }
