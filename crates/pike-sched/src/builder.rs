@@ -65,12 +65,32 @@ impl Builder {
     }
 
     /// What the threads of the pool are called, each with its worker's number behind: `pike-1`, `pike-2` by default.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let pool = pike_sched::Pool::builder().workers(2).thread_name("crawler").build()?;
+    /// # drop(pool);
+    /// # Ok(()) }
+    /// ```
     pub fn thread_name(mut self, name: impl Into<String>) -> Self {
         self.threads.name = name.into();
         self
     }
 
     /// How many bytes the stacks of the pool's threads have. The standard library's default otherwise.
+    ///
+    /// The first worker has the stack of the thread that is in `run` or `block_on`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let pool = pike_sched::Pool::builder().workers(2).stack_size(256 * 1024).build()?;
+    /// # drop(pool);
+    /// # Ok(()) }
+    /// ```
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.threads.stack_size = Some(bytes);
         self
@@ -78,6 +98,17 @@ impl Builder {
 
     /// Lets each worker look for events for this long before it sleeps. Off (zero) by default. See
     /// [`pike::Builder::spin`](pike::Builder::spin), which refuses it on one CPU.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// let pool = pike_sched::Pool::builder().spin(Duration::from_micros(50)).build()?;
+    /// # drop(pool);
+    /// # Ok(()) }
+    /// ```
     pub fn spin(mut self, duration: Duration) -> Self {
         self.spin = duration;
         self
@@ -85,6 +116,18 @@ impl Builder {
 
     /// Insists on a backend for the workers' Notifiers. Without this the environment variable `PIKE_BACKEND` decides if it is
     /// set, and else it is epoll, kqueue or I/O completion ports: a ring a worker is for whoever has use for it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let backend = pike::Backend::BUILT[0];
+    /// match pike_sched::Pool::builder().backend(backend).build() {
+    ///     Ok(pool) => assert_eq!(pool.notifier().backend(), backend),
+    ///     Err(error) => println!("not here: {error}"),
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn backend(mut self, backend: Backend) -> Self {
         self.backend = Some(backend);
         self
@@ -94,6 +137,15 @@ impl Builder {
     ///
     /// In a pool of several workers a task then stays with the worker that runs it first, since no other could turn the
     /// Notifier of its sockets.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let pool = pike_sched::Pool::builder().workers(2).bound().build()?;
+    /// assert!(pool.notifiers().iter().all(pike::Notifier::is_bound));
+    /// # Ok(()) }
+    /// ```
     pub fn bound(mut self) -> Self {
         self.bound = true;
         self
@@ -103,6 +155,16 @@ impl Builder {
     /// is that of the first.
     ///
     /// A pool on a bound Notifier is driven by the one thread that the Notifier is bound to.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let notifier = pike::Notifier::builder().build()?;
+    /// let pool = pike_sched::Pool::builder().notifier(notifier.clone()).build()?;
+    /// assert_eq!(pool.notifier().backend(), notifier.backend());
+    /// # Ok(()) }
+    /// ```
     pub fn notifier(mut self, notifier: Notifier) -> Self {
         self.notifier = Some(notifier);
         self
@@ -137,6 +199,18 @@ impl Builder {
     /// Those of pike's `Builder::build`, among them that the system lacks the backend that was asked for.
     /// [`io::ErrorKind::InvalidInput`] if a Notifier was given that has another, or if there are to be no
     /// workers. The system's error if a thread cannot be started. No thread is left then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let refused = pike_sched::Pool::builder().workers(0).build();
+    /// assert_eq!(refused.unwrap_err().kind(), std::io::ErrorKind::InvalidInput);
+    ///
+    /// let pool = pike_sched::Pool::builder().workers(2).build()?;
+    /// assert_eq!(pool.run(async { 42 }), 42);
+    /// # Ok(()) }
+    /// ```
     pub fn build(self) -> io::Result<Pool> {
         if self.workers == 0 {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a pool has at least one worker"));

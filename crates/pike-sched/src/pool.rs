@@ -298,6 +298,15 @@ impl Pool {
     }
 
     /// The Notifiers of all workers, by their numbers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let pool = pike_sched::Pool::builder().workers(2).build()?;
+    /// assert_eq!(pool.notifiers().len(), pool.workers());
+    /// # Ok(()) }
+    /// ```
     pub fn notifiers(&self) -> &[Notifier] {
         &self.shared.notifiers
     }
@@ -324,6 +333,17 @@ impl Pool {
     }
 
     /// The workers whose Notifiers have failed, and why. See [`Builder::on_failure`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let pool = pike_sched::Pool::new()?;
+    /// for (worker, error) in pool.failures() {
+    ///     eprintln!("worker {worker} has lost its Notifier: {error}");
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn failures(&self) -> Vec<(usize, io::Error)> {
         self.shared.failures.list()
     }
