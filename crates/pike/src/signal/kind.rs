@@ -6,7 +6,8 @@ use crate::sys::platform;
 
 /// A kind of signal: a number that the system has for it.
 ///
-/// [`INTERRUPT`](Self::INTERRUPT) is on every system. The others are in `os`: `pike::os::unix::signal`.
+/// [`INTERRUPT`](Self::INTERRUPT) is on every system. The others are in `os`: `pike::os::unix::signal`,
+/// `pike::os::windows::signal`.
 ///
 /// # Examples
 ///
@@ -20,7 +21,7 @@ use crate::sys::platform;
 pub struct SignalKind(i32);
 
 impl SignalKind {
-    /// What ctrl-c sends: SIGINT.
+    /// What ctrl-c sends: SIGINT; CTRL_C_EVENT on Windows.
     pub const INTERRUPT: Self = Self(platform::INTERRUPT);
 
     /// By number. Whether there is such a signal, and whether it can be listened to, [`Signal::new`](crate::Signal::new)
