@@ -296,6 +296,12 @@ macro_rules! for_each_case {
                 pooled_residue_of_into_std,
                 pooled_close_under_operations: alone,
             }
+            undelivered {
+                dropped_receive_keeps_bytes,
+                dropped_receive_keeps_datagrams,
+                dropped_accept_keeps_connections,
+                no_allocation_of_owned_forms,
+            }
             cancel {
                 cancel_returns_the_buffer,
                 cancel_races_receive: alone,

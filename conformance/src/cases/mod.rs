@@ -35,6 +35,7 @@ pub mod timeout;
 pub mod traits;
 pub mod udp;
 pub mod udp_errors;
+pub mod undelivered;
 pub mod urgent;
 pub mod waiters;
 
