@@ -58,7 +58,11 @@ impl Cx {
 
     /// A Notifier with that backend and no other setting. Its descriptors are open, if the case is alone and counts them.
     pub fn notifier(&self) -> Notifier {
-        let notifier = self.builder().build().expect("a Notifier");
+        self.opened(self.builder().build().expect("a Notifier"))
+    }
+
+    /// The same of another Notifier.
+    pub fn opened(&self, notifier: Notifier) -> Notifier {
         if self.is_alone {
             system::warm_up(&notifier);
         }

@@ -25,7 +25,7 @@ use crate::{
 
 /// With a pool of `count` buffers of `len` bytes.
 fn with_pool(cx: &Cx, count: usize, len: usize) -> Notifier {
-    cx.builder().buffers(count, len).build().expect("a Notifier")
+    cx.opened(cx.builder().buffers(count, len).build().expect("a Notifier"))
 }
 
 /// Bytes, the end, lengths: on a stream and its half, with a pool of one, which an empty lease does not take.
