@@ -100,6 +100,12 @@ impl Core {
         self.driver.is_native()
     }
 
+    /// Whether it receives into buffers of the pool by itself.
+    #[inline]
+    pub(crate) fn receives_many(&self) -> bool {
+        self.driver.receives_many()
+    }
+
     /// Hands a request to a backend that is native. The kernel has its share from here on.
     /// False if the backend has ended, and nothing follows.
     pub(crate) fn submit(&self, block: &Block) -> bool {

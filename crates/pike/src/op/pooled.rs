@@ -45,7 +45,11 @@ pub(crate) async fn read(at: Endpoint<'_>) -> io::Result<Lease> {
 /// Of a stream on a backend that completes, with a pool to share: what the kernel does for it.
 fn native(at: Endpoint<'_>) -> Option<(&Socket, &Arc<Lane>)> {
     match at {
-        Endpoint::Socket(socket) if socket.flavour().is_stream() && socket.core().pool().is_shared() => {
+        Endpoint::Socket(socket)
+            if socket.flavour().is_stream()
+                && socket.core().receives_many()
+                && socket.core().pool().is_shared() =>
+        {
             socket.native_lane().map(|lane| (socket, lane))
         }
         _ => None,

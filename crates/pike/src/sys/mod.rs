@@ -338,6 +338,16 @@ impl Driver {
         }
     }
 
+    /// Whether a receive may go on by itself, into buffers of the pool.
+    #[inline]
+    pub(crate) fn receives_many(&self) -> bool {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::IoUring(_) => true,
+            _ => false,
+        }
+    }
+
     /// Starts what the block asks. The block and all it names stay until its final completion was handed over. A turn
     /// that sleeps must be notified. False if the backend has ended, and nothing follows.
     pub(crate) fn submit(&self, block: &Block) -> bool {

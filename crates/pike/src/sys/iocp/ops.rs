@@ -143,7 +143,11 @@ impl Driver {
                 self.finished.put(Done(at, result(count)));
             }
             Started::Done(_) => state.in_flight = true,
-            Started::Failed(code) => self.finished.put(Done(at, -code)),
+            // SAFETY: whatever became of it, its packet is looked at under the lock.
+            Started::Failed(code) => match unsafe { is_warning(&raw const (*head).overlapped) } {
+                true if !places::skips(socket_of(request)) => state.in_flight = true,
+                _ => self.finished.put(Done(at, -code)),
+            },
         }
         true
     }
@@ -260,9 +264,11 @@ unsafe fn start(request: Request, overlapped: *mut OVERLAPPED) -> Started {
             }
         }
         // Not native on a port: the operation goes on as a loop that waits for readiness.
-        Request::Connect { .. } | Request::ReceiveMany { .. } | Request::AcceptMany { .. } => {
+        Request::Connect { .. } | Request::ReceiveMany { .. } => {
             return Started::Failed(platform::WOULD_BLOCK);
         }
+        // For good, so that nobody asks again.
+        Request::AcceptMany { .. } => return Started::Failed(platform::INVALID),
     };
     if failed == 0 {
         return Started::Done(count);
@@ -272,6 +278,18 @@ unsafe fn start(request: Request, overlapped: *mut OVERLAPPED) -> Started {
         WSA_IO_PENDING => Started::Pending,
         code => Started::Failed(code),
     }
+}
+
+/// Whether a request that failed at once did so with a warning, such as of a datagram that is too long: a packet follows
+/// then, as it does for a success. An error leaves the status as the call set it at first, or says so.
+///
+/// # Safety
+///
+/// The OVERLAPPED is there.
+unsafe fn is_warning(overlapped: *const OVERLAPPED) -> bool {
+    // SAFETY: passed on to the caller; the kernel may have written it during the call.
+    let status = unsafe { (&raw const (*overlapped).Internal).read_volatile() } as u32;
+    status >> 30 == 2
 }
 
 /// The result of a request whose packet was taken: a count, or the negative of an error code of Winsock.

@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use windows_sys::Win32::System::IO::OVERLAPPED_ENTRY;
+
 use super::{Driver, Taken, Wait, port};
 use crate::sys::{Completion, Told};
 
@@ -54,6 +56,19 @@ impl Driver {
         for handle in table.handles() {
             // SAFETY: the null stands for all requests of the handle.
             unsafe { port::cancel(handle, std::ptr::null()) };
+        }
+    }
+}
+
+impl Drop for Driver {
+    /// What came after the shutdown, which did not wait for it. Then the pool is nobody's but ours, and is freed.
+    fn drop(&mut self) {
+        let mut entries = [OVERLAPPED_ENTRY::default(); 64];
+        while self.in_flight() > 0 {
+            match self.port.take(&mut entries, 0) {
+                Ok(count @ 1..) => self.dispatch(&mut entries[..count], &mut Taken::default(), &mut |_| {}),
+                _ => return,
+            }
         }
     }
 }
