@@ -65,6 +65,14 @@ impl Round {
         Arc::new(Self { sockets, echoed, counted, over: Event::new().unwrap() })
     }
 
+    /// A connection has answered. The last one ends the round: no call of its own.
+    fn has_echoed(&self) {
+        if self.echoed.fetch_add(1, SeqCst) + 1 == self.sockets {
+            self.mark();
+            self.over.notify();
+        }
+    }
+
     /// Called before the calls of a round, and after them.
     fn mark(&self) {
         if self.counted.load(SeqCst) {
@@ -73,7 +81,6 @@ impl Round {
     }
 }
 
-/// A connection, and what ends the round: no call of its own.
 async fn echo(stream: net::TcpStream, round: Arc<Round>) {
     let mut buf = [0; 256];
     loop {
@@ -81,10 +88,20 @@ async fn echo(stream: net::TcpStream, round: Arc<Round>) {
             0 => return,
             n => stream.write_all(&buf[..n]).await.unwrap(),
         }
-        if round.echoed.fetch_add(1, SeqCst) + 1 == round.sockets {
-            round.mark();
-            round.over.notify();
+        round.has_echoed();
+    }
+}
+
+/// The same by the kernel: received into a buffer of the pool, and sent out of it.
+#[cfg(target_os = "linux")]
+async fn relay(stream: net::TcpStream, round: Arc<Round>) {
+    loop {
+        let lease = stream.recv_pooled().await.unwrap();
+        if lease.is_empty() {
+            return;
         }
+        stream.write_all_owned(lease).await.0.unwrap();
+        round.has_echoed();
     }
 }
 
@@ -123,6 +140,42 @@ fn pool_echo_turn() {
                 ask(peers, round).await;
             });
         });
+    }
+}
+
+/// A ring takes all sends of a turn with one call, and brings what was received with another: at most 0.06 calls a message
+/// (DESIGN.md, section 7), where epoll makes two and a turn.
+#[cfg(target_os = "linux")]
+#[test]
+fn ring_echo_turn() {
+    const SOCKETS: usize = 64;
+    const LIMIT: f64 = 0.06;
+    let counted = alone(|| {
+        unix::raise_descriptor_limit();
+        trace::count(|| {
+            let (ours, peers) = pairs(SOCKETS);
+            let pool = pike_sched::Pool::builder().backend(pike::Backend::IoUring).build().unwrap();
+            pool.run(async {
+                let round = Round::new(SOCKETS);
+                for stream in ours {
+                    let stream = net::TcpStream::from_std(stream).unwrap();
+                    pike_sched::spawn(relay(stream, round.clone()));
+                }
+                settle().await;
+                ask(peers, round).await;
+            });
+        })
+    });
+    let pieces = match counted {
+        Err(skip) => return note_skip("ring_echo_turn".to_owned(), Skip::because(skip.reason())),
+        Ok(pieces) => pieces,
+    };
+    assert_eq!(pieces.len(), 3, "the rounds that are counted");
+    for piece in pieces {
+        let each = piece.total() as f64 / SOCKETS as f64;
+        println!("{each:.3} calls a message: {piece:?}");
+        assert!(piece.of_kind(&[libc::SYS_io_uring_enter]) > 0, "nothing of the ring was counted: {piece:?}");
+        assert!(each <= LIMIT, "{each:.3} calls a message, where {LIMIT} are allowed: {piece:?}");
     }
 }
 
