@@ -80,13 +80,13 @@ impl Free {
         }
     }
 
-    /// Takes one that nobody waits for, if more than `reserve` would be left.
+    /// Hands over all that nobody waits for, until no more than `reserve` would be left.
     #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "completion backends use it"))]
-    pub(crate) fn take_beyond(&self, reserve: usize) -> Option<u32> {
+    #[inline]
+    pub(crate) fn take_beyond(&self, reserve: usize, mut each: impl FnMut(u32)) {
         let mut state = self.0.lock();
-        match state.can_be_taken() > state.promised + reserve {
-            true => state.pop(),
-            false => None,
+        while state.can_be_taken() > state.promised + reserve {
+            state.pop().into_iter().for_each(&mut each);
         }
     }
 

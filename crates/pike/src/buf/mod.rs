@@ -68,7 +68,7 @@ pub use self::{
     vectored::IoBufs,
 };
 pub(crate) use self::{
-    pool::{Pool, Size, Slot},
+    pool::{Acquire, Pool, Size, Slot},
     vectored::filled,
 };
 pub use crate::op::{Owned, OwnedDeadline};

@@ -166,12 +166,12 @@ impl Pool {
     #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "completion backends use it"))]
     pub(crate) fn provide(&self, mut to_kernel: impl FnMut(u32, NonNull<u8>, usize)) -> io::Result<()> {
         let memory = self.memory()?;
-        while let Some(index) = self.free.take_beyond(self.count as usize / 4) {
+        self.free.take_beyond(self.count as usize / 4, |index| {
             // SAFETY: as in `Slot::new`.
             #[allow(unsafe_code)]
             let at = unsafe { memory.add(index as usize * self.len) };
             to_kernel(index, at, self.len);
-        }
+        });
         Ok(())
     }
 

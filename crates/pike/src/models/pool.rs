@@ -160,8 +160,10 @@ fn loom_pool_promised_is_not_taken() {
         let thief = {
             let pool = pool.clone();
             thread::spawn(move || {
-                for taken in [pool.free.take(), pool.free.take_beyond(0)].into_iter().flatten() {
-                    pool.give_back(taken);
+                let mut taken: Vec<u32> = pool.free.take().into_iter().collect();
+                pool.free.take_beyond(0, |buffer| taken.push(buffer));
+                for buffer in taken {
+                    pool.give_back(buffer);
                 }
             })
         };

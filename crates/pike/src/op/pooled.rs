@@ -5,8 +5,10 @@ use std::{
     io,
     pin::{Pin, pin},
     sync::Arc,
-    task::Poll,
+    task::{Context, Poll, ready},
 };
+
+use pin_project_lite::pin_project;
 
 use super::{
     Endpoint,
@@ -15,7 +17,7 @@ use super::{
 };
 use crate::{
     budget,
-    buf::{Lease, Pool, Slot},
+    buf::{Acquire, Lease, Pool, Slot},
     handle::{
         op::{Attempt, Op, Work},
         registration::Registration,
@@ -26,20 +28,99 @@ use crate::{
     waiter::Kind,
 };
 
-/// Receives once.
-pub(crate) async fn read(at: Endpoint<'_>) -> io::Result<Lease> {
-    if let Some((socket, lane)) = native(at) {
-        return receive_natively(socket, lane).await;
+pin_project! {
+    /// One receive. By hand, and not as an `async fn`: a connection that is idle waits in one, and a compiler lays out side
+    /// by side what is alive one after the other.
+    #[must_use = "futures do nothing unless polled"]
+    pub(crate) struct ReadPooled<'a> {
+        #[pin]
+        state: State<'a>,
     }
-    receive(at, |at, slot, seen| match at.fill(seen, slot.room()) {
-        Attempt::Done(count) => Attempt::Done(((), count)),
-        Attempt::Drained(count) => Attempt::Drained(((), count)),
-        Attempt::Partly => Attempt::Partly,
-        Attempt::Empty => Attempt::Empty,
-        Attempt::Failed(error) => Attempt::Failed(error),
-    })
-    .await
-    .map(|(lease, ())| lease)
+}
+
+pin_project! {
+    #[project = StateProjected]
+    enum State<'a> {
+        NotBegun { at: Endpoint<'a> },
+        Brings { #[pin] op: Op<'a, Brought, Bring<'a>, Received<()>> },
+        Receives { #[pin] op: Op<'a, Reads, Receive<'a, ()>, Received<()>> },
+        WaitsForBuffer { at: Endpoint<'a>, #[pin] buffer: Buffer<'a> },
+    }
+}
+
+/// Receives once.
+pub(crate) fn read(at: Endpoint<'_>) -> ReadPooled<'_> {
+    ReadPooled { state: State::NotBegun { at } }
+}
+
+impl<'a> State<'a> {
+    fn receives(at: Endpoint<'a>, slot: Option<Slot>) -> Self {
+        let registration = at.registration();
+        if let Some((socket, lane)) = native(at) {
+            return Self::Brings { op: Op::new(registration, Brought, Bring { socket, lane, slot }) };
+        }
+        let call = |at: Endpoint<'_>, slot: &mut Slot, seen| match at.fill(seen, slot.room()) {
+            Attempt::Done(count) => Attempt::Done(((), count)),
+            Attempt::Drained(count) => Attempt::Drained(((), count)),
+            Attempt::Partly => Attempt::Partly,
+            Attempt::Empty => Attempt::Empty,
+            Attempt::Failed(error) => Attempt::Failed(error),
+        };
+        let pool = registration.core().pool();
+        Self::Receives { op: Op::new(registration, Reads, Receive { at, pool, slot, call }) }
+    }
+}
+
+impl Future for ReadPooled<'_> {
+    type Output = io::Result<Lease>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<Lease>> {
+        let mut state = self.project().state;
+        loop {
+            let (received, at) = match state.as_mut().project() {
+                StateProjected::NotBegun { at } => {
+                    let next = State::receives(*at, None);
+                    state.set(next);
+                    continue;
+                }
+                StateProjected::Brings { mut op } => {
+                    let received = ready!(poll_without_buffer(op.as_mut(), cx, |work| &mut work.slot))?;
+                    (received, Endpoint::Socket(op.work().socket))
+                }
+                StateProjected::Receives { mut op } => {
+                    let received = ready!(poll_without_buffer(op.as_mut(), cx, |work| &mut work.slot))?;
+                    (received, op.work().at)
+                }
+                StateProjected::WaitsForBuffer { at, buffer } => {
+                    let next = State::receives(*at, Some(ready!(buffer.poll(cx))?));
+                    state.set(next);
+                    continue;
+                }
+            };
+            match received {
+                Received::Some(lease, ()) => return Poll::Ready(Ok(lease)),
+                Received::NoBuffer => {
+                    state.set(State::WaitsForBuffer { at, buffer: Buffer::new(at.registration()) });
+                }
+            }
+        }
+    }
+}
+
+/// Polls a receive. Who waits has no buffer: if another reader came first, the one that it waited for goes back.
+fn poll_without_buffer<A: Aim, W: Work<R>, R>(
+    mut op: Pin<&mut Op<'_, A, W, R>>,
+    cx: &mut Context<'_>,
+    slot: fn(&mut W) -> &mut Option<Slot>,
+) -> Poll<io::Result<R>> {
+    if slot(op.as_mut().work()).is_none() {
+        return op.poll(cx);
+    }
+    let (polled, gave_way) = budget::gave_way(|| op.as_mut().poll(cx));
+    if polled.is_pending() && !gave_way {
+        *slot(op.work()) = None;
+    }
+    polled
 }
 
 /// Of a stream on a backend that completes, with a pool to share: what the kernel does for it.
@@ -57,22 +138,6 @@ fn native(at: Endpoint<'_>) -> Option<(&Socket, &Arc<Lane>)> {
 }
 
 /// Takes what the kernel brings, and has it bring more.
-async fn receive_natively(socket: &Socket, lane: &Arc<Lane>) -> io::Result<Lease> {
-    let registration = socket.handle().registration();
-    let mut slot = None;
-    loop {
-        // In a block of its own, so that its memory serves what follows as well.
-        let received = {
-            let mut op = pin!(Op::new(registration, Brought, Bring { socket, lane, slot }));
-            drop_when_pending(op.as_mut(), |work| work.slot = None).await?
-        };
-        match received {
-            Received::Some(lease, ()) => return Ok(lease),
-            Received::NoBuffer => slot = Some(buffer(registration, registration.core().pool()).await?),
-        }
-    }
-}
-
 struct Bring<'a> {
     socket: &'a Socket,
     lane: &'a Arc<Lane>,
@@ -143,21 +208,6 @@ impl Bring<'_> {
     }
 }
 
-/// Drives `op`; when it has to wait, `release` gives up what who waits must not have.
-async fn drop_when_pending<A: Aim, W: Work<R>, R>(
-    mut op: Pin<&mut Op<'_, A, W, R>>,
-    release: impl Fn(&mut W),
-) -> io::Result<R> {
-    poll_fn(|cx| {
-        let (polled, gave_way) = budget::gave_way(|| op.as_mut().poll(cx));
-        if polled.is_pending() && !gave_way {
-            release(op.as_mut().work());
-        }
-        polled
-    })
-    .await
-}
-
 /// Receives a datagram, and says who sent it.
 pub(crate) async fn recv_from<A: Peer>(at: Endpoint<'_>) -> io::Result<(Lease, A)> {
     let (lease, address) = receive(at, |at, slot, seen| match at.fill_from(seen, slot.room()) {
@@ -184,11 +234,11 @@ async fn receive<T>(
         let received = {
             let mut op = pin!(Op::new(registration, Reads, Receive { at, pool, slot, call }));
             // If another reader came first: who waits has no buffer.
-            drop_when_pending(op.as_mut(), |work| work.slot = None).await?
+            poll_fn(|cx| poll_without_buffer(op.as_mut(), cx, |work| &mut work.slot)).await?
         };
         match received {
             Received::Some(lease, brought) => return Ok((lease, brought)),
-            Received::NoBuffer => slot = Some(buffer(registration, pool).await?),
+            Received::NoBuffer => slot = Some(Buffer::new(registration).await?),
         }
     }
 }
@@ -240,16 +290,32 @@ impl<T> Work<Received<T>> for Receive<'_, T> {
     }
 }
 
-/// Waits for a buffer, and for the end of the source, which no buffer would announce.
-async fn buffer(registration: &Registration, pool: &Arc<Pool>) -> io::Result<Slot> {
-    let nothing = Special { direction: Direction::Read, kind: Kind::new(0, false) };
-    let mut closed = pin!(Waiting::new(registration, nothing));
-    let mut acquired = pin!(pool.wait());
-    poll_fn(|cx| {
-        if let Poll::Ready(Err(error)) = closed.as_mut().poll_ready(cx, || false) {
+pin_project! {
+    /// Waits for a buffer, and for the end of the source, which no buffer would announce.
+    struct Buffer<'a> {
+        #[pin]
+        closed: Waiting<'a, Special>,
+        #[pin]
+        acquired: Acquire<'a>,
+    }
+}
+
+impl<'a> Buffer<'a> {
+    fn new(registration: &'a Registration) -> Self {
+        let nothing = Special { direction: Direction::Read, kind: Kind::new(0, false) };
+        let closed = Waiting::new(registration, nothing);
+        Self { closed, acquired: registration.core().pool().wait() }
+    }
+}
+
+impl Future for Buffer<'_> {
+    type Output = io::Result<Slot>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<Slot>> {
+        let this = self.project();
+        if let Poll::Ready(Err(error)) = this.closed.poll_ready(cx, || false) {
             return Poll::Ready(Err(error));
         }
-        acquired.as_mut().poll(cx)
-    })
-    .await
+        this.acquired.poll(cx)
+    }
 }

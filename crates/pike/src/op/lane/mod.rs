@@ -214,7 +214,9 @@ impl Lane {
         }
         // Only now: the next one to begin may set what was set back above.
         self.half(direction).life.release();
-        if wakes || self.source().is_waited_for(direction) {
+        // A writer that found it busy has taken back the side's readiness, and waits or is about to: whether somebody waits by
+        // now says nothing about it, and only a report makes it look again.
+        if wakes || direction == Direction::Write || self.source().is_waited_for(direction) {
             let mut batch = Batch::new();
             self.report(if direction == Direction::Read { READABLE } else { WRITABLE }, &mut batch);
             drop(batch); // wakes all
