@@ -260,11 +260,13 @@ impl Worker {
         if !self.sharing.on.get() {
             return;
         }
-        if self.sharing.searching.get() {
+        let searched = self.sharing.searching.get();
+        if searched {
             self.stop_searching();
         }
-        if self.sharing.just_up.replace(false) && self.pool.has_watch() && self.pool.crew.idle.is_unwatched()
-        {
+        // Who came up while this one searched could wake nobody, and leaves that to it as well.
+        let looks = self.sharing.just_up.replace(false) || searched;
+        if looks && self.pool.has_watch() && self.pool.crew.idle.is_unwatched() {
             self.notify();
         }
     }
@@ -342,5 +344,55 @@ impl Worker {
         if self.pool.has_watch() && self.pool.crew.idle.is_unwatched() {
             self.notify();
         }
+    }
+}
+
+#[cfg(all(test, not(any(loom, miri))))]
+mod tests {
+    use std::sync::{Arc, atomic::AtomicBool};
+
+    use pike::Notifier;
+
+    use super::*;
+    use crate::{
+        crew::{Crew, Slot},
+        failures::Failures,
+        home::Home,
+        seat::Seat,
+    };
+
+    /// A pool whose workers have no threads.
+    fn pool(workers: usize) -> Arc<Shared> {
+        let crew = Arc::new(Crew::new((0..workers).map(|_| Slot::new(Home::new())).collect()));
+        Arc::new(Shared {
+            notifiers: (0..workers).map(|_| Notifier::new().unwrap()).collect(),
+            bound: false,
+            home: Home::of_crew(Arc::clone(&crew)),
+            crew,
+            seat: Seat::new(),
+            failures: Failures::new(workers, None),
+            ending: AtomicBool::new(false),
+        })
+    }
+
+    /// A worker that is awake, and that was up before or not.
+    fn worker(pool: &Arc<Shared>, index: usize, just_up: bool) -> Worker {
+        let worker = Worker::new(Arc::clone(pool), index);
+        worker.sharing.on.set(true);
+        worker.sharing.just_up.set(just_up);
+        worker
+    }
+
+    /// While it searched it stood in the way of one that was up, and had nobody set to look after it.
+    #[test]
+    fn who_gives_a_search_up_has_the_others_watched() {
+        let pool = pool(3);
+        let (up, searches) = (worker(&pool, 0, true), worker(&pool, 1, false));
+        pool.crew.idle.sleep(2, false, false);
+        assert!(searches.search().is_none() && searches.sharing.searching.get());
+        up.before_work();
+        assert!(pool.crew.idle.is_asleep(2), "one is waking at a time");
+        searches.before_work();
+        assert!(!pool.crew.idle.is_asleep(2), "nobody watches");
     }
 }

@@ -206,8 +206,11 @@ impl Worker {
         let pool = &self.pool;
         let mut watch = self.sharing.watch.inner.borrow_mut();
         let inner = match &mut *watch {
-            Some(inner) if inner.is_set => return,
-            Some(inner) if inner.alarm.rounds.will_wake(rounds) => inner,
+            // Else it is that of rounds which a panic has ended, and would wake nobody.
+            Some(inner) if inner.alarm.rounds.will_wake(rounds) => match inner.is_set {
+                true => return,
+                false => inner,
+            },
             _ => watch.insert(Inner {
                 alarm: Arc::new(Alarm { went_off: AtomicBool::new(false), rounds: rounds.clone() }),
                 timer: Box::pin(sleep_until(Instant::now())),

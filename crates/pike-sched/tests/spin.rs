@@ -32,7 +32,8 @@ fn every_worker_spins() -> io::Result<()> {
         });
         for task in tasks {
             let used = pool.block_on(task)?;
-            assert!(used > Duration::from_millis(20), "{used:?} of processor time in 300 ms");
+            // A loaded machine leaves it little of these. One that sleeps uses a tenth of a millisecond.
+            assert!(used > Duration::from_millis(3), "{used:?} of processor time in 300 ms");
         }
         Ok(())
     })

@@ -5,21 +5,23 @@
 mod common;
 
 use std::{
-    future::poll_fn,
+    future::{Future, poll_fn},
     hint::spin_loop,
     io::{self, Read, Write},
     net,
+    panic::resume_unwind,
+    pin::pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
-    task::{Poll, Waker},
+    task::{Context, Poll, Wake, Waker},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use common::{Gate, within};
-use pike::{net::TcpStream, time::sleep};
+use pike::{Event, net::TcpStream, time::sleep};
 use pike_sched::{Pool, spawn, yield_now};
 
 /// Long enough for all workers to sleep, with no alarm set.
@@ -157,5 +159,42 @@ fn in_the_main_future_after_a_timer() -> io::Result<()> {
             })?;
         }
         Ok(())
+    })
+}
+
+struct PanicsWhenWoken;
+
+impl Wake for PanicsWhenWoken {
+    fn wake(self: Arc<Self>) {
+        resume_unwind(Box::new(()));
+    }
+}
+
+/// A waker that is not pike's panics in a turn of the worker that watches, whose thread goes on, and looks on.
+#[test]
+fn while_its_watcher_gets_over_a_panic() -> io::Result<()> {
+    within(60, || {
+        let pool = Pool::builder().workers(2).build()?;
+        let event = {
+            let _there = pool.notifiers()[1].enter();
+            Event::new()?
+        };
+        pool.block_on(async {
+            for _ in 0..10 {
+                let waker = Waker::from(Arc::new(PanicsWhenWoken));
+                let mut wait = pin!(event.wait());
+                assert!(wait.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+                thread::sleep(Duration::from_millis(5));
+                event.notify();
+                thread::sleep(Duration::from_millis(5));
+                let (child, began) = (spawn(async {}), Instant::now());
+                while !child.is_finished() {
+                    assert!(began.elapsed() < Duration::from_secs(10), "nobody looks after the worker");
+                    spin_loop();
+                }
+                wait.await?;
+            }
+            Ok(())
+        })
     })
 }
