@@ -170,6 +170,18 @@ impl Home {
         }
     }
 
+    /// Takes in what a batch has made ready, with one notification for all.
+    pub(crate) fn receive_all(&self, tasks: Queue) {
+        if tasks.is_empty() {
+            return;
+        }
+        self.inbox.append(tasks);
+        self.raise(ARRIVED);
+        if let Some(crew) = &self.crew {
+            crew.notify();
+        }
+    }
+
     /// Puts tasks back that the worker leaves behind; they are older than those in the inbox.
     pub(crate) fn put_back(&self, tasks: Queue) {
         if !tasks.is_empty() {

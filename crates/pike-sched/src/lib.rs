@@ -97,6 +97,7 @@ mod models;
 mod pool;
 mod queue;
 mod ring;
+mod schedule;
 mod seat;
 mod share;
 mod spawn;

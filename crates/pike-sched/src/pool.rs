@@ -6,6 +6,7 @@ use std::{
     io, mem,
     pin::pin,
     sync::{Arc, atomic::AtomicBool},
+    task::Waker,
     thread,
 };
 
@@ -18,6 +19,7 @@ use crate::{
     ending::{Ends, Leaving, refuse_nested},
     failures::Failures,
     home::Home,
+    schedule,
     seat::Seat,
     spawn,
     threads::{self, Plan},
@@ -264,6 +266,31 @@ impl Pool {
     {
         let slots = self.shared.crew.slots.iter().enumerate();
         slots.map(|(worker, slot)| spawn::spawn_to(Arc::clone(&slot.home), task(worker))).collect()
+    }
+
+    /// Wakes all of a batch: those that are tasks of this pool reach it by one push, and at most one worker is woken for them.
+    ///
+    /// What a worker's own Notifier makes ready is such a batch by itself. This is for a Notifier that other threads turn, as the
+    /// end of its [`Dispatch`](pike::Dispatch), or for anything else that has many wakers at once. Wakers of anything else
+    /// are woken as they come. What belongs to one worker alone, as the tasks of [`spawn_each`](Self::spawn_each) do, goes to it one by one.
+    ///
+    /// # Panics
+    ///
+    /// If a waker does. Those before it are woken, and with a [`Batch`](pike::Batch) those behind it too.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let pool = Arc::new(pike_sched::Pool::new()?);
+    /// let to = Arc::clone(&pool);
+    /// let notifier = pike::Notifier::builder().dispatch(move |batch: &mut pike::Batch| to.schedule(batch)).build()?;
+    /// # drop(notifier); Ok(()) }
+    /// ```
+    pub fn schedule(&self, batch: impl IntoIterator<Item = Waker>) {
+        schedule::wake_all(&self.shared.home, batch);
     }
 
     /// Cancels all tasks and refuses new ones, from any thread.

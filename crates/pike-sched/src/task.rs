@@ -51,6 +51,7 @@ use crate::{
     home::{Home, Place},
     join::JoinHandle,
     queue::Link,
+    schedule,
     wakers::NO_KEY,
     worker::Worker,
 };
@@ -206,7 +207,11 @@ pub(crate) fn send_home(runnable: Runnable) {
     let home = Arc::clone(&runnable.metadata().home);
     match (runnable.metadata().bound_to(), &home.crew) {
         (Some(worker), Some(crew)) => crew.slots[worker].home.receive(runnable),
-        _ => home.receive(runnable),
+        _ => {
+            if let Some(runnable) = schedule::gather(&home, runnable) {
+                home.receive(runnable);
+            }
+        }
     }
 }
 
