@@ -114,45 +114,48 @@ impl<T: Sync> Slots<T> {
         slot.word.fetch_and(!CLAIMED, Ordering::AcqRel);
     }
 
-    /// A slot that nobody owns, or a new one.
+    /// A slot that nobody owns, or a new one if each was owned when it was looked at.
+    ///
+    /// It looks by read-modify-writes, which never see an old value, as a load may: slots are never freed, so one too many
+    /// is one for ever.
     fn claim(&self) -> &Slot<T> {
-        let mut at = self.head();
-        while let Some(slot) = at {
-            let mut word = slot.word.load(Ordering::Relaxed);
-            while word & CLAIMED == 0 {
-                // Acquire: pairs with `remove`. Visitors may come and go meanwhile.
-                match slot.word.compare_exchange_weak(
-                    word,
-                    word | CLAIMED,
-                    Ordering::Acquire,
-                    Ordering::Relaxed,
-                ) {
-                    Ok(_) => return slot,
-                    Err(now) => word = now,
+        let mut looked_at = ptr::null_mut();
+        loop {
+            // Acquire: pairs with `grow`.
+            let head = self.head.load(Ordering::Acquire);
+            // SAFETY: slots live as long as the list.
+            let mut at = unsafe { head.as_ref() };
+            while let Some(slot) = at.filter(|slot| !ptr::eq(*slot, looked_at)) {
+                // Acquire: pairs with `remove`. It leaves a slot that is claimed as it was.
+                if slot.word.fetch_or(CLAIMED, Ordering::Acquire) & CLAIMED == 0 {
+                    return slot;
                 }
+                at = slot.next();
             }
-            at = slot.next();
+            if let Some(slot) = self.grow(head) {
+                return slot;
+            }
+            looked_at = head;
         }
-        self.grow()
     }
 
-    /// A new slot at the head of the list, claimed.
-    fn grow(&self) -> &Slot<T> {
-        let mut head = self.head.load(Ordering::Relaxed);
+    /// A new slot at the head of the list, claimed; none if `head` is not the head any more.
+    fn grow(&self, head: *mut Slot<T>) -> Option<&Slot<T>> {
         let slot = Box::into_raw(Box::new(Slot {
             word: AtomicUsize::new(CLAIMED),
             item: AtomicPtr::new(ptr::null_mut()),
             next: head,
         }));
         // Release: publishes the slot to `head`.
-        while let Err(now) = self.head.compare_exchange_weak(head, slot, Ordering::Release, Ordering::Relaxed)
-        {
-            head = now;
-            // SAFETY: made above, and in no list yet.
-            unsafe { (*slot).next = head };
+        match self.head.compare_exchange(head, slot, Ordering::Release, Ordering::Relaxed) {
+            // SAFETY: slots live as long as the list.
+            Ok(_) => Some(unsafe { &*slot }),
+            Err(_) => {
+                // SAFETY: made above, and in no list.
+                drop(unsafe { Box::from_raw(slot) });
+                None
+            }
         }
-        // SAFETY: slots live as long as the list.
-        unsafe { &*slot }
     }
 }
 
