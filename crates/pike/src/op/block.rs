@@ -9,7 +9,7 @@ use crate::{
     sync::UnsafeCell,
     sys::{
         Raw, Space,
-        platform::{Envelope, NO_RAW, RawAddress},
+        platform::{Envelope, NO_RAW},
     },
 };
 
@@ -24,8 +24,9 @@ pub(crate) enum Request {
     Send { descriptor: Raw, at: *const u8, len: u32, flags: i32 },
     /// sendmsg(2): the envelope's vectors, and its address if it has one. Flags are the system's, as in `Send`.
     SendMessage { descriptor: Raw, envelope: *mut Envelope, flags: i32 },
-    /// connect(2). The result is 0 once it is connected.
-    Connect { descriptor: Raw, address: *const RawAddress },
+    /// connect(2) of a stream, to the envelope's address. The result is 0 once it is connected, and the socket is what a
+    /// connected one is. Would-block means that it is for connect(2) and readiness to do.
+    Connect { descriptor: Raw, envelope: *mut Envelope },
     /// recv(2) of a stream, once.
     Receive { descriptor: Raw, at: *mut u8, len: u32 },
     /// recvmsg(2), once: into the envelope's vectors, and who sent it into its address if that is asked for.

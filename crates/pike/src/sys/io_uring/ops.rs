@@ -49,10 +49,10 @@ impl At {
                 let header = unsafe { (*envelope).seal() };
                 opcode::SendMsg::new(types::Fd(descriptor), header).flags(flags as u32).build()
             }
-            Request::Connect { descriptor, address } => {
-                // SAFETY: as above, for the address.
-                let (at, len) = unsafe { ((*address).as_ptr(), (*address).len()) };
-                opcode::Connect::new(types::Fd(descriptor), at.cast(), len).build()
+            Request::Connect { descriptor, envelope } => {
+                // SAFETY: as above.
+                let (at, len) = unsafe { (*envelope).name() };
+                opcode::Connect::new(types::Fd(descriptor), at, len).build()
             }
             Request::Receive { descriptor, at, len } => {
                 opcode::Recv::new(types::Fd(descriptor), at, len).build()

@@ -12,9 +12,6 @@ use crate::socket::Address;
 /// Vectors that a stream's request takes at most: more cost memory for as long as the socket lives.
 const VECTORS_FEW: usize = 64;
 
-/// The address of another socket, as the system has it.
-pub(crate) type RawAddress = SockAddr;
-
 /// A header, and what it points to. [`Envelope::seal`] sets the pointers, once nothing is added or moved any more.
 pub(crate) struct Envelope {
     header: libc::msghdr,
@@ -57,6 +54,19 @@ impl Envelope {
             raw.as_ptr().cast::<u8>().copy_to_nonoverlapping((&raw mut self.address).cast(), len);
         };
         self.header.msg_namelen = len as _;
+    }
+
+    /// Whom a connect is for: nothing else is in it.
+    #[allow(dead_code, reason = "connects take it as they become native")]
+    pub(crate) fn connect_to(&mut self, peer: Address) {
+        self.clear();
+        self.address_to(peer);
+    }
+
+    /// The address in it, which stays where it is until the kernel is done.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "completion backends use it"))]
+    pub(crate) fn name(&self) -> (*const libc::sockaddr, libc::socklen_t) {
+        ((&raw const self.address).cast(), self.header.msg_namelen)
     }
 
     /// Has the kernel write down who sent it.
@@ -144,6 +154,10 @@ mod tests {
         }
         // SAFETY: both arrays are written, and end after this.
         assert_eq!(unsafe { envelope.copy(4) }, [1, 1, 1, 2]);
+        let peer = Address::from("127.0.0.1:7".parse::<SocketAddr>().unwrap());
+        envelope.connect_to(peer);
+        assert_eq!((envelope.name().1, envelope.sender().unwrap()), (raw_address(peer).len(), peer));
+        assert_eq!(envelope.total(), 0);
         envelope.clear();
         let header = envelope.seal();
         // SAFETY: as above.

@@ -25,7 +25,7 @@ pub(crate) use address::{HAS_ABSTRACT_NAMES, UNIX_NAME_LEN, bytes_of_path, path_
 pub(crate) use descriptor::set_close_on_exec;
 pub(crate) use descriptor::{Owned, borrowed, close, raw, set_nonblocking};
 pub(crate) use disposition::{check_signal, unwatch_signal, watch_signal};
-pub(crate) use envelope::{Envelope, RawAddress};
+pub(crate) use envelope::Envelope;
 pub(crate) use fork::{forked, forks, watch_forks};
 pub use io_safe::IoSafe;
 pub(crate) use message::{at_mark, is_urgent_in_line, recv_msg, send_msg};

@@ -5,16 +5,16 @@
 use std::io;
 
 use socket2::SockAddr;
-use windows_sys::Win32::Networking::WinSock::{SOCKADDR_STORAGE, WSABUF, WSAMSG};
+use windows_sys::Win32::Networking::WinSock::{SOCKADDR, SOCKADDR_STORAGE, WSABUF, WSAMSG};
 
-use super::address::{from_raw_address, raw_address};
+use super::{
+    address::{from_raw_address, raw_address},
+    socket::meant_by,
+};
 use crate::socket::Address;
 
 /// Vectors that a stream's request takes at most: more cost memory for as long as the socket lives.
 const VECTORS_FEW: usize = 64;
-
-/// The address of another socket, as the system has it.
-pub(crate) type RawAddress = SockAddr;
 
 /// A header, and what it points to. [`Envelope::seal`] sets the pointers, once nothing is added or moved any more.
 ///
@@ -57,6 +57,19 @@ impl Envelope {
             raw.as_ptr().cast::<u8>().copy_to_nonoverlapping((&raw mut self.address).cast(), len);
         };
         self.header.namelen = len as i32;
+    }
+
+    /// Whom a connect is for: nothing else is in it.
+    #[allow(dead_code, reason = "connects take it as they become native")]
+    pub(crate) fn connect_to(&mut self, peer: Address) {
+        self.clear();
+        self.address_to(meant_by(peer));
+    }
+
+    /// The address in it, which stays where it is until the system is done.
+    #[allow(dead_code, reason = "ConnectEx takes it")]
+    pub(crate) fn name(&self) -> (*const SOCKADDR, i32) {
+        ((&raw const self.address).cast(), self.header.namelen)
     }
 
     /// Has the system write down who sent it.
@@ -139,6 +152,10 @@ mod tests {
             assert_eq!(name_len, raw_address(address).len());
             assert_eq!(envelope.sender().unwrap(), address);
         }
+        let peer = Address::from("127.0.0.1:7".parse::<SocketAddr>().unwrap());
+        envelope.connect_to(peer);
+        assert_eq!((envelope.name().1, envelope.sender().unwrap()), (raw_address(peer).len(), peer));
+        assert_eq!(envelope.total(), 0);
         envelope.clear();
         let header = envelope.seal();
         // SAFETY: as above.

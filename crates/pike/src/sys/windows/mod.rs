@@ -21,7 +21,7 @@ mod transfer;
 pub(crate) use address::{HAS_ABSTRACT_NAMES, UNIX_NAME_LEN, bytes_of_path, path_of_bytes};
 pub(crate) use console::{Held, check_signal, unwatch_signal, watch_signal};
 pub(crate) use descriptor::{Owned, borrowed, close, raw, set_nonblocking};
-pub(crate) use envelope::{Envelope, RawAddress};
+pub(crate) use envelope::Envelope;
 pub(crate) use fork::{forked, forks, watch_forks};
 pub use io_safe::IoSafe;
 pub(crate) use message::{at_mark, is_urgent_in_line, recv_msg, send_msg};
