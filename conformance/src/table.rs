@@ -307,6 +307,7 @@ macro_rules! for_each_case {
                 cancel_races_receive: alone,
                 cancel_races_datagrams,
                 cancel_races_accept: alone,
+                cancel_races_connect: alone,
                 forms_mixed_at_random,
                 notifier_dropped_under_operations: alone,
                 notifier_dropped_in_flight: alone,

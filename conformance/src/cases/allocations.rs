@@ -2,6 +2,7 @@
 //! comes with them, the poll traits, new sockets, options. Each is counted on its thread, over many rounds.
 
 use std::{
+    cell::RefCell,
     future::poll_fn,
     io::{IoSlice, IoSliceMut},
     net::Ipv4Addr,
@@ -165,7 +166,7 @@ pub(super) fn trait_forms<S>(notifier: &Notifier, family: &str, one: S, other: S
 where
     S: AsyncRead + AsyncWrite + TokioRead + TokioWrite + Unpin,
 {
-    let (one, other) = (std::cell::RefCell::new(one), std::cell::RefCell::new(other));
+    let (one, other) = (RefCell::new(one), RefCell::new(other));
     measure(notifier, &format!("futures-io on {family}"), 0, async |_| {
         let mut buf = [0; 8];
         let reading = poll_fn(|cx| AsyncRead::poll_read(Pin::new(&mut *one.borrow_mut()), cx, &mut buf));
@@ -213,6 +214,15 @@ pub fn no_allocation_of_new_sockets(cx: &Cx) -> Outcome {
     measure(&notifier, "accept and connect of TCP", 0, async |_| {
         let (accepted, client) = zip(listener.accept(), TcpStream::connect(address)).await;
         drop((accepted.unwrap(), client.unwrap()));
+    });
+    let kept = RefCell::new(Some(Vec::with_capacity(4)));
+    measure(&notifier, "connections with owned operations", 0, async |_| {
+        let (accepted, client) = zip(listener.accept(), TcpStream::connect(address)).await;
+        let (accepted, client) = (accepted.unwrap().0, client.unwrap());
+        let room: Vec<u8> = kept.take().unwrap();
+        let (got, sent) = zip(accepted.read_owned(room), client.write_all_owned(&b"ping"[..])).await;
+        assert_eq!((got.0.unwrap(), sent.0.unwrap()), (4, ()));
+        kept.replace(Some(got.1));
     });
     // What its documentation says.
     measure(&notifier, "a staggered connect to one address", STAGGERED, async |_| {

@@ -11,7 +11,12 @@ use std::{
 };
 
 use futures_lite::future;
-use pike::{Closed, Notifier, net::TcpStream, socket::option, time::Elapsed};
+use pike::{
+    Closed, Notifier,
+    net::TcpStream,
+    socket::{Type, option},
+    time::Elapsed,
+};
 
 use crate::{
     Cx, Outcome, Rng, Task,
@@ -250,6 +255,75 @@ pub fn cancel_races_accept(cx: &Cx) -> Outcome {
                 stream.write_all_owned(&b"!"[..]).await.0.unwrap();
             }
         });
+    });
+    cx.settle(&notifier);
+    assert!(system::descriptors() <= before, "descriptors are left behind");
+    Ok(())
+}
+
+/// Connects are dropped at every stage, and their sockets closed or connected after all: a connection that nobody went on
+/// with ends cleanly and without a byte, each of the others brings its number, and no descriptor is left behind.
+pub fn cancel_races_connect(cx: &Cx) -> Outcome {
+    const LAST: u32 = u32::MAX;
+    let notifier = cx.notifier();
+    let rng = &mut Rng::new();
+    let listener = net::listener(&notifier, v4());
+    let at = listener.local_addr().unwrap();
+    let before = system::descriptors();
+    soon(&notifier, "all connects", async {
+        let (mut sent, mut got) = (Vec::new(), Vec::new());
+        for number in (0..cx.rounds(1_000) as u32).chain([LAST]) {
+            let socket = net::bare(&notifier, v4(), Type::Stream);
+            let mut connected = false;
+            {
+                let mut connecting = pin!(socket.connect(at));
+                for _ in 0..rng.below(4) {
+                    match future::poll_once(&mut connecting).await {
+                        Some(result) => {
+                            result.unwrap();
+                            connected = true;
+                            break;
+                        }
+                        None if rng.one_in(2) => future::yield_now().await,
+                        None => {}
+                    }
+                }
+            }
+            if number == LAST || rng.one_in(2) {
+                // It goes on; on Windows it is over, which a new socket begins again.
+                let socket = match connected {
+                    true => socket,
+                    false if cfg!(windows) => {
+                        let socket = net::bare(&notifier, v4(), Type::Stream);
+                        socket.connect(at).await.unwrap();
+                        socket
+                    }
+                    false => {
+                        socket.connect(at).await.unwrap();
+                        socket
+                    }
+                };
+                socket.write_owned(number.to_le_bytes().to_vec()).await.0.unwrap();
+                sent.push(number);
+            } else if rng.one_in(2) {
+                socket.close().await.unwrap();
+            } else {
+                drop(socket);
+            }
+            while let Some(accepted) = match number {
+                LAST if got.last() == Some(&LAST) => None,
+                LAST => Some(listener.accept().await),
+                _ => future::poll_once(listener.accept()).await,
+            } {
+                let (stream, _) = accepted.unwrap();
+                let (received, bytes) = stream.read_owned(Vec::with_capacity(8)).await;
+                if received.unwrap() > 0 {
+                    got.push(u32::from_le_bytes(bytes.try_into().unwrap()));
+                    assert_eq!(stream.read_owned(Vec::with_capacity(8)).await.0.unwrap(), 0);
+                }
+            }
+        }
+        assert_eq!(got, sent);
     });
     cx.settle(&notifier);
     assert!(system::descriptors() <= before, "descriptors are left behind");

@@ -319,6 +319,11 @@ impl<T: IoSafe> Handle<T> {
         self.registration.cancel();
     }
 
+    /// What it was made of, whose descriptor stays the same.
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        &mut self.io
+    }
+
     /// Detaches it, and says what the system said.
     pub(crate) fn detach(self) -> (io::Result<()>, T) {
         let Self { registration, io } = self;

@@ -75,7 +75,7 @@ impl Registration {
     /// What the kernel does for a socket of a backend that completes.
     pub(crate) fn new_lane(&self, is_message: bool) -> Arc<Lane> {
         let descriptor = self.descriptor.expect("a socket has a descriptor");
-        Lane::new(self.core.clone(), descriptor, is_message, self.token, self.source)
+        Lane::get(self.core.clone(), descriptor, is_message, self.token, self.source)
     }
 
     pub(crate) fn token(&self) -> Token {

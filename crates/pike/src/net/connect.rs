@@ -38,7 +38,7 @@ pub(super) async fn in_order(core: &Arc<Core>, addrs: &mut Addrs) -> io::Result<
             }
         };
         match socket.connect_to(|| addr.into()).await {
-            Ok(()) => return Ok(socket),
+            Ok(()) => return Ok(socket.connected()),
             Err(error) => last = Some(error),
         }
     }
@@ -92,8 +92,8 @@ pub(super) async fn staggered(core: Arc<Core>, addrs: Addrs, delay: Duration) ->
 
 async fn connect(core: Arc<Core>, addr: SocketAddr) -> io::Result<Socket> {
     let socket = socket(core, addr)?;
-    socket.connect(addr).await?;
-    Ok(socket)
+    socket.connect_to(|| addr.into()).await?;
+    Ok(socket.connected())
 }
 
 fn socket(core: Arc<Core>, addr: SocketAddr) -> io::Result<Socket> {

@@ -15,7 +15,10 @@ use crate::{
     Closed,
     batch::{Batch, Dispatch},
     buf::{Pool, Size},
-    op::{block::Block, lane::Lane},
+    op::{
+        block::Block,
+        lane::{Lane, Spares},
+    },
     posted::Posted,
     registry::{Registry, View},
     seat::Seat,
@@ -35,6 +38,7 @@ pub(crate) struct Core {
     pub(crate) timers: Timers,
     pub(super) posted: Posted,
     pool: Arc<Pool>,
+    lanes: Spares,
     pub(super) dispatch: Option<Box<dyn Dispatch>>,
     pub(super) spin: Duration,
     pub(super) bound: Option<Bound>,
@@ -82,6 +86,7 @@ impl Core {
             timers: Timers::new(),
             posted: Posted::new(),
             pool,
+            lanes: Spares::new(),
             dispatch: plan.dispatch,
             spin: plan.spin,
             bound: plan.bound.then(Bound::new),
@@ -133,6 +138,11 @@ impl Core {
     #[inline]
     pub(crate) fn pool(&self) -> &Arc<Pool> {
         &self.pool
+    }
+
+    /// What sockets whose operations are the kernel's own have left behind.
+    pub(crate) fn spare_lanes(&self) -> &Spares {
+        &self.lanes
     }
 
     /// Whether this process is a child of the one that made the Notifier. Nothing may be touched then: locks may be

@@ -1,14 +1,24 @@
 //! Connecting.
 
-use std::{future::Future, io};
+use std::{
+    future::{Future, poll_fn},
+    io,
+    sync::Arc,
+    task::{Poll, ready},
+};
 
-use super::{Address, Socket, pause::Pause};
+use super::{Address, Flavour, Socket, pause::Pause};
 use crate::{
+    budget,
     handle::{
         op::{Attempt, Op},
         waiting::Writes,
     },
-    source::{Seen, TRY_READ, WRITABLE},
+    op::{
+        Flight,
+        lane::{Connect, Lane},
+    },
+    source::{Direction, Seen, TRY_READ, WRITABLE},
     sys::platform::{self, Connecting},
 };
 
@@ -42,9 +52,14 @@ impl Socket {
     #[expect(clippy::manual_async_fn, reason = "an async fn keeps its arguments twice")]
     pub(crate) fn connect_to(
         &self,
-        address: impl Fn() -> Address + Send,
+        address: impl Fn() -> Address + Send + Sync,
     ) -> impl Future<Output = io::Result<()>> + Send {
         async move {
+            if let Some(lane) = self.connecting_lane() {
+                if self.connect_by_kernel(lane, &address).await? {
+                    return Ok(());
+                }
+            }
             let mut pause = Pause::for_room();
             loop {
                 match self.start_connecting(address())? {
@@ -56,6 +71,64 @@ impl Socket {
             let connected = |_: Seen| Attempt::from(platform::connected(self.descriptor()));
             Op::new(self.handle.registration(), Writes, connected).await
         }
+    }
+
+    /// Of a TCP socket. A Unix socket's connect(2) is done at once, or to be tried again.
+    fn connecting_lane(&self) -> Option<&Arc<Lane>> {
+        if self.flavour == Flavour::Tcp { self.native_lane() } else { None }
+    }
+
+    /// Has the backend connect. False if that is for connect(2) to do: the backend would not, something is under way already,
+    /// or the request ended with the thread that submitted it.
+    ///
+    /// Dropped, the request is cancelled, and the descriptor stays open until nothing names it (I12).
+    fn connect_by_kernel<'a>(
+        &'a self,
+        lane: &'a Arc<Lane>,
+        address: &'a (impl Fn() -> Address + Send + Sync),
+    ) -> impl Future<Output = io::Result<bool>> + Send + 'a {
+        // Not an `async fn`, which would keep all of this twice.
+        let (mut flight, mut before) = (Flight::default(), 0);
+        poll_fn(move |cx| {
+            let registration = self.handle.registration();
+            if !flight.is_under_way() {
+                self.check()?;
+                if !budget::take(cx) {
+                    return Poll::Pending;
+                }
+                // What was reported of the bare socket says nothing about one that connects (I5).
+                before = registration.source().reset(TRY_READ).readiness();
+                match lane.connect(cx, address) {
+                    Connect::Begun => flight = Flight::of(lane, Direction::Write),
+                    Connect::Ended(result) => return Poll::Ready(self.has_connected(-result, before)),
+                    Connect::Busy => return Poll::Ready(self.has_connected(platform::WOULD_BLOCK, before)),
+                }
+            }
+            let result = ready!(flight.poll(cx));
+            lane.end_connect();
+            Poll::Ready(self.has_connected(-result, before))
+        })
+    }
+
+    /// What a connect of the backend's means, by its code. `before`: what was reported of the bare socket.
+    fn has_connected(&self, code: i32, before: u64) -> io::Result<bool> {
+        let registration = self.handle.registration();
+        if code == 0 {
+            registration.report(WRITABLE); // whether the system reports that, too, differs
+            return Ok(true);
+        }
+        registration.report(before); // nothing has changed
+        match code {
+            platform::CANCELLED | platform::INTERRUPTED => self.check().map(|()| false),
+            platform::WOULD_BLOCK | platform::IN_PROGRESS | platform::ALREADY => Ok(false),
+            code => Err(io::Error::from_raw_os_error(code)),
+        }
+    }
+
+    /// Just connected, so that nothing goes on: what was needed for that is left to others.
+    pub(crate) fn connected(mut self) -> Self {
+        self.handle.get_mut().give_up_lane();
+        self
     }
 
     fn start_connecting(&self, address: Address) -> io::Result<Connecting> {

@@ -50,6 +50,13 @@ impl Descriptor {
         self.lane.get_or_init(make)
     }
 
+    /// If the kernel has nothing to do with the socket, what is needed for that is left to others until it has.
+    pub(crate) fn give_up_lane(&mut self) {
+        if let Some(Err(lane)) = self.lane.take().map(Lane::give_up) {
+            self.lane = lane.into();
+        }
+    }
+
     pub(crate) fn owned(&self) -> &platform::Owned {
         &self.owned
     }
@@ -88,7 +95,10 @@ impl Descriptor {
         let owned = match lane {
             None => owned,
             Some(lane) => match lane.close(owned, lingers) {
-                Some(owned) => owned,
+                Some(owned) => {
+                    drop(lane.give_up());
+                    owned
+                }
                 None => return Ok(()),
             },
         };
@@ -109,7 +119,10 @@ impl Drop for Descriptor {
         let owned = match self.lane.take() {
             None => owned,
             Some(lane) => match lane.close(owned, lingers != 0) {
-                Some(owned) => owned,
+                Some(owned) => {
+                    drop(lane.give_up());
+                    owned
+                }
                 None => return,
             },
         };

@@ -58,6 +58,17 @@ impl Half {
         unsafe { NonNull::new_unchecked(&raw mut (*parcel.as_ptr()).envelope) }
     }
 
+    /// Frees what only some sockets need.
+    pub(super) fn forget_spill(&mut self) {
+        self.parcel.with_mut(|at| {
+            // SAFETY: borrowed exclusively.
+            if let Some(mut parcel) = unsafe { *at } {
+                // SAFETY: as above.
+                unsafe { parcel.as_mut() }.spill = Vec::new();
+            }
+        });
+    }
+
     /// # Safety
     ///
     /// The caller owns the operation.

@@ -130,7 +130,7 @@ impl Lane {
     ///
     /// [`io::ErrorKind::OutOfMemory`] if there is no memory for the pool.
     pub(crate) fn arm(self: &Arc<Self>) -> io::Result<()> {
-        self.core.pool().prepare()?;
+        self.core().pool().prepare()?;
         let request = Request::ReceiveMany { descriptor: self.descriptor };
         self.go_on(Receiving::TheKernelReceives, request);
         Ok(())
@@ -312,7 +312,7 @@ impl Lane {
     }
 
     fn received(self: &Arc<Self>, result: i32, more: bool, buffer: Option<u32>, batch: &mut Batch) {
-        let slot = buffer.map(|index| self.core.pool().adopt(index));
+        let slot = buffer.map(|index| self.core().pool().adopt(index));
         let mut state = self.state.lock();
         let is_open = state.closed.is_none();
         let mut unused = None;

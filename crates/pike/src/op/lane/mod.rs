@@ -33,9 +33,10 @@ mod half;
 mod inbox;
 mod incoming;
 mod outgoing;
+mod spare;
 
 use self::{half::Half, inbox::Inbox};
-pub(crate) use self::{inbox::Undelivered, incoming::Found};
+pub(crate) use self::{inbox::Undelivered, incoming::Found, outgoing::Connect, spare::Spares};
 use super::{
     block::{Block, Request},
     life::Left,
@@ -60,7 +61,8 @@ pub(crate) struct Lane {
     is_message: bool,
     token: Token,
     source: NonNull<Source>,
-    core: Arc<Core>,
+    /// None of a spare one, which is no socket's.
+    core: Option<Arc<Core>>,
     sending: Half,
     /// Of receives into a buffer of their own, once there was one.
     taking: OnceLock<Box<Half>>,
@@ -88,10 +90,42 @@ struct State {
     abandoned: [bool; 2],
     /// To be done once the send has ended.
     shutdown: Option<Shutdown>,
+    /// What goes out is a connect.
+    connecting: bool,
+    /// What a connect came to whose future was gone, for the next.
+    connected: Option<i32>,
     /// The socket is closed; whether it lingers.
     closed: Option<bool>,
     /// What is left to be closed.
     closing: Option<platform::Owned>,
+}
+
+impl State {
+    fn new() -> Self {
+        Self {
+            receiving: Receiving::NobodyReceives,
+            inbox: Inbox::default(),
+            dry: false,
+            refused: false,
+            turned_away: false,
+            in_flight: [false; 2],
+            abandoned: [false; 2],
+            shutdown: None,
+            connecting: false,
+            connected: None,
+            closed: None,
+            closing: None,
+        }
+    }
+
+    /// Whether nothing is in it, and the kernel has nothing to do with it.
+    fn is_idle(&self) -> bool {
+        let quiet = self.in_flight == [false; 2] && self.abandoned == [false; 2];
+        quiet
+            && self.receiving == Receiving::NobodyReceives
+            && self.inbox.is_empty()
+            && self.closing.is_none()
+    }
 }
 
 /// Who has what comes in.
@@ -114,18 +148,6 @@ impl Lane {
         token: Token,
         source: NonNull<Source>,
     ) -> Arc<Self> {
-        let state = State {
-            receiving: Receiving::NobodyReceives,
-            inbox: Inbox::default(),
-            dry: false,
-            refused: false,
-            turned_away: false,
-            in_flight: [false; 2],
-            abandoned: [false; 2],
-            shutdown: None,
-            closed: None,
-            closing: None,
-        };
         Arc::new(Self {
             incoming: Block::new(true),
             outgoing: Block::new(false),
@@ -133,10 +155,10 @@ impl Lane {
             is_message,
             token,
             source,
-            core,
+            core: Some(core),
             sending: Half::new(),
             taking: OnceLock::new(),
-            state: Mutex::new(state),
+            state: Mutex::new(State::new()),
         })
     }
 
@@ -181,14 +203,15 @@ impl Lane {
     /// By the future that began the operation, which ends before it has the result: it is cancelled, and the buffer dropped
     /// once the kernel is done.
     pub(crate) fn leave(&self, direction: Direction) {
-        if self.core.is_forked() {
+        if self.core().is_forked() {
             return; // the kernel does it for the parent, and a lock may be held for ever (I14)
         }
         match self.half(direction).life.leave() {
             Left::InTheKernel => self.stop(direction),
             Left::WithMe(result) => {
-                if direction == Direction::Read {
-                    self.keep(&mut self.state.lock(), result);
+                match direction {
+                    Direction::Read => self.keep(&mut self.state.lock(), result),
+                    Direction::Write => self.state.lock().keep_connected(result),
                 }
                 // SAFETY: the kernel is done, and the future is the caller.
                 unsafe { self.half(direction).cargo.clear() };
@@ -199,7 +222,7 @@ impl Lane {
 
     /// Asks for the end of the request that is in the kernel.
     pub(crate) fn stop(&self, direction: Direction) {
-        self.core.cancel_block(self.block(direction));
+        self.core().cancel_block(self.block(direction));
     }
 
     /// Nobody has this direction any more: who waited for that goes on.
@@ -257,7 +280,7 @@ impl Lane {
     /// Keeps a descriptor until nothing that names it is in flight, and closes it then. Gives it back if it can be closed
     /// now.
     pub(crate) fn close(&self, descriptor: platform::Owned, lingers: bool) -> Option<platform::Owned> {
-        if self.core.is_forked() {
+        if self.core().is_forked() {
             return Some(descriptor);
         }
         let mut state = self.state.lock();
@@ -271,9 +294,9 @@ impl Lane {
         }
         // Where the kernel lets go of a descriptor at once, the peer is told at once.
         let lets_go = |direction: Direction| {
-            !in_flight[direction as usize] || self.core.cancel_now(self.block(direction))
+            !in_flight[direction as usize] || self.core().cancel_now(self.block(direction))
         };
-        if self.core.is_closed() || (lets_go(Direction::Read) & lets_go(Direction::Write)) {
+        if self.core().is_closed() || (lets_go(Direction::Read) & lets_go(Direction::Write)) {
             return Some(descriptor);
         }
         let mut state = self.state.lock();
@@ -291,12 +314,16 @@ impl Lane {
         // The kernel's share: ended by `reap`.
         let _ = Arc::into_raw(Arc::clone(self)).expose_provenance();
         let block = self.block(direction);
-        if !self.core.submit(block) {
+        if !self.core().submit(block) {
             let mut batch = Batch::new();
             let (block, result) = (NonNull::from(block), -platform::CANCELLED);
             Self::reap(Completion { block, result, more: false, buffer: None }, &mut batch);
             drop(batch); // wakes all
         }
+    }
+
+    fn core(&self) -> &Arc<Core> {
+        self.core.as_ref().expect("a lane in use is a socket's")
     }
 
     fn source(&self) -> &Source {

@@ -2,8 +2,28 @@
 
 use std::{mem, net::Shutdown, sync::Arc, task::Context};
 
-use super::{Lane, Request, Unsent, half::Pieces};
-use crate::{batch::Batch, op::life::Completed, source::Direction};
+use super::{Lane, Request, State, Unsent, half::Pieces};
+use crate::{batch::Batch, op::life::Completed, socket::Address, source::Direction, sys::platform};
+
+/// What became of a connect that was to begin.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Connect {
+    Begun,
+    /// One whose future is gone has come to this, which nobody was told.
+    Ended(i32),
+    /// Something is under way, or others wait.
+    Busy,
+}
+
+impl State {
+    /// Of a request that went out for nobody: if it was a connect, the next one is told of its end.
+    pub(super) fn keep_connected(&mut self, result: i32) {
+        let is_end = !matches!(-result, platform::CANCELLED | platform::INTERRUPTED);
+        if mem::take(&mut self.connecting) && is_end {
+            self.connected = Some(result);
+        }
+    }
+}
 
 impl Lane {
     /// Whether a send is in the kernel, or one that was has not been looked at.
@@ -25,6 +45,29 @@ impl Lane {
             name(buffer, &mut pieces);
             pieces.send(lane.descriptor, flags)
         })
+    }
+
+    /// Starts to connect to what `peer` gives.
+    pub(crate) fn connect(self: &Arc<Self>, cx: &Context<'_>, peer: impl FnOnce() -> Address) -> Connect {
+        if let Some(result) = self.state.lock().connected.take() {
+            return Connect::Ended(result);
+        }
+        let begun = self.go_out(cx, (), |lane, ()| {
+            // SAFETY: this operation has just begun, and is nobody else's; as below.
+            let envelope = unsafe { lane.sending.envelope() }.as_ptr();
+            // SAFETY: as above.
+            unsafe { &mut *envelope }.connect_to(peer());
+            lane.state.lock().connecting = true;
+            Request::Connect { descriptor: lane.descriptor, envelope }
+        });
+        begun.map_or(Connect::Busy, |()| Connect::Begun)
+    }
+
+    /// By who began the connect and has its result: whoever waited to write goes on.
+    pub(crate) fn end_connect(&self) {
+        self.state.lock().connecting = false;
+        // SAFETY: nothing was put in when it was begun.
+        unsafe { self.take_back::<()>(Direction::Write, |()| ()) };
     }
 
     fn go_out<B: Send + 'static>(
@@ -53,7 +96,8 @@ impl Lane {
     /// Ends writing (and reading) once the send that is under way has ended. False if there is none.
     pub(crate) fn shutdown_later(&self, how: Shutdown) -> bool {
         let mut state = self.state.lock();
-        let busy = self.sending.life.is_in_the_kernel();
+        // A socket that connects is shut down at once, which ends that.
+        let busy = !state.connecting && self.sending.life.is_in_the_kernel();
         if busy {
             state.shutdown = Some(how);
         }
@@ -64,7 +108,10 @@ impl Lane {
         match self.sending.life.complete(result) {
             Completed::ForTheFuture(waker) => batch.list().extend(waker),
             Completed::ForNobody => {
-                let waker = self.abandon(&mut self.state.lock(), Direction::Write);
+                let mut state = self.state.lock();
+                state.keep_connected(result);
+                let waker = self.abandon(&mut state, Direction::Write);
+                drop(state);
                 batch.list().push(waker);
             }
         }

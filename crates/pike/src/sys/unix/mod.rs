@@ -40,9 +40,9 @@ pub(crate) use socket::{
     local_address, pair, peer_address, refuse_sigpipe, shutdown, shutdown_raw, socket, stop_lingering,
 };
 pub(crate) use transfer::{
-    CANCELLED, INTERRUPTED, INVALID, NO_BUFFERS, Received, TRANSFER_MAX, VECTORS_MAX, WOULD_BLOCK,
-    is_told_once, out_of_room, peek_sender, recv, recv_from, recv_uninit, recv_uninit_message, recv_vectored,
-    send, send_flags, send_to, send_vectored,
+    ALREADY, CANCELLED, IN_PROGRESS, INTERRUPTED, INVALID, NO_BUFFERS, Received, TRANSFER_MAX, VECTORS_MAX,
+    WOULD_BLOCK, is_told_once, out_of_room, peek_sender, recv, recv_from, recv_uninit, recv_uninit_message,
+    recv_vectored, send, send_flags, send_to, send_vectored,
 };
 
 /// A descriptor that somebody else keeps open.

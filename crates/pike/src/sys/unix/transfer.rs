@@ -21,6 +21,8 @@ pub(crate) const CANCELLED: i32 = libc::ECANCELED;
 pub(crate) const NO_BUFFERS: i32 = libc::ENOBUFS;
 pub(crate) const WOULD_BLOCK: i32 = libc::EAGAIN;
 pub(crate) const INTERRUPTED: i32 = libc::EINTR;
+pub(crate) const IN_PROGRESS: i32 = libc::EINPROGRESS;
+pub(crate) const ALREADY: i32 = libc::EALREADY;
 pub(crate) const INVALID: i32 = libc::EINVAL;
 
 /// Whether an error is told to one receive only, and not to each that follows.

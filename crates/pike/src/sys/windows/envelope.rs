@@ -60,7 +60,6 @@ impl Envelope {
     }
 
     /// Whom a connect is for: nothing else is in it.
-    #[allow(dead_code, reason = "connects take it as they become native")]
     pub(crate) fn connect_to(&mut self, peer: Address) {
         self.clear();
         self.address_to(meant_by(peer));

@@ -34,6 +34,8 @@ pub(crate) const CANCELLED: i32 = ERROR_OPERATION_ABORTED as i32;
 pub(crate) const NO_BUFFERS: i32 = WinSock::WSAENOBUFS;
 pub(crate) const WOULD_BLOCK: i32 = WinSock::WSAEWOULDBLOCK;
 pub(crate) const INTERRUPTED: i32 = WinSock::WSAEINTR;
+pub(crate) const IN_PROGRESS: i32 = WinSock::WSAEINPROGRESS;
+pub(crate) const ALREADY: i32 = WinSock::WSAEALREADY;
 pub(crate) const INVALID: i32 = WinSock::WSAEINVAL;
 
 /// Whether an error is told to one receive only, and not to each that follows.

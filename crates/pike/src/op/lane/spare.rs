@@ -1,0 +1,78 @@
+//! Lanes that nobody has any more: the next socket takes one, so that connections which come and go cost no allocation.
+
+use std::{ptr::NonNull, sync::Arc};
+
+use super::{Lane, State};
+use crate::{notifier::core::Core, source::Source, sync::Mutex, sys::Raw, token::Token};
+
+/// So many are kept; what is more is freed.
+const SPARES_MAX: usize = 128;
+
+/// Those of one Notifier, to which none of them refers: they would keep each other alive.
+#[derive(Debug)]
+pub(crate) struct Spares(Mutex<Vec<Arc<Lane>>>);
+
+impl Spares {
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+
+    fn put(&self, lane: Arc<Lane>) {
+        let mut spares = self.0.lock();
+        if spares.len() < SPARES_MAX {
+            spares.push(lane);
+        }
+    }
+}
+
+impl Lane {
+    /// A spare one, or a new one.
+    pub(crate) fn get(
+        core: Arc<Core>,
+        descriptor: Raw,
+        is_message: bool,
+        token: Token,
+        source: NonNull<Source>,
+    ) -> Arc<Self> {
+        let Some(mut spare) = core.spare_lanes().0.lock().pop() else {
+            return Self::new(core, descriptor, is_message, token, source);
+        };
+        let lane = Arc::get_mut(&mut spare).expect("a spare lane is nobody's");
+        (lane.descriptor, lane.is_message) = (descriptor, is_message);
+        (lane.token, lane.source) = (token, source);
+        lane.core = Some(core);
+        spare
+    }
+
+    /// Leaves it to another socket. Gives it back if it has something: a request in the kernel, or what one brought.
+    pub(crate) fn give_up(mut self: Arc<Self>) -> Result<(), Arc<Self>> {
+        // In a child of a fork a lock may be held for ever (I14).
+        let lane = Arc::get_mut(&mut self).filter(|lane| !lane.core().is_forked());
+        let core = lane.and_then(|lane| if lane.is_idle() { lane.reset() } else { None });
+        match core {
+            Some(core) => {
+                core.spare_lanes().put(self);
+                Ok(())
+            }
+            None => Err(self),
+        }
+    }
+
+    /// Whether it is as a new one is, but for memory that it keeps.
+    fn is_idle(&mut self) -> bool {
+        let takes = self.taking.get_mut().is_some_and(|taking| taking.life.is_busy());
+        !takes && !self.sending.life.is_busy() && self.state.lock().is_idle()
+    }
+
+    /// Makes it one of nobody.
+    fn reset(&mut self) -> Option<Arc<Core>> {
+        if let Some(taking) = self.taking.get_mut() {
+            taking.forget_spill();
+        }
+        let mut state = self.state.lock();
+        let inbox = std::mem::take(&mut state.inbox); // its memory stays
+        *state = State { inbox, ..State::new() };
+        drop(state);
+        self.core.take()
+    }
+}
