@@ -6,7 +6,7 @@
 
 use std::{io, time::Duration};
 
-use pike::{Backend, Cause, Notifier, Refused};
+use pike::{Backend, Cause, ChosenBy, Notifier, Refused};
 use pike_conformance::{harness::alone, unix};
 
 /// Makes the system call `number` fail with `errno` in this process from now on.
@@ -136,4 +136,69 @@ fn a_child_tests_again() {
         panic!("no io_uring here: {error}");
     }
     in_child(libc::SYS_io_uring_setup, libc::EPERM, Cause::Forbidden, io::ErrorKind::PermissionDenied);
+}
+
+/// The test passed, and this process is granted no more rings: who does not insist is served by epoll, and told why.
+fn check_no_more(
+    error: libc::c_int,
+    no_more: impl FnOnce() -> Result<Vec<std::fs::File>, String>,
+) -> Result<(), String> {
+    let made = Notifier::new().map_err(|error| format!("no ring to begin with: {error}"))?;
+    if made.backend() != Backend::IoUring {
+        return Err(format!("no ring to begin with: {}", made.probe()));
+    }
+    drop(made);
+    let held = no_more()?;
+    let before = unix::descriptors();
+    for bound in [false, true] {
+        let builder = || if bound { Notifier::builder().bound() } else { Notifier::builder() };
+        let insisted = builder().backend(Backend::IoUring).build();
+        unix::set_env("PIKE_BACKEND", "io_uring");
+        let environment = builder().build();
+        unix::set_env("PIKE_BACKEND", "");
+        for refused in [insisted, environment] {
+            match refused.map_err(|error| error.raw_os_error()) {
+                Err(Some(code)) if code == error => {}
+                other => return Err(format!("somebody insisted on a ring: {other:?}")),
+            }
+        }
+        let notifier = builder().build().map_err(|error| format!("nobody insisted: {error}"))?;
+        let probe = notifier.probe();
+        let told = probe.refused.as_ref().map(|refused| (refused.backend, refused.cause, refused.code));
+        let expected = (Backend::IoUring, Cause::NoResources, Some(error));
+        if (probe.backend, probe.chosen_by, told) != (Backend::Epoll, ChosenBy::Default, Some(expected)) {
+            return Err(format!("{probe:?}"));
+        }
+        drop(notifier);
+        if unix::descriptors() != before {
+            return Err(format!("{before} descriptors before, {} after", unix::descriptors()));
+        }
+    }
+    drop(held);
+    Ok(())
+}
+
+/// A limit of descriptors that leaves room for an epoll set and its eventfd, and not for a ring beside.
+#[test]
+fn a_limit_that_was_reached_since() {
+    alone(|| {
+        unix::in_child(Duration::from_secs(20), || {
+            check_no_more(libc::EMFILE, || {
+                let (limit, held) = unix::FewDescriptors::leave(2);
+                std::mem::forget(limit); // the child ends with it
+                Ok(held)
+            })
+        });
+    });
+}
+
+#[test]
+fn a_limit_of_locked_memory_that_was_reached_since() {
+    alone(|| {
+        unix::in_child(Duration::from_secs(20), || {
+            check_no_more(libc::ENOMEM, || {
+                refuse(libc::SYS_io_uring_setup, libc::ENOMEM).map(|()| Vec::new())
+            })
+        });
+    });
 }

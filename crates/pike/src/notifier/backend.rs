@@ -99,6 +99,21 @@ pub struct Probe {
     pub refused: Option<Refused>,
 }
 
+impl Probe {
+    /// The next best, if nobody insists on this backend, which passed its test and could not be made all the same.
+    #[cold]
+    pub(super) fn instead(&self, error: io::Error) -> io::Result<Self> {
+        match (self.chosen_by, self.backend) {
+            #[cfg(target_os = "linux")]
+            (ChosenBy::Default, Backend::IoUring) => {
+                let refused = Refused::io_uring(crate::sys::Failure::of_setup(&error));
+                Ok(Self { backend: Backend::Epoll, refused: Some(refused), ..*self })
+            }
+            _ => Err(error),
+        }
+    }
+}
+
 /// Who decided on a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -38,7 +38,7 @@ impl Builder {
     /// Insists on a backend. It is never replaced by another: where it is missing, [`build`](Self::build) fails.
     ///
     /// Without this, the environment variable `PIKE_BACKEND` decides if it is set, and else pike does: it takes the first of
-    /// [`Backend::BUILT`] that the system grants, and [`Probe::refused`] says why not a better one.
+    /// [`Backend::BUILT`] that the system grants, for this very Notifier, and [`Probe::refused`] says why not a better one.
     pub fn backend(mut self, backend: Backend) -> Self {
         self.backend = Some(backend);
         self

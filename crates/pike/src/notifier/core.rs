@@ -74,10 +74,15 @@ pub(super) struct Plan {
 
 impl Core {
     /// With one value counted: the Notifier that the caller makes of it.
-    pub(super) fn new(plan: Plan) -> io::Result<Arc<Self>> {
+    pub(super) fn new(mut plan: Plan) -> io::Result<Arc<Self>> {
         sys::platform::watch_forks()?;
         let pool = Arc::new(Pool::new(plan.buffers));
-        let (driver, wait) = Driver::new(plan.probe.backend, plan.bound, &pool)?;
+        let (driver, wait) = loop {
+            match Driver::new(plan.probe.backend, plan.bound, &pool) {
+                Ok(parts) => break parts,
+                Err(error) => plan.probe = plan.probe.instead(error)?,
+            }
+        };
         Ok(Arc::new(Self {
             driver,
             seat: Seat::new(OnSeat { wait, view: View::default(), left: None }),

@@ -71,6 +71,11 @@ impl Step {
 }
 
 impl Failure {
+    /// Of a ring that could not be made although a test one was.
+    pub(crate) fn of_setup(error: &io::Error) -> Self {
+        Self { step: Step::Setup, code: error.raw_os_error() }
+    }
+
     pub(crate) fn cause(self) -> Cause {
         match self.code {
             Some(libc::ENOSYS) => Cause::Missing,
