@@ -288,7 +288,7 @@ impl Driver {
     /// For a source whose word said that this side is unarmed, and does so no more.
     /// What it returns is known at once: bits of [`crate::source`] that are not reported again.
     pub(crate) fn arm(&self, descriptor: Raw, token: Token, direction: Direction) -> io::Result<u64> {
-        let _ = (descriptor, direction); // a port knows the one, and epoll serves both sides
+        let _ = (descriptor, token, direction); // each backend that arms asks for some of them
         match self {
             #[cfg(target_os = "linux")]
             Self::IoUring(driver) => driver.arm(descriptor, token).map(|()| 0),

@@ -76,6 +76,7 @@ impl Envelope {
     }
 
     /// Points the header to the rest, which stays as it is from here on until the kernel is done. What it is handed.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "completion backends use it"))]
     pub(crate) fn seal(&mut self) -> *mut libc::msghdr {
         if self.header.msg_namelen > 0 {
             self.header.msg_name = (&raw mut self.address).cast();
