@@ -8,8 +8,8 @@
 //! request refers to memory of the program's (I1).
 //!
 //! - Reading from a connected stream: a receive into no bytes (`receive`).
-//! - All else, datagrams, listeners, writing, connecting, urgent data, and every socket behind a layered provider: a poll of
-//!   the socket driver (`afd`), on a helper handle that many sockets share.
+//! - All else, datagrams, listeners, writing, connecting, urgent data, every socket behind a layered provider, and one that may
+//!   be with another port (`places`): a poll of the socket driver (`afd`), on a helper handle that many sockets share.
 //! - A short read proves nothing, since a waiter beside the one who read would be left with no request (`VAGUE`).
 //!
 //! # Memory
@@ -46,7 +46,7 @@ use self::{
     arms::{Arm, NONE},
     notify::Notify,
     ops::{Done, Finished},
-    places::Name,
+    places::{Ends, Name},
     port::{Head, NOTIFY, OPERATION, Port, REQUEST, Role},
     receive::Started,
     table::{Reads, Table},
@@ -143,8 +143,11 @@ impl Driver {
 
     pub(crate) fn attach(&self, socket: Raw, token: Token) -> io::Result<()> {
         let is_stream = socket::is_stream(socket)?;
-        let skips = places::attach(self.name, &self.port, socket, is_stream)?;
-        self.table().add(token, socket, is_stream, skips).inspect_err(|_| places::detach(self.name, socket))
+        let ends = places::attach(self.name, &self.port, socket, is_stream)?;
+        let may_receive = is_stream && ends != Ends::Elsewhere;
+        self.table()
+            .add(token, socket, may_receive, ends == Ends::Skips)
+            .inspect_err(|_| places::detach(self.name, socket))
     }
 
     /// The socket listens now: no receive says anything of it.

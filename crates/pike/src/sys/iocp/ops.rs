@@ -26,7 +26,8 @@ use windows_sys::Win32::{
 };
 
 use super::{
-    Driver, places,
+    Driver,
+    places::{self, Ends},
     port::{self, Head, Role},
     socket,
 };
@@ -132,6 +133,11 @@ impl Driver {
         }
         // SAFETY: submitted just now.
         let request = unsafe { block.request() };
+        let ends = places::ends(socket_of(request));
+        if ends == Ends::Elsewhere {
+            self.finished.put(Done(at, -not_here(request)));
+            return true;
+        }
         // SAFETY: inside of the block. From the block's own address, which comes back in the packet.
         let head = unsafe { at.byte_add(Block::SPACE).cast::<Head>() }.as_ptr();
         // SAFETY: nothing is in flight, and the lock is held.
@@ -139,13 +145,13 @@ impl Driver {
         // SAFETY: all that it names stays until its completion (I2).
         match unsafe { start(request, &raw mut (*head).overlapped) } {
             Started::Pending => state.in_flight = true,
-            Started::Done(count) if places::skips(socket_of(request)) => {
+            Started::Done(count) if ends == Ends::Skips => {
                 self.finished.put(Done(at, result(count)));
             }
             Started::Done(_) => state.in_flight = true,
             // SAFETY: whatever became of it, its packet is looked at under the lock.
             Started::Failed(code) => match unsafe { is_warning(&raw const (*head).overlapped) } {
-                true if !places::skips(socket_of(request)) => state.in_flight = true,
+                true if ends == Ends::Posts => state.in_flight = true,
                 _ => self.finished.put(Done(at, -code)),
             },
         }
@@ -197,6 +203,16 @@ fn socket_of(request: Request) -> Raw {
         | Request::ReceiveMessage { descriptor, .. }
         | Request::ReceiveMany { descriptor }
         | Request::AcceptMany { descriptor } => descriptor,
+    }
+}
+
+/// What says that the port does not do it.
+fn not_here(request: Request) -> i32 {
+    match request {
+        // For good, so that nobody asks again.
+        Request::AcceptMany { .. } => platform::INVALID,
+        // The operation goes on as a loop that waits for readiness.
+        _ => platform::WOULD_BLOCK,
     }
 }
 
@@ -263,12 +279,9 @@ unsafe fn start(request: Request, overlapped: *mut OVERLAPPED) -> Started {
                 )
             }
         }
-        // Not native on a port: the operation goes on as a loop that waits for readiness.
-        Request::Connect { .. } | Request::ReceiveMany { .. } => {
-            return Started::Failed(platform::WOULD_BLOCK);
+        Request::Connect { .. } | Request::ReceiveMany { .. } | Request::AcceptMany { .. } => {
+            return Started::Failed(not_here(request));
         }
-        // For good, so that nobody asks again.
-        Request::AcceptMany { .. } => return Started::Failed(platform::INVALID),
     };
     if failed == 0 {
         return Started::Done(count);

@@ -4,6 +4,10 @@
 //! the same port, another one, or the socket can be with none. So who gave a socket back (`into_std`) and takes it again is
 //! known by this table, which has four bytes a number. It is the process's, not a Notifier's: a number that was closed and given
 //! out again may be with another Notifier now.
+//!
+//! The table goes by numbers, and may be wrong: the number that it knows was closed meanwhile, and is a duplicate now of a
+//! socket that is with another port. What is started on that would end there. So a socket that is attached by the word of the
+//! table alone is served by polls of AFD, whose packets come to the helper's port; nothing is started on it itself.
 
 use std::{
     error::Error,
@@ -24,8 +28,10 @@ static PLACES: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 const ATTACHED: u32 = 1;
 /// What succeeds on it at once posts no packet.
 const SKIPS: u32 = 2;
+/// It may be with another port.
+const DOUBTFUL: u32 = 4;
 /// The rest is the port's name.
-const NAME: u32 = !(ATTACHED | SKIPS);
+const NAME: u32 = !(ATTACHED | SKIPS | DOUBTFUL);
 /// Numbers are multiples of 4, and dense. What is beyond is not remembered.
 const INDEX_MAX: usize = 1 << 24;
 
@@ -58,23 +64,34 @@ pub(super) struct Name(u32);
 impl Name {
     pub(super) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(1);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed) << 2)
+        Self(NEXT.fetch_add(1, Ordering::Relaxed) << 3)
     }
 }
 
-/// Attaches a socket to the port, and sees to how its requests end. True if what succeeds at once posts no packet.
-pub(super) fn attach(name: Name, port: &Port, number: Raw, is_stream: bool) -> io::Result<bool> {
+/// How a request on a socket ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ends {
+    /// With a packet.
+    Posts,
+    /// The same, unless it succeeds at once.
+    Skips,
+    /// At some port: none is to be started.
+    Elsewhere,
+}
+
+/// Attaches a socket to the port, and sees to how its requests end.
+pub(super) fn attach(name: Name, port: &Port, number: Raw, is_stream: bool) -> io::Result<Ends> {
     let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
     let index = index(number);
     if index < INDEX_MAX && places.len() <= index {
         places.resize(index + 1, 0);
     }
     let known = places.get(index).copied().unwrap_or(0);
-    if known & !SKIPS == name.0 | ATTACHED {
+    if known & (NAME | ATTACHED) == name.0 | ATTACHED {
         return Err(io::Error::from_raw_os_error(ERROR_ALREADY_EXISTS as i32));
     }
-    match port.attach(socket::handle(number)) {
-        Ok(()) => {}
+    let is_doubtful = match port.attach(socket::handle(number)) {
+        Ok(()) => false,
         Err(error) if error.raw_os_error() == Some(ERROR_INVALID_PARAMETER as i32) => {
             if socket::is_synchronous(number) {
                 let message =
@@ -84,19 +101,28 @@ pub(super) fn attach(name: Name, port: &Port, number: Raw, is_stream: bool) -> i
             if known & NAME != name.0 {
                 return Err(io::Error::new(io::ErrorKind::ResourceBusy, OtherNotifier));
             }
+            true
         }
         Err(error) => return Err(error),
-    }
-    let Some(place) = places.get_mut(index) else { return Ok(false) };
-    let skips = socket::skip(number, is_stream);
-    *place = name.0 | ATTACHED | if skips { SKIPS } else { 0 };
-    Ok(skips)
+    };
+    let Some(place) = places.get_mut(index) else { return Ok(Ends::Posts) };
+    let (ends, bit) = match is_doubtful {
+        true => (Ends::Elsewhere, DOUBTFUL),
+        false if socket::skip(number, is_stream) => (Ends::Skips, SKIPS),
+        false => (Ends::Posts, 0),
+    };
+    *place = name.0 | ATTACHED | bit;
+    Ok(ends)
 }
 
-/// Whether what succeeds on an attached socket at once posts no packet.
-pub(super) fn skips(number: Raw) -> bool {
+/// How requests on an attached socket end.
+pub(super) fn ends(number: Raw) -> Ends {
     let places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
-    places.get(index(number)).is_some_and(|place| place & SKIPS != 0)
+    match places.get(index(number)) {
+        Some(place) if place & DOUBTFUL != 0 => Ends::Elsewhere,
+        Some(place) if place & SKIPS != 0 => Ends::Skips,
+        _ => Ends::Posts,
+    }
 }
 
 /// No Handle has the socket any more. It is with the port still.
@@ -104,7 +130,7 @@ pub(super) fn detach(name: Name, number: Raw) {
     let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(place) = places.get_mut(index(number)) {
         // Unless it was closed behind the Handle's back, and is another's now.
-        if *place & !SKIPS == name.0 | ATTACHED {
+        if *place & (NAME | ATTACHED) == name.0 | ATTACHED {
             *place &= !ATTACHED;
         }
     }

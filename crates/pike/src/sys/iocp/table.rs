@@ -96,7 +96,14 @@ impl Table {
         }
     }
 
-    pub(super) fn add(&mut self, token: Token, socket: Raw, is_stream: bool, skips: bool) -> io::Result<()> {
+    /// `may_receive`: whether a receive on the socket itself may tell that there is something to read.
+    pub(super) fn add(
+        &mut self,
+        token: Token,
+        socket: Raw,
+        may_receive: bool,
+        skips: bool,
+    ) -> io::Result<()> {
         let base = if socket::all_are_ifs() { socket } else { socket::base(socket)? };
         let (chunk, _) = place(token.slot());
         while self.chunks.len() <= chunk {
@@ -110,7 +117,7 @@ impl Table {
             generation: token.generation(),
             is_attached: true,
             // What stands between may answer a receive before there is something.
-            reads: if is_stream && base == socket { Reads::Unknown } else { Reads::ByPoll },
+            reads: if may_receive && base == socket { Reads::Unknown } else { Reads::ByPoll },
             skips,
             has_base: base != socket,
             ..Entry::FREE

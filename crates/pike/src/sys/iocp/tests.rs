@@ -281,6 +281,44 @@ fn a_socket_belongs_to_one_port_for_good() {
     assert!(OtherNotifier::is(&attach(&other)));
 }
 
+/// Numbers of sockets that were with our port are given out again, for duplicates of one that is with another: what our table
+/// takes for ours is told by our port all the same, and nothing of it ends at the other.
+#[test]
+fn a_number_that_was_ours_may_be_of_a_socket_with_another_port() {
+    let [mut ours, mut other] = [Both::new(), Both::new()];
+    let (mut client, server) = pair();
+    other.attach(&server, 1);
+    let before = [(); 64].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+    for socket in &before {
+        let token = ours.attach(socket, 1);
+        ours.0.detach(token);
+    }
+    drop(before);
+    let doubles = [(); 64].map(|()| server.try_clone().unwrap());
+    let mut taken = Vec::new();
+    for (slot, double) in doubles.iter().enumerate() {
+        let token = Token::new(slot as u32, 7);
+        match ours.0.attach(double.as_raw_socket(), token) {
+            Ok(()) => taken.push(token),
+            Err(error) => assert!(OtherNotifier::is(&error), "{error}"),
+        }
+    }
+    assert!(!taken.is_empty(), "no number was given out again");
+    for token in &taken {
+        assert_eq!(ours.0.arm(*token, Direction::Read).unwrap(), 0);
+    }
+    client.write_all(b"x").unwrap();
+    assert_eq!(other.wait(SOON), [], "nothing was asked of this one");
+    let mut told = Vec::new();
+    while told.len() < taken.len() {
+        let more = ours.wait(LONG);
+        assert!(!more.is_empty(), "{} of {}", told.len(), taken.len());
+        told.extend(more);
+    }
+    assert!(told.iter().all(|(_, bits)| *bits == READABLE | READ_UNARMED));
+    assert_eq!((ours.in_flight(), other.in_flight()), (0, 0));
+}
+
 #[test]
 #[allow(unsafe_code)]
 fn what_cannot_be_attached_is_refused() {
