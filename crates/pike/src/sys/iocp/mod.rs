@@ -78,7 +78,7 @@ pub use self::places::OtherNotifier;
 
 /// Packets taken from the kernel at once: a turn of 1,000 ready sockets is one wait. 32 KiB a Notifier.
 const ENTRIES: usize = 1024;
-/// Below this a timeout is worth a timer of its own: the port's is late by as much.
+/// The port's own timeout is late by less than this. Up to twice as much is worth a timer; of more, that is the rest.
 const COARSE: Duration = Duration::from_millis(20);
 
 /// The half that every thread uses.
@@ -313,8 +313,8 @@ impl Driver {
             (None, _) => u32::MAX,
             (Some(Duration::ZERO), _) => 0,
             // Its packet ends the wait.
-            (Some(timeout), Some(timer)) if timeout <= COARSE && timer.set(&self.port, timeout) => u32::MAX,
             (Some(timeout), Some(_)) if timeout > 2 * COARSE => milliseconds(timeout - COARSE),
+            (Some(timeout), Some(timer)) if timer.set(&self.port, timeout) => u32::MAX,
             (Some(timeout), _) => milliseconds(timeout),
         };
         self.port.take(&mut wait.entries, timeout_ms)
