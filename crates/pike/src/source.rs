@@ -77,6 +77,13 @@ pub(crate) const READ_UNARMED: u64 = 1 << 16;
 /// As [`READ_UNARMED`], for writing. Where one request serves both sides the two are set and cleared together.
 pub(crate) const WRITE_UNARMED: u64 = 1 << 18;
 pub(crate) const UNARMED: u64 = READ_UNARMED | WRITE_UNARMED;
+/// What lets those try who wait on the sides of these bits of [`UNARMED`].
+pub(crate) const fn ready_of(unarmed: u64) -> u64 {
+    let read = if unarmed & READ_UNARMED != 0 { READABLE } else { 0 };
+    let write = if unarmed & WRITE_UNARMED != 0 { WRITABLE } else { 0 };
+    read | write
+}
+
 /// A short read proves nothing. Set for good: by open, where the backend's reports do not tell urgent data from other; and
 /// once the kernel receives by itself, since who waits for the end of that takes back readiness that no system call
 /// disproved, and with it what was reported of the stream's end.

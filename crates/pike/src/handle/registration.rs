@@ -140,6 +140,8 @@ impl Registration {
                 Ok(known) => self.report(known),
                 Err(error) => {
                     self.source().set_unarmed(unarmed);
+                    // Who was linked meanwhile counts on this request: they try, and ask themselves.
+                    self.report(source::ready_of(unarmed));
                     return Err(error);
                 }
             }
