@@ -278,6 +278,9 @@ macro_rules! for_each_case {
                 owned_sends_keep_order,
                 owned_allocates_nothing,
             }
+            meanwhile {
+                buffer_that_moves_is_told_the_truth,
+            }
             pooled {
                 pooled_receive,
                 pooled_after_a_short_read,

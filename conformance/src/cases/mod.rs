@@ -12,6 +12,7 @@ pub mod interval;
 pub mod lifecycle;
 pub mod linger;
 pub mod lost_wakes;
+pub mod meanwhile;
 pub mod message_info;
 pub mod messages;
 pub mod multicast;

@@ -98,6 +98,15 @@ fn read<B: IoBufMut>(carried: &mut Carried<'_, usize, B>, seen: Seen) -> Attempt
     attempt
 }
 
+/// The room behind the first `done` bytes, which were received and are what the buffer has. None behind a buffer that does
+/// not show as many: what its room begins with now may be other memory, and nobody may call that filled.
+pub(super) fn room_behind<B: IoBufMut>(buf: &mut B, done: usize) -> &mut [MaybeUninit<u8>] {
+    match buf.bytes().len() >= done {
+        true => buf.room().get_mut(done..).unwrap_or_default(),
+        false => &mut [],
+    }
+}
+
 /// With flags a short receive says nothing: a peek leaves the bytes where they are.
 fn recv_with_flags<B: IoBufMut>(carried: &mut Carried<'_, usize, B>, seen: Seen) -> Attempt<usize> {
     let (Endpoint::Socket(socket), &How::Receiving(flags)) = (carried.at, &carried.how) else {
@@ -115,7 +124,7 @@ fn recv_with_flags<B: IoBufMut>(carried: &mut Carried<'_, usize, B>, seen: Seen)
 fn read_exact<B: IoBufMut>(carried: &mut Carried<'_, usize, B>, seen: Seen) -> Attempt<usize> {
     let (at, done) = (carried.at, carried.done);
     let buf = carried.buffer();
-    let room = buf.room().get_mut(done..).unwrap_or_default();
+    let room = room_behind(buf, done);
     let asked = room.len();
     if asked == 0 {
         return Attempt::Done(done);
@@ -126,7 +135,7 @@ fn read_exact<B: IoBufMut>(carried: &mut Carried<'_, usize, B>, seen: Seen) -> A
         Attempt::Drained(count) => (count, true),
         other => return other,
     };
-    // SAFETY: the system has just written the last `count` of these bytes; what is before was noted by earlier attempts.
+    // SAFETY: the system has just written the last `count` of these bytes; what is before was among the buffer's bytes.
     unsafe { buf.filled(done + count) };
     carried.done += count;
     match (count == asked, drained) {

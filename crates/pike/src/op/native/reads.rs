@@ -6,7 +6,10 @@ use std::io;
 use super::{Native, READ, Step, take_back};
 use crate::{
     buf::{self, IoBufMut, IoBufs},
-    op::{lane::Lane, receive::Peer},
+    op::{
+        lane::Lane,
+        receive::{Peer, room_behind},
+    },
 };
 
 impl<B: IoBufMut> Native<usize, B> {
@@ -33,7 +36,7 @@ impl<B: IoBufMut> Native<usize, B> {
             direction: READ,
             submit: |lane, cx, buffer, done, _| {
                 lane.receive(cx, buffer, |buffer: &mut B, pieces| {
-                    pieces.push_room(buffer.room().get_mut(done..).unwrap_or_default());
+                    pieces.push_room(room_behind(buffer, done));
                 })
             },
             finish: |lane, done, count| {
@@ -44,7 +47,7 @@ impl<B: IoBufMut> Native<usize, B> {
                 };
                 (buffer, step)
             },
-            nothing_left: |buffer, done| (buffer.room().len() <= done).then_some(done),
+            nothing_left: |buffer, done| room_behind(buffer, done).is_empty().then_some(done),
             ..Self::read()
         }
     }
@@ -113,7 +116,7 @@ impl<V: IoBufs<Buf: IoBufMut>> Native<usize, V> {
 fn filled<B: IoBufMut>(lane: &Lane, done: usize, count: usize) -> (B, usize) {
     // SAFETY: called by the future that submitted a `B`, with the result; as below.
     let count = unsafe { lane.room() }.map_or(count, |room| count.min(room));
-    // SAFETY: as above; the kernel has written as many behind those that were noted before.
+    // SAFETY: as above; the kernel has written as many, behind those that were among the buffer's bytes before.
     let buffer = unsafe { lane.take_back(READ, |buffer: &mut B| buffer.filled(done + count)) };
     (buffer, count)
 }
