@@ -149,13 +149,16 @@ impl<'a> Pieces<'a> {
         self.push(bytes.as_ptr().cast_mut(), bytes.len());
     }
 
-    /// The request to receive into them. None if it is one for nothing.
+    /// The request to receive into them. None if it is one for nothing, or not for the kernel.
     pub(super) fn receive(mut self, descriptor: Raw) -> Option<Request> {
         if self.is_message {
             // SAFETY: owned, by the promise at `new`.
             let (at, len) = unsafe { self.half.spill() };
             let envelope = self.in_envelope();
             if envelope.total() < len {
+                if envelope.lens().count() >= platform::VECTORS_MAX {
+                    return None; // the system takes no more of them: who makes the call itself needs no such room
+                }
                 envelope.push(at, len);
             }
             envelope.ask_sender();
