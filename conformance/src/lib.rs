@@ -42,4 +42,4 @@ pub use unix as system;
 #[cfg(windows)]
 pub use windows as system;
 
-pub use task::{Task, Wakes, calling};
+pub use task::{Task, Wakes, calling, calling_when_cloned};

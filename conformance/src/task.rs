@@ -7,7 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll, Wake, Waker},
+    task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker},
     thread::{self, Thread},
 };
 
@@ -55,6 +55,41 @@ pub fn calling(f: impl Fn() + Send + Sync + 'static) -> Waker {
         }
     }
     Waker::from(Arc::new(Calling(f)))
+}
+
+/// A waker that wakes `inner`, and calls `f` when it is cloned: then an operation has looked, and is about to wait.
+pub fn calling_when_cloned(inner: Waker, f: impl Fn() + Send + Sync + 'static) -> Waker {
+    type Calls = Arc<(Waker, Box<dyn Fn() + Send + Sync>)>;
+    fn raw(calls: Calls) -> RawWaker {
+        RawWaker::new(Box::into_raw(Box::new(calls)).cast_const().cast(), &TABLE)
+    }
+    #[allow(unsafe_code)]
+    fn calls<'a>(at: *const ()) -> &'a Calls {
+        // SAFETY: called for live wakers, each of which has a box; what is borrowed is given up before the waker is.
+        unsafe { &*at.cast::<Calls>() }
+    }
+    #[allow(unsafe_code)]
+    fn end(at: *const ()) {
+        // SAFETY: called once for each waker, at its end.
+        drop(unsafe { Box::from_raw(at.cast::<Calls>().cast_mut()) });
+    }
+    static TABLE: RawWakerVTable = RawWakerVTable::new(
+        |at| {
+            (calls(at).1)();
+            raw(Arc::clone(calls(at)))
+        },
+        |at| {
+            calls(at).0.wake_by_ref();
+            end(at);
+        },
+        |at| calls(at).0.wake_by_ref(),
+        end,
+    );
+    #[allow(unsafe_code)]
+    // SAFETY: the table's functions keep to the contract of RawWaker, over one box a waker.
+    unsafe {
+        Waker::from_raw(raw(Arc::new((inner, Box::new(f)))))
+    }
 }
 
 /// A future, and the waker it is polled with.

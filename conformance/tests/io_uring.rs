@@ -5,12 +5,14 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    sync::{Arc, Mutex},
+    task::{Poll, Waker},
     thread,
     time::{Duration, Instant},
 };
 
 use pike::{Backend, ChosenBy, Handle, Notifier, net};
-use pike_conformance::{Cx, Task, harness::alone, unix};
+use pike_conformance::{Cx, Task, calling_when_cloned, harness::alone, unix};
 
 fn cx(name: &str) -> Cx {
     Cx::new(name.to_owned(), Backend::IoUring, Duration::from_secs(60))
@@ -209,5 +211,40 @@ fn a_bound_ring_serves_sources_of_other_threads() {
             }
             assert_eq!(reader.join().unwrap(), round);
         });
+    }
+}
+
+/// A receive into a buffer of its own ends after a pooled one has seen it under way, and before that one waits.
+#[test]
+fn a_reader_that_waits_for_another_is_woken_however_early_that_ends() {
+    let cx = cx("reader behind a reader");
+    let notifier = cx.notifier();
+    let (stream, mut peer) = cx.stream(&notifier);
+    let stream = Arc::new(stream);
+    let first = Task::pending({
+        let stream = Arc::clone(&stream);
+        async move { stream.read_owned(Vec::with_capacity(1)).await.1 }
+    });
+    peer.write_all(b"a").unwrap();
+    cx.turn_until(&notifier, "the first", || first.is_woken());
+
+    let first = Arc::new(Mutex::new(Some(first)));
+    let mut second = Task::new(stream.recv_pooled());
+    let waker = calling_when_cloned(Waker::from(second.counter()), {
+        let first = Arc::clone(&first);
+        move || {
+            let first = first.lock().unwrap().take();
+            first.into_iter().for_each(|mut first| assert_eq!(first.ready(), b"a"));
+        }
+    });
+    assert!(second.poll_with(&waker).is_pending());
+    assert!(first.lock().unwrap().is_none(), "the second has looked and waits");
+    peer.write_all(b"b").unwrap();
+    loop {
+        cx.turn_until(&notifier, "the second", || second.is_woken());
+        if let Poll::Ready(lease) = second.poll() {
+            assert_eq!(&lease.unwrap()[..], b"b");
+            return;
+        }
     }
 }

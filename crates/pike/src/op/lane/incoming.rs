@@ -116,9 +116,13 @@ impl Lane {
         mem::take(&mut self.state.lock().dry)
     }
 
-    /// Whether the kernel receives or accepts, or has been asked to stop and has not told of that yet.
+    /// Whether the kernel receives or accepts, or has been asked to stop and has not told of that yet. The caller waits if so: of
+    /// the end of a receive by somebody else, it is told.
     pub(crate) fn is_receiving(&self) -> bool {
-        self.state.lock().receiving != Receiving::NobodyReceives
+        let mut state = self.state.lock();
+        // Other requests report their end in any case; this one reports it to whom it has turned away.
+        state.turned_away |= state.receiving == Receiving::OneReceives;
+        state.receiving != Receiving::NobodyReceives
     }
 
     /// Starts the receive that goes on, if nobody receives.
