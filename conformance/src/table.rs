@@ -67,6 +67,7 @@ macro_rules! for_each_case {
                 notifier_dropped_wakes_waiters,
                 notifier_drop_races_waiters,
                 notifier_dropped_before_sockets: alone,
+                notifier_gone_elsewhere: alone,
             }
             #[cfg(unix)] // Windows has no fork
             fork {

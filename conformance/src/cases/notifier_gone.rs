@@ -4,6 +4,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
+        mpsc,
     },
     task::Poll,
     thread,
@@ -11,7 +12,7 @@ use std::{
 };
 
 use futures_lite::future;
-use pike::{Event, net, time};
+use pike::{Closed, Event, net, time};
 
 use super::lifecycle::{assert_closed, read_some, read_to_end};
 use crate::{Cx, LONG, Outcome, Rng, SHORT, Task, system};
@@ -127,6 +128,39 @@ pub fn notifier_dropped_before_sockets(cx: &Cx) -> Outcome {
         assert_closed("a late wait", future::block_on(late.wait()));
         assert_eq!(read_to_end(peer), b"");
         assert_eq!(read_to_end(handle_peer), b"");
+    }
+    assert_eq!(system::descriptors(), before, "descriptors");
+    Ok(())
+}
+
+/// The last value goes on another thread than the one that has turned it, which lives on and turns no more: what the kernel does
+/// for others ends all the same, and nothing is left open.
+pub fn notifier_gone_elsewhere(cx: &Cx) -> Outcome {
+    let before = system::descriptors();
+    for _ in 0..20 {
+        let notifier = cx.notifier();
+        let (stream, peer) = cx.stream(&notifier);
+        let mut read = Task::pending(stream.read_owned(Vec::with_capacity(8)));
+        thread::scope(|scope| {
+            let ((turned, was_turned), (end, ends)) = (mpsc::channel(), mpsc::channel::<()>());
+            let turner = notifier.clone();
+            scope.spawn(move || {
+                cx.settle(&turner);
+                drop(turner);
+                turned.send(()).unwrap();
+                let _ = ends.recv(); // until the end of the round
+            });
+            was_turned.recv().unwrap();
+            drop(notifier);
+            cx.until("a receive of a Notifier that is gone", || read.is_woken());
+            let (result, buf) = read.ready();
+            assert!(Closed::is(&result.unwrap_err()));
+            assert_eq!(buf.capacity(), 8);
+            drop(end);
+        });
+        drop(read);
+        drop(stream);
+        assert_eq!(read_to_end(peer), b"");
     }
     assert_eq!(system::descriptors(), before, "descriptors");
     Ok(())

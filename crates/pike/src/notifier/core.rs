@@ -29,6 +29,10 @@ use crate::{
     word::Word,
 };
 
+/// How long the end of a Notifier waits for what it has cancelled: who waits for that hears of it by nothing else. It takes
+/// microseconds, but the kernel may end a request on the thread that submitted it, which has to be interrupted for that.
+pub(super) const GRACE: Duration = Duration::from_millis(200);
+
 /// Memory that lives as long as anything refers to it; the Notifier itself lives as long as `values` is not zero.
 pub(crate) struct Core {
     pub(super) driver: Driver,
@@ -281,7 +285,7 @@ impl Core {
         self.timers.close(batch.list());
         // Who is in a turn comes out of it, finds the Notifier closed, and shuts the backend down.
         self.notify();
-        self.end(Duration::ZERO);
+        self.end(GRACE);
         drop(batch); // wakes all
     }
 

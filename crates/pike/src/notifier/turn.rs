@@ -15,7 +15,7 @@ use std::{
 };
 
 use super::{
-    core::{Core, OnSeat},
+    core::{Core, GRACE, OnSeat},
     current::Enter,
 };
 use crate::{
@@ -73,7 +73,7 @@ impl Core {
         let waited = seat.with(|on_seat| self.wait(on_seat, timeout, parker, &mut batch));
         drop(seat);
         if self.is_closed() {
-            self.end(Duration::ZERO);
+            self.end(GRACE);
         }
         budget::reset();
         match waited {
