@@ -160,6 +160,8 @@ macro_rules! for_each_case {
                 shutdown_both,
                 shutdown_after_write: alone,
                 shutdown_twice,
+                shutdown_of_a_dropped_socket,
+                shutdown_behind_a_dropped_send,
                 linger_zero_resets,
             }
             tcp_shared {

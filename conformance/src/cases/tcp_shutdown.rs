@@ -227,6 +227,58 @@ pub fn shutdown_twice(cx: &Cx) -> Outcome {
     Ok(())
 }
 
+/// A socket goes with a shutdown that waits for a send that is dropped: by the time that has ended, the number of its
+/// descriptor may be another socket's, which nobody shuts down.
+pub fn shutdown_of_a_dropped_socket(cx: &Cx) -> Outcome {
+    let notifier = cx.notifier();
+    for how in [Shutdown::Write, Shutdown::Both] {
+        let (stream, _peer) = net::with_peer(cx, &notifier);
+        fill(cx, &notifier, &stream);
+        let sending = Task::pending(stream.write_all_owned(vec![b'x'; 1 << 20]));
+        cx.settle(&notifier);
+        stream.shutdown(how).unwrap();
+        drop(sending);
+        drop(stream);
+        // Where its number is free by now, one of these has it.
+        let mut others = [(); 4].map(|()| cx.tcp_pair());
+        cx.settle(&notifier);
+        for (one, other) in &mut others {
+            one.write_all(b"there").unwrap();
+            other.write_all(b"back").unwrap();
+            let mut got = [0; 5];
+            other.read_exact(&mut got).unwrap();
+            one.read_exact(&mut got[..4]).unwrap();
+            assert_eq!(&got, b"backe");
+        }
+    }
+    Ok(())
+}
+
+/// A shutdown that comes while a send is in the kernel that is dropped, before or after it: the peer reads what was sent of
+/// it, and the end.
+pub fn shutdown_behind_a_dropped_send(cx: &Cx) -> Outcome {
+    let notifier = cx.notifier();
+    for drops_first in [false, true] {
+        let (stream, mut peer) = net::with_peer(cx, &notifier);
+        peer.set_read_timeout(Some(net::LIMIT)).unwrap();
+        fill(cx, &notifier, &stream);
+        let mut sending = Some(Task::pending(stream.write_all_owned(vec![b'x'; 1 << 20])));
+        cx.settle(&notifier);
+        if drops_first {
+            sending = None;
+        }
+        stream.shutdown(Shutdown::Write).unwrap();
+        drop(sending);
+        thread::scope(|scope| {
+            let reads = scope.spawn(|| io::copy(&mut peer, &mut io::sink()).unwrap());
+            cx.turn_until(&notifier, "the end of writing behind a dropped send", || reads.is_finished());
+        });
+        let error = soon(&notifier, "a write after the shutdown", stream.write(b"x")).unwrap_err();
+        assert_kind(&error, &[ErrorKind::BrokenPipe]);
+    }
+    Ok(())
+}
+
 /// A socket that lingers for no time at all resets its connection when it is dropped, from either end; where the end of
 /// writing came first, the other end may have seen that.
 pub fn linger_zero_resets(cx: &Cx) -> Outcome {

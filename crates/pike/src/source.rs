@@ -206,10 +206,12 @@ impl Seen {
         self.any(CLOSED)
     }
 
-    /// Whether a new waiter of this direction may try the front. If not, it must look at what else the word says.
+    /// Whether a new waiter of this direction may try the front. If not, it must look at what else the word says. `arms`:
+    /// whether it waits for what the backend reports when it is asked to.
     #[inline]
-    pub(crate) fn is_front_free(self, direction: Direction) -> bool {
-        !self.any(CLOSED | direction.unarmed() | direction.more_flag())
+    pub(crate) fn is_front_free(self, direction: Direction, arms: bool) -> bool {
+        let unarmed = if arms { direction.unarmed() } else { 0 };
+        !self.any(CLOSED | unarmed | direction.more_flag())
     }
 
     /// Whether a short transfer on a stream may mean that the side is drained.

@@ -162,7 +162,7 @@ impl<'a, A: Aim> Waiting<'a, A> {
             let mut seen = source.seen().with(platform::forked());
             if !seen.any(bits) && !is_nothing() {
                 // Priority conditions may have to be asked for each time, or are never reported: `poll` sees to that.
-                if self.waits || !seen.is_front_free(direction) || bits & PRIORITY != 0 {
+                if self.waits || !seen.is_front_free(direction, A::ARMS) || bits & PRIORITY != 0 {
                     ready!(self.as_mut().poll(cx, seen)?);
                     continue;
                 }

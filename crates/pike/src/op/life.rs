@@ -1,42 +1,73 @@
 //! The life of an operation in the kernel: who owns what it needs, from moment to moment (I2).
 //!
 //! ```text
-//!             begin (future)              complete (reaper)
-//!   NobodyUsesIt ----> TheKernelHasItAndTheFutureWaits ----> TheKernelIsDone
-//!        ^                             |                            |
-//!        |                             | leave (future)             | release (future)
-//!        |     complete (reaper)       v                            v
-//!        +------ release <--- TheKernelHasItAndTheFutureIsGone   NobodyUsesIt
+//!             begin (future)         complete (reaper)            release (future)
+//!      FREE ----------------> WAITING ----------------> DONE ----------------------> FREE
+//!       ^                        |                        ^
+//!       |                        | leave (future)         | leave: the future has it all
+//!       |  release (reaper)      v
+//!       +--------- LEFT <------ GONE
+//!                complete (reaper)
 //! ```
 //!
 //! There are two owners, the future and the kernel, and what the operation needs (its buffer) belongs to whoever the state
 //! names: to the kernel from `begin` until `complete`; after that to the future, or, if that is gone, to who reaped it.
-//! One lock decides who comes first; no waker is cloned, woken or dropped under it (I6).
+//! All is one word: the state, flags, and the result. Each change is a read-modify-write, which decides who came first.
+//!
+//! - LOCKED: somebody has the place of the waker for himself. The reaper, who takes the waker before it says DONE; the
+//!   future, that puts another there; or the future that leaves. Who finds it set does not wait under it for anything but
+//!   the reaper's next few instructions. A waker is cloned before and dropped after (I6).
+//! - A future that leaves keeps LOCKED until it has asked for the end of the request: until then nobody begins another
+//!   at this place, for which that would be meant. If it is released meanwhile, RELEASED says so, and who leaves ends it.
+//! - WANTED: somebody has found it busy, and waits for the release. Set by the same word that says busy, so that whoever
+//!   asks is either told that nobody uses it, or is told of by the release.
 
 use std::task::Waker;
 
-use crate::sync::Mutex;
+use crate::sync::{
+    UnsafeCell,
+    atomic::{AtomicU64, Ordering},
+    hint,
+};
+
+/// Nobody uses it.
+const FREE: u64 = 0;
+/// The kernel has it, and the future waits.
+const WAITING: u64 = 1;
+/// The kernel is done, and the future has the rest.
+const DONE: u64 = 2;
+/// The kernel has it, and the future is gone.
+const GONE: u64 = 3;
+/// The kernel is done, the future is gone, and who reaped it has the rest.
+const LEFT: u64 = 4;
+const STATE: u64 = 7;
+
+const LOCKED: u64 = 1 << 3;
+const WANTED: u64 = 1 << 4;
+const RELEASED: u64 = 1 << 5;
+/// Behind these bits: the result, while DONE.
+const RESULT_SHIFT: u32 = 32;
 
 #[derive(Debug)]
-pub(crate) struct Life(Mutex<State>);
-
-#[derive(Debug)]
-enum State {
-    NobodyUsesIt,
-    TheKernelHasItAndTheFutureWaits(Option<Waker>),
-    TheKernelHasItAndTheFutureIsGone,
-    TheKernelIsDone(i32),
+pub(crate) struct Life {
+    word: AtomicU64,
+    waker: UnsafeCell<Option<Waker>>,
 }
 
-use State::{
-    NobodyUsesIt, TheKernelHasItAndTheFutureIsGone, TheKernelHasItAndTheFutureWaits, TheKernelIsDone,
-};
+// SAFETY: the waker is touched by one at a time: by who has begun and not submitted yet, by who has set LOCKED, or by
+// who has it all.
+#[allow(unsafe_code)]
+unsafe impl Send for Life {}
+// SAFETY: as for Send.
+#[allow(unsafe_code)]
+unsafe impl Sync for Life {}
 
 /// What a future that leaves has left behind.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Left {
-    /// The kernel still has it: who reaps it releases what it needed. It may be cancelled.
-    InTheKernel,
+    /// The kernel had it: who reaps it releases what it needs, or has done so. `wanted`: this has ended it, as
+    /// [`Life::release`] does, and somebody waits for that.
+    InTheKernel { wanted: bool },
     /// The kernel was done, with this result: the future releases what it needed, and then this with [`Life::release`].
     WithMe(i32),
 }
@@ -50,107 +81,206 @@ pub(crate) enum Completed {
     ForNobody,
 }
 
+#[inline]
+fn result(word: u64) -> i32 {
+    (word >> RESULT_SHIFT) as u32 as i32
+}
+
 impl Life {
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(NobodyUsesIt))
+        Self { word: AtomicU64::new(FREE), waker: UnsafeCell::new(None) }
     }
 
-    /// Whether anybody uses it.
+    /// Whether anybody uses it. If so, the caller hears of the release: see [`Life::release`].
+    #[inline]
     pub(crate) fn is_busy(&self) -> bool {
-        !matches!(*self.0.lock(), NobodyUsesIt)
+        self.word.load(Ordering::Acquire) != FREE && self.want()
+    }
+
+    /// False if it is free by now.
+    #[cold]
+    fn want(&self) -> bool {
+        self.change(|word| (word != FREE).then_some(word | WANTED)).is_ok()
     }
 
     /// Whether the kernel has it.
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn is_in_the_kernel(&self) -> bool {
-        matches!(*self.0.lock(), TheKernelHasItAndTheFutureWaits(_) | TheKernelHasItAndTheFutureIsGone)
+        matches!(self.word.load(Ordering::Acquire) & STATE, WAITING | GONE)
     }
 
-    /// Takes it for an operation, before that is submitted. False if somebody uses it.
-    pub(crate) fn begin(&self, waker: &Waker) -> bool {
-        let waker = Some(waker.clone());
-        let mut state = self.0.lock();
-        if matches!(*state, NobodyUsesIt) {
-            *state = TheKernelHasItAndTheFutureWaits(waker);
-            return true;
+    /// Replaces the word by what `next` makes of it: the word before, or the one that it makes nothing of.
+    #[inline]
+    fn change(&self, mut next: impl FnMut(u64) -> Option<u64>) -> Result<u64, u64> {
+        let mut word = self.word.load(Ordering::Acquire);
+        loop {
+            let Some(to) = next(word) else { return Err(word) };
+            // AcqRel: whoever owns something by this word sees what its owner before has done.
+            match self.word.compare_exchange_weak(word, to, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return Ok(word),
+                Err(now) => word = now,
+            }
         }
-        drop(state);
-        drop(waker); // I6: after the unlock
-        false
+    }
+
+    /// The place of the waker.
+    ///
+    /// # Safety
+    ///
+    /// The caller has it for himself.
+    #[allow(unsafe_code)]
+    #[inline]
+    unsafe fn replace(&self, waker: Option<Waker>) -> Option<Waker> {
+        // SAFETY: the caller's.
+        self.waker.with_mut(|place| std::mem::replace(unsafe { &mut *place }, waker))
+    }
+
+    /// Takes it for an operation, before that is submitted. False if somebody uses it, as [`Life::is_busy`] says it.
+    #[allow(unsafe_code)]
+    #[inline]
+    pub(crate) fn begin(&self, waker: &Waker) -> bool {
+        let waker = waker.clone();
+        loop {
+            // AcqRel: as in `change`.
+            if self.word.compare_exchange(FREE, WAITING, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                // SAFETY: nobody else looks before it was submitted, which comes after this.
+                let before = unsafe { self.replace(Some(waker)) };
+                debug_assert!(before.is_none());
+                std::mem::forget(before);
+                return true;
+            }
+            if self.want() {
+                return false;
+            }
+        }
     }
 
     /// By the future that began it: the result, once the kernel is done. What the operation needed is the future's then,
     /// and [`Life::release`] follows once it has that.
+    #[inline]
     pub(crate) fn poll(&self, waker: &Waker) -> Option<i32> {
-        let state = self.0.lock();
-        match &*state {
-            TheKernelIsDone(result) => Some(*result),
-            TheKernelHasItAndTheFutureWaits(Some(held)) if held.will_wake(waker) => None,
-            TheKernelHasItAndTheFutureWaits(_) => {
-                drop(state);
-                self.renew(waker)
+        let word = self.word.load(Ordering::Acquire);
+        if word & STATE == DONE { Some(result(word)) } else { self.renew(waker) }
+    }
+
+    /// Locks what waits. The word, if the kernel is done by now.
+    fn lock(&self, flags: u64) -> Result<(), u64> {
+        let mut spins = 0;
+        loop {
+            let locked = self.change(|word| match word & (STATE | LOCKED) {
+                WAITING => Some((word & !STATE) | LOCKED | flags),
+                _ => None,
+            });
+            match locked {
+                Ok(_) => return Ok(()),
+                Err(word) => match word & STATE {
+                    DONE => return Err(word),
+                    // The reaper has it, and is about to say that it is done.
+                    WAITING => hint::spin(&mut spins),
+                    _ => unreachable!("by who did not begin it"),
+                },
             }
-            NobodyUsesIt | TheKernelHasItAndTheFutureIsGone => unreachable!("polled by who did not begin it"),
         }
     }
 
+    #[allow(unsafe_code)]
     #[cold]
     fn renew(&self, waker: &Waker) -> Option<i32> {
-        let waker = waker.clone(); // I6: before the lock
-        let mut state = self.0.lock();
-        let replaced = match &mut *state {
-            TheKernelHasItAndTheFutureWaits(held) => held.replace(waker),
-            TheKernelIsDone(result) => {
-                let result = *result;
-                drop(state);
-                drop(waker);
-                return Some(result);
+        let waker = waker.clone(); // I6: before it is locked
+        if let Err(word) = self.lock(WAITING) {
+            return Some(result(word));
+        }
+        // SAFETY: locked.
+        let before = unsafe { self.replace(Some(waker)) };
+        let unlocked = self.change(|word| (word & STATE == WAITING).then_some(word & !LOCKED));
+        let done = match unlocked {
+            Ok(_) => None,
+            Err(word) => {
+                // SAFETY: locked still: the reaper has left it alone.
+                let unused = unsafe { self.replace(None) };
+                let _ = self.change(|word| Some(word & !LOCKED));
+                drop(unused);
+                Some(result(word))
             }
-            NobodyUsesIt | TheKernelHasItAndTheFutureIsGone => unreachable!("polled by who did not begin it"),
         };
-        drop(state);
-        drop(replaced);
-        None
+        drop(before);
+        done
     }
 
-    /// By the future that began it, which ends before it has taken the result.
-    pub(crate) fn leave(&self) -> Left {
-        let mut state = self.0.lock();
-        let before = std::mem::replace(&mut *state, TheKernelHasItAndTheFutureIsGone);
-        let left = match before {
-            TheKernelHasItAndTheFutureWaits(_) => Left::InTheKernel,
-            TheKernelIsDone(result) => Left::WithMe(result),
-            NobodyUsesIt | TheKernelHasItAndTheFutureIsGone => unreachable!("left by who did not begin it"),
-        };
-        drop(state);
-        drop(before); // I6: a waker, after the unlock
-        left
+    /// By the future that began it, which ends before it has taken the result. `cancel` asks for the end of the request,
+    /// if the kernel has it.
+    #[allow(unsafe_code)]
+    pub(crate) fn leave(&self, cancel: impl FnOnce()) -> Left {
+        if let Err(word) = self.lock(GONE) {
+            return Left::WithMe(result(word));
+        }
+        // SAFETY: locked.
+        let waker = unsafe { self.replace(None) };
+        cancel();
+        let word = self.change(|word| Some(if word & RELEASED == 0 { word & !LOCKED } else { FREE }));
+        drop(waker);
+        let word = word.unwrap_or_else(|word| word);
+        Left::InTheKernel { wanted: word & (RELEASED | WANTED) == RELEASED | WANTED }
     }
 
     /// By who reaped it: the kernel's share ends. If that is for nobody, [`Life::release`] follows once what the
     /// operation needed has been released; until then others may not begin.
-    pub(crate) fn complete(&self, result: i32) -> Completed {
-        let mut state = self.0.lock();
-        match std::mem::replace(&mut *state, TheKernelIsDone(result)) {
-            TheKernelHasItAndTheFutureWaits(waker) => Completed::ForTheFuture(waker),
-            TheKernelHasItAndTheFutureIsGone => {
-                *state = TheKernelHasItAndTheFutureIsGone;
-                Completed::ForNobody
+    #[allow(unsafe_code)]
+    #[inline]
+    pub(crate) fn complete(&self, code: i32) -> Completed {
+        const LOCKED_WAITING: u64 = WAITING | LOCKED;
+        let result = u64::from(code as u32) << RESULT_SHIFT;
+        let before = self.change(|word| match word & (STATE | LOCKED) {
+            WAITING => Some(word | LOCKED),
+            // Who puts another waker there looks again when it has.
+            LOCKED_WAITING => Some((word & !STATE) | DONE | result),
+            _ if word & STATE == GONE => Some((word & !STATE) | LEFT),
+            _ => None,
+        });
+        match before.map(|word| word & (STATE | LOCKED)) {
+            Ok(WAITING) => {
+                // SAFETY: locked by this.
+                let waker = unsafe { self.replace(None) };
+                // AcqRel: as in `change`. Nobody else changes more than WANTED of what this has locked.
+                self.word.fetch_xor(LOCKED_WAITING ^ (DONE | result), Ordering::AcqRel);
+                Completed::ForTheFuture(waker)
             }
-            NobodyUsesIt | TheKernelIsDone(_) => unreachable!("completed twice, or never begun"),
+            Ok(LOCKED_WAITING) => Completed::ForTheFuture(None),
+            Ok(_) => Completed::ForNobody,
+            Err(_) => unreachable!("completed twice, or never begun"),
         }
     }
 
-    /// By the future that began it, if it was not submitted: as if it had never begun.
-    pub(crate) fn forget(&self) {
-        let before = std::mem::replace(&mut *self.0.lock(), NobodyUsesIt);
-        debug_assert!(matches!(before, TheKernelHasItAndTheFutureWaits(_)));
-        drop(before); // I6: a waker, after the unlock
+    /// By the future that began it, if it was not submitted: as if it had never begun. True as for [`Life::release`].
+    #[allow(unsafe_code)]
+    #[must_use = "somebody may wait for it"]
+    pub(crate) fn forget(&self) -> bool {
+        // SAFETY: as in `begin`.
+        let waker = unsafe { self.replace(None) };
+        let wanted = self.release();
+        drop(waker);
+        wanted
     }
 
     /// By who owns it, once the kernel is done and what the operation needed has been released: nobody uses it from here
-    /// on.
-    pub(crate) fn release(&self) {
-        *self.0.lock() = NobodyUsesIt;
+    /// on. True if somebody found it busy meanwhile, who is to be told.
+    #[inline]
+    #[must_use = "somebody may wait for it"]
+    pub(crate) fn release(&self) -> bool {
+        let word = self.word.load(Ordering::Relaxed);
+        if word & LOCKED != 0 && word & STATE == LEFT {
+            return self.release_left();
+        }
+        // AcqRel: as in `change`. Nobody locks what is done but who releases it.
+        self.word.swap(FREE, Ordering::AcqRel) & WANTED != 0
+    }
+
+    /// Who leaves may be about to ask for its end: then that ends it.
+    #[cold]
+    fn release_left(&self) -> bool {
+        let released = self.change(|word| Some(if word & LOCKED == 0 { FREE } else { word | RELEASED }));
+        let word = released.unwrap_or_else(|word| word);
+        word & (LOCKED | WANTED) == WANTED
     }
 }
 
@@ -160,59 +290,88 @@ mod tests {
     use crate::testing::{Log, spy};
     use std::sync::Arc;
 
+    const IN_THE_KERNEL: Left = Left::InTheKernel { wanted: false };
+
     #[test]
     fn the_result_goes_to_the_future() {
         let (life, log) = (Life::new(), Log::default());
         assert!(life.begin(&log.waker(1)));
         assert!(!life.begin(&log.waker(2)), "one at a time");
         assert_eq!(life.poll(&log.waker(3)), None);
-        match life.complete(7) {
+        match life.complete(-7) {
             Completed::ForTheFuture(waker) => waker.unwrap().wake(),
             Completed::ForNobody => panic!("it waits"),
         }
         assert_eq!(log.take(), [3], "the last waker wins");
-        assert_eq!(life.poll(&log.waker(3)), Some(7));
+        assert_eq!(life.poll(&log.waker(3)), Some(-7));
         assert!(!life.begin(&log.waker(2)), "until it is released");
-        life.release();
+        assert!(life.release(), "somebody was refused");
         assert!(!life.is_busy());
+        assert!(life.begin(&log.waker(1)));
+        let _ = life.complete(i32::MAX);
+        assert_eq!(life.poll(&log.waker(1)), Some(i32::MAX));
+        assert!(!life.release(), "who was refused is told once");
     }
 
     #[test]
     fn who_leaves_first_leaves_the_release_to_the_other() {
         let (life, log) = (Life::new(), Log::default());
         assert!(life.begin(&log.waker(1)));
-        assert_eq!(life.leave(), Left::InTheKernel);
+        assert_eq!(life.leave(|| assert!(life.is_in_the_kernel())), IN_THE_KERNEL);
+        assert!(life.is_in_the_kernel());
         assert!(matches!(life.complete(7), Completed::ForNobody));
+        assert!(!life.is_in_the_kernel());
         assert!(life.is_busy(), "until it is released");
-        life.release();
+        assert!(life.release(), "somebody asked");
         assert!(life.begin(&log.waker(1)));
         let _ = life.complete(8);
-        assert_eq!(life.leave(), Left::WithMe(8));
-        life.release();
+        assert_eq!(life.leave(|| panic!("the kernel is done")), Left::WithMe(8));
+        assert!(!life.release());
         assert!(!life.is_busy());
         assert!(life.begin(&log.waker(1)));
-        life.forget();
+        assert!(!life.forget());
         assert!(!life.is_busy());
     }
 
+    /// What `leave` asks for is meant for the operation that it leaves, and no other has begun by then.
     #[test]
-    fn no_waker_is_touched_under_the_lock() {
-        let life = Arc::new(Life::new());
+    fn nobody_begins_before_the_cancel_was_asked_for() {
+        let (life, log) = (Life::new(), Log::default());
+        assert!(life.begin(&log.waker(1)));
+        let left = life.leave(|| {
+            assert!(matches!(life.complete(7), Completed::ForNobody));
+            assert!(!life.release());
+            assert!(!life.begin(&log.waker(2)), "the cancel would be for this one");
+        });
+        assert_eq!(left, Left::InTheKernel { wanted: true }, "who was refused is to be told");
+        assert!(life.begin(&log.waker(2)));
+        assert!(!life.forget());
+    }
+
+    #[test]
+    fn wakers_are_left_nowhere() {
+        let count = Arc::new(());
         let waker = || {
-            let its = life.clone();
-            spy(move || assert!(!its.0.is_locked(), "under the lock"))
+            let its = count.clone();
+            spy(move || _ = Arc::strong_count(&its))
         };
+        let life = Life::new();
         assert!(life.begin(&waker()));
         assert!(!life.begin(&waker()));
         assert_eq!(life.poll(&waker()), None);
-        assert_eq!(life.leave(), Left::InTheKernel);
-        assert!(matches!(life.complete(0), Completed::ForNobody));
-        life.release();
+        let _ = life.leave(|| ());
+        assert_eq!(Arc::strong_count(&count), 1);
+        let _ = life.complete(0);
+        let _ = life.release();
         assert!(life.begin(&waker()));
-        assert!(matches!(life.complete(0), Completed::ForTheFuture(Some(_))));
-        assert_eq!(life.poll(&waker()), Some(0));
-        life.release();
+        let _ = life.forget();
+        assert_eq!(Arc::strong_count(&count), 1);
         assert!(life.begin(&waker()));
-        life.forget();
+        let _ = life.complete(0);
+        let _ = life.release();
+        assert_eq!(Arc::strong_count(&count), 1);
+        assert!(life.begin(&waker()));
+        drop(life);
+        assert_eq!(Arc::strong_count(&count), 1);
     }
 }

@@ -164,7 +164,7 @@ impl<T, B> Future for Owned<'_, T, B> {
         let work = op.as_mut().work();
         if let (Some(native), Endpoint::Socket(socket)) = (work.native, work.at) {
             if let Some(lane) = socket.native_lane() {
-                if let Some(output) = ready!(native::poll(work, native, lane, registration, given_up, cx)) {
+                if let Some(output) = ready!(native.poll(work, lane, registration, given_up, cx)) {
                     return Poll::Ready(output);
                 }
             }
@@ -191,7 +191,7 @@ pub(crate) struct Carried<'a, T, B> {
     attempt: fn(&mut Carried<'a, T, B>, Seen) -> Attempt<T>,
     /// How the kernel does it, where it does.
     native: Option<Native<T, B>>,
-    flight: Flight,
+    flight: Flight<'a>,
 }
 
 /// What some calls take beside the buffer.

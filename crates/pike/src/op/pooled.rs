@@ -150,8 +150,9 @@ impl Work<Received<()>> for Bring<'_> {
 
     fn attempt(&mut self, seen: Seen) -> Attempt<Received<()>> {
         match self.lane.lease() {
-            Found::Delivered(Some(lease)) => return Attempt::Done(Received::Some(lease, ())),
-            Found::Delivered(None) => return self.copy(seen),
+            Found::Delivered((Some(lease), true)) => return Attempt::Drained(Received::Some(lease, ())),
+            Found::Delivered((Some(lease), false)) => return Attempt::Done(Received::Some(lease, ())),
+            Found::Delivered((None, _)) => return self.copy(seen),
             Found::Failed(error) => return Attempt::Failed(error),
             Found::Wait => return Attempt::Empty,
             Found::Free => {}

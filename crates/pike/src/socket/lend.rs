@@ -84,8 +84,8 @@ impl<F> Lend<'_, F> {
     #[cold]
     fn take_delivered(&self, lane: &Lane) -> Option<Attempt<Lent>> {
         match lane.lease() {
-            Found::Delivered(Some(lease)) => Some(Attempt::Done(Lent::Pooled(lease))),
-            Found::Delivered(None) => {
+            Found::Delivered((Some(lease), _)) => Some(Attempt::Done(Lent::Pooled(lease))),
+            Found::Delivered((None, _)) => {
                 let mut buffer = hot::take();
                 let room = buffer.len();
                 let count = self.socket.undelivered(room, false, |bytes, _| copy(bytes, &mut buffer[..]))?;

@@ -364,10 +364,17 @@ fn no_waker_is_touched_under_the_lock() {
 fn each_direction_is_armed_by_one_caller_until_its_request_ends() {
     let source = source();
     source.open(UNARMED);
-    assert!(!source.seen().is_front_free(Direction::Read), "who waits must see that nothing is reported");
+    assert!(
+        !source.seen().is_front_free(Direction::Read, true),
+        "who waits must see that nothing is reported"
+    );
+    assert!(source.seen().is_front_free(Direction::Read, false), "but for who waits for something else");
     assert!(source.take_unarmed(READ_UNARMED) && !source.take_unarmed(READ_UNARMED));
-    assert!(source.seen().is_front_free(Direction::Read) && !source.seen().is_front_free(Direction::Write));
-    assert!(source.take_unarmed(WRITE_UNARMED) && source.seen().is_front_free(Direction::Write));
+    assert!(
+        source.seen().is_front_free(Direction::Read, true)
+            && !source.seen().is_front_free(Direction::Write, true)
+    );
+    assert!(source.take_unarmed(WRITE_UNARMED) && source.seen().is_front_free(Direction::Write, true));
     report(&source, READABLE | READ_UNARMED);
     source.reset(0);
     assert!(source.seen().any(READ_UNARMED) && !source.seen().any(WRITE_UNARMED));

@@ -3,7 +3,7 @@
 use std::{io, mem, sync::Arc, task::Context};
 
 use super::{
-    Lane, Receiving, Request, State, Unsent,
+    Lane, Receiving, Request, State, Unsent, going_on,
     half::{Half, Pieces},
     inbox::{Datagram, Delivered, Front},
 };
@@ -13,6 +13,7 @@ use crate::{
     op::life::Completed,
     socket::{Address, Descriptor},
     source::{Direction, READABLE},
+    sync::atomic::Ordering,
     sys::platform,
 };
 
@@ -100,14 +101,21 @@ impl Lane {
         found
     }
 
-    /// A pooled receive's look: the next buffer, whole. None in it if the next bytes are in none: they are to be read.
+    /// A pooled receive's look: the next buffer, whole. None in it if the next bytes are in none: they are to be read. And
+    /// whether nothing is left while the kernel receives: what comes then is reported, as is the end of the receive.
     /// `Found::Free` with `dry` if the pool is: see [`Lane::is_dry`].
-    pub(crate) fn lease(&self) -> Found<Option<Lease>> {
+    #[inline]
+    pub(crate) fn lease(&self) -> Found<(Option<Lease>, bool)> {
         let mut state = self.state.lock();
-        match (Option::from(state.inbox.lease()), state.receiving) {
-            (Some(found), _) => found,
-            (None, Receiving::TheKernelAccepts) => Found::Free, // the system says what it thinks of that
-            (None, _) => state.wait_or_free(),
+        match state.inbox.lease() {
+            Front::Taken(lease) => {
+                let drained = state.inbox.is_empty() && state.receiving == Receiving::TheKernelReceives;
+                Found::Delivered((lease, drained))
+            }
+            Front::Failed(code) => Found::Failed(io::Error::from_raw_os_error(code)),
+            // The system says what it thinks of that.
+            Front::Empty if state.receiving == Receiving::TheKernelAccepts => Found::Free,
+            Front::Empty => state.wait_or_free(),
         }
     }
 
@@ -116,13 +124,21 @@ impl Lane {
         mem::take(&mut self.state.lock().dry)
     }
 
-    /// Whether the kernel receives or accepts, or has been asked to stop and has not told of that yet. The caller waits if so: of
-    /// the end of a receive by somebody else, it is told.
+    /// Whether the kernel receives or accepts, or has been asked to stop and has not told of that yet. Then the caller is told
+    /// of the end.
+    #[inline]
     pub(crate) fn is_receiving(&self) -> bool {
-        let mut state = self.state.lock();
-        // Other requests report their end in any case; this one reports it to whom it has turned away.
-        state.turned_away |= state.receiving == Receiving::OneReceives;
-        state.receiving != Receiving::NobodyReceives
+        match self.going_on.load(Ordering::Acquire) & going_on::RECEIVES {
+            going_on::GOES_ON => true,
+            0 => false,
+            _ => self.is_turned_away(),
+        }
+    }
+
+    /// Whether one receives, whose end is told of to those who wait or were turned away.
+    #[cold]
+    fn is_turned_away(&self) -> bool {
+        matches!(self.state.lock().wait_or_free::<()>(), Found::Wait)
     }
 
     /// Starts the receive that goes on, if nobody receives.
@@ -165,8 +181,8 @@ impl Lane {
             return;
         }
         self.source().make_vague();
-        state.receiving = receiving;
-        state.in_flight[Direction::Read as usize] = true;
+        self.set_receiving(&mut state, receiving);
+        self.begins(Direction::Read);
         // SAFETY: nobody receives, and the lock is held.
         unsafe { self.incoming.set(request) };
         drop(state);
@@ -190,12 +206,14 @@ impl Lane {
         let is_free = state.receiving == Receiving::NobodyReceives && state.inbox.is_empty();
         if !is_free {
             drop(state);
-            taking.life.forget();
+            if taking.life.forget() {
+                self.tell(Direction::Read);
+            }
             return Err(buffer);
         }
         self.source().make_vague();
-        state.receiving = Receiving::OneReceives;
-        state.in_flight[Direction::Read as usize] = true;
+        self.set_receiving(&mut state, Receiving::OneReceives);
+        self.begins(Direction::Read);
         drop(state);
         // If `name` panics, nothing was submitted.
         let unsent = Unsent(self, Direction::Read);
@@ -281,7 +299,15 @@ impl Lane {
         }
     }
 
-    pub(super) fn came_in(self: &Arc<Self>, result: i32, more: bool, buffer: Option<u32>, batch: &mut Batch) {
+    /// True as for [`Lane::ends`].
+    #[inline]
+    pub(super) fn came_in(
+        self: &Arc<Self>,
+        result: i32,
+        more: bool,
+        buffer: Option<u32>,
+        batch: &mut Batch,
+    ) -> bool {
         // SAFETY: it is in flight until this returns.
         #[allow(unsafe_code)]
         match unsafe { self.incoming.request() } {
@@ -291,8 +317,9 @@ impl Lane {
         }
     }
 
-    fn received_once(self: &Arc<Self>, result: i32, batch: &mut Batch) {
+    fn received_once(self: &Arc<Self>, result: i32, batch: &mut Batch) -> bool {
         let mut state = self.state.lock();
+        let later = self.ends(Direction::Read);
         // Nobody else reads before its future has the result: what comes later must not overtake.
         match self.half(Direction::Read).life.complete(result) {
             Completed::ForTheFuture(waker) => {
@@ -306,16 +333,18 @@ impl Lane {
                 if state.closed.is_none() {
                     self.keep(&mut state, result);
                 }
-                state.receiving = Receiving::NobodyReceives;
+                self.set_receiving(&mut state, Receiving::NobodyReceives);
                 let waker = self.abandon(&mut state, Direction::Read);
                 drop(state);
                 batch.list().push(waker);
                 self.report(READABLE, batch);
             }
         }
+        later
     }
 
-    fn received(self: &Arc<Self>, result: i32, more: bool, buffer: Option<u32>, batch: &mut Batch) {
+    #[inline]
+    fn received(self: &Arc<Self>, result: i32, more: bool, buffer: Option<u32>, batch: &mut Batch) -> bool {
         let slot = buffer.map(|index| self.core().pool().adopt(index));
         let mut state = self.state.lock();
         let is_open = state.closed.is_none();
@@ -338,18 +367,19 @@ impl Lane {
                 }
             }
         }
-        let stop = self.go_on_or_stop(&mut state, more, UNDELIVERED_MAX);
+        let next = self.go_on_or_stop(&mut state, more, UNDELIVERED_MAX);
         drop(state);
-        if stop {
+        if next == Next::Stop {
             self.stop(Direction::Read);
         }
         if let Some(slot) = unused {
             slot.give_back(batch);
         }
         self.report(READABLE, batch);
+        next == Next::EndedLater
     }
 
-    fn accepted(self: &Arc<Self>, result: i32, more: bool, batch: &mut Batch) {
+    fn accepted(self: &Arc<Self>, result: i32, more: bool, batch: &mut Batch) -> bool {
         let connection = (result >= 0).then(|| platform::adopt_accepted(result));
         let mut state = self.state.lock();
         let mut refused = None;
@@ -360,26 +390,40 @@ impl Lane {
             // Whoever waits asks the system, which has the error too, if it is one that lasts.
             (None, _) => state.refused |= -result == platform::INVALID,
         }
-        let stop = self.go_on_or_stop(&mut state, more, UNACCEPTED_MAX);
+        let next = self.go_on_or_stop(&mut state, more, UNACCEPTED_MAX);
         drop(state);
         drop(refused); // nobody will accept it (I7)
-        if stop {
+        if next == Next::Stop {
             self.stop(Direction::Read);
         }
         if is_news {
             self.report(READABLE, batch); // who is woken wakes the next while there is more
         }
+        next == Next::EndedLater
     }
 
-    /// Whether a request that goes on is to be stopped, by `max`.
-    fn go_on_or_stop(&self, state: &mut State, more: bool, max: usize) -> bool {
-        let goes_on = matches!(state.receiving, Receiving::TheKernelReceives | Receiving::TheKernelAccepts);
+    /// What becomes of a request that goes on. At `max` things that nobody has taken it is stopped.
+    #[inline]
+    fn go_on_or_stop(&self, state: &mut State, more: bool, max: usize) -> Next {
         if !more {
-            state.receiving = Receiving::NobodyReceives;
-        } else if state.inbox.len() >= max && goes_on {
-            state.receiving = Receiving::TheKernelWasAskedToStop;
-            return true;
+            let later = self.ends(Direction::Read);
+            self.set_receiving(state, Receiving::NobodyReceives);
+            return if later { Next::EndedLater } else { Next::Nothing };
         }
-        false
+        let goes_on = matches!(state.receiving, Receiving::TheKernelReceives | Receiving::TheKernelAccepts);
+        if goes_on && state.inbox.len() >= max {
+            state.receiving = Receiving::TheKernelWasAskedToStop;
+            return Next::Stop;
+        }
+        Next::Nothing
     }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Nothing,
+    /// The caller is to stop it, with no lock.
+    Stop,
+    /// It has ended, and something is to be done now.
+    EndedLater,
 }

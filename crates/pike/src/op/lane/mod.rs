@@ -46,7 +46,10 @@ use crate::{
     notifier::core::Core,
     socket::Descriptor,
     source::{Direction, READABLE, Source, WRITABLE},
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicU8, Ordering},
+    },
     sys::{Completion, Raw, platform},
     token::Token,
 };
@@ -66,7 +69,35 @@ pub(crate) struct Lane {
     sending: Half,
     /// Of receives into a buffer of their own, once there was one.
     taking: OnceLock<Box<Half>>,
+    /// What is asked without the lock of the state: bits of [`going_on`].
+    going_on: AtomicU8,
     state: Mutex<State>,
+}
+
+/// What goes on at a lane.
+mod going_on {
+    use crate::source::Direction;
+
+    /// The request for what comes in is not finally reaped.
+    const COMES_IN: u8 = 1;
+    /// The one for what goes out is not.
+    const GOES_OUT: u8 = 2;
+    pub(super) const IN_FLIGHT: u8 = COMES_IN | GOES_OUT;
+    /// Something is to be done once one of them has ended: to shut down, or to close. Set and cleared under the lock.
+    pub(super) const LATER: u8 = 4;
+    /// The kernel receives or accepts until it is stopped, and its end is reported. As the state says it, under whose lock
+    /// this changes and the next.
+    pub(super) const GOES_ON: u8 = 8;
+    /// One receives.
+    pub(super) const ONE_RECEIVES: u8 = 16;
+    pub(super) const RECEIVES: u8 = GOES_ON | ONE_RECEIVES;
+
+    pub(super) const fn in_flight(direction: Direction) -> u8 {
+        match direction {
+            Direction::Read => COMES_IN,
+            Direction::Write => GOES_OUT,
+        }
+    }
 }
 
 // SAFETY: the blocks are set while nothing is in flight, under the lock or by who began the operation; a half is its
@@ -84,8 +115,6 @@ struct State {
     refused: bool,
     /// A reader was told to wait, and may have taken back the source's readiness for that.
     turned_away: bool,
-    /// Whether the direction's request is not finally reaped: of what comes in, of what goes out.
-    in_flight: [bool; 2],
     /// Buffers whose futures are gone, and that the kernel is done with: of what comes in, of what goes out.
     abandoned: [bool; 2],
     /// To be done once the send has ended.
@@ -108,7 +137,6 @@ impl State {
             dry: false,
             refused: false,
             turned_away: false,
-            in_flight: [false; 2],
             abandoned: [false; 2],
             shutdown: None,
             connecting: false,
@@ -120,8 +148,7 @@ impl State {
 
     /// Whether nothing is in it, and the kernel has nothing to do with it.
     fn is_idle(&self) -> bool {
-        let quiet = self.in_flight == [false; 2] && self.abandoned == [false; 2];
-        quiet
+        self.abandoned == [false; 2]
             && self.receiving == Receiving::NobodyReceives
             && self.inbox.is_empty()
             && self.closing.is_none()
@@ -158,6 +185,7 @@ impl Lane {
             core: Some(core),
             sending: Half::new(),
             taking: OnceLock::new(),
+            going_on: AtomicU8::new(0),
             state: Mutex::new(State::new()),
         })
     }
@@ -181,7 +209,34 @@ impl Lane {
         }
     }
 
+    /// Says who has what comes in.
+    fn set_receiving(&self, state: &mut State, receiving: Receiving) {
+        // AcqRel, here and wherever it changes: who sees the change sees what came before it.
+        match receiving {
+            Receiving::NobodyReceives => self.going_on.fetch_and(!going_on::RECEIVES, Ordering::AcqRel),
+            Receiving::OneReceives => self.going_on.fetch_or(going_on::ONE_RECEIVES, Ordering::AcqRel),
+            _ => self.going_on.fetch_or(going_on::GOES_ON, Ordering::AcqRel),
+        };
+        state.receiving = receiving;
+    }
+
+    /// The direction's request is about to be submitted.
+    #[inline]
+    fn begins(&self, direction: Direction) {
+        self.going_on.fetch_or(going_on::in_flight(direction), Ordering::AcqRel);
+    }
+
+    /// The direction's request has ended, and the next has not begun: whoever lets it begin does this first. True if something
+    /// is to be done now: [`Lane::do_later`], with no lock.
+    #[inline]
+    #[must_use]
+    fn ends(&self, direction: Direction) -> bool {
+        let before = self.going_on.fetch_and(!going_on::in_flight(direction), Ordering::AcqRel);
+        before & going_on::LATER != 0
+    }
+
     /// The result of the operation that the caller began, once there is one. The buffer is the caller's then.
+    #[inline]
     pub(crate) fn poll(&self, direction: Direction, cx: &Context<'_>) -> Option<i32> {
         self.half(direction).life.poll(cx.waker())
     }
@@ -191,6 +246,7 @@ impl Lane {
     /// # Safety
     ///
     /// The caller began it with a `B`, and has its result.
+    #[inline]
     pub(crate) unsafe fn take_back<B: 'static>(&self, direction: Direction, look: impl FnOnce(&mut B)) -> B {
         let release = Release(self, direction); // if `look` panics, too
         // SAFETY: put in when it was begun, and the kernel is done.
@@ -206,16 +262,15 @@ impl Lane {
         if self.core().is_forked() {
             return; // the kernel does it for the parent, and a lock may be held for ever (I14)
         }
-        match self.half(direction).life.leave() {
-            Left::InTheKernel => self.stop(direction),
+        match self.half(direction).life.leave(|| self.stop(direction)) {
+            Left::InTheKernel { wanted: false } => {}
+            Left::InTheKernel { wanted: true } => self.tell(direction),
             Left::WithMe(result) => {
                 match direction {
                     Direction::Read => self.keep(&mut self.state.lock(), result),
                     Direction::Write => self.state.lock().keep_connected(result),
                 }
-                // SAFETY: the kernel is done, and the future is the caller.
-                unsafe { self.half(direction).cargo.clear() };
-                self.release(direction);
+                drop(Abandoned(self, direction));
             }
         }
     }
@@ -226,24 +281,32 @@ impl Lane {
     }
 
     /// Nobody has this direction any more: who waited for that goes on.
+    #[inline]
     fn release(&self, direction: Direction) {
-        let mut wakes = false;
-        if direction == Direction::Read {
-            let mut state = self.state.lock();
-            if state.receiving == Receiving::OneReceives {
-                state.receiving = Receiving::NobodyReceives;
-            }
-            wakes = mem::take(&mut state.turned_away) || !state.inbox.is_empty();
+        // A writer that found it busy has taken back the side's readiness, and waits or is about to. A look at the word, for who
+        // waits there, could come too early; but it has said so to the life.
+        let wakes = direction == Direction::Read && self.release_reader();
+        if self.half(direction).life.release() || wakes {
+            self.tell(direction);
         }
-        // Only now: the next one to begin may set what was set back above.
-        self.half(direction).life.release();
-        // A writer that found it busy has taken back the side's readiness, and waits or is about to: whether somebody waits by
-        // now says nothing about it, and only a report makes it look again.
-        if wakes || direction == Direction::Write || self.source().is_waited_for(direction) {
-            let mut batch = Batch::new();
-            self.report(if direction == Direction::Read { READABLE } else { WRITABLE }, &mut batch);
-            drop(batch); // wakes all
+    }
+
+    /// Before the release: what the next one sets that begins.
+    fn release_reader(&self) -> bool {
+        let mut state = self.state.lock();
+        if state.receiving == Receiving::OneReceives {
+            self.set_receiving(&mut state, Receiving::NobodyReceives);
         }
+        let turned_away = mem::take(&mut state.turned_away);
+        turned_away || !state.inbox.is_empty() || self.source().is_waited_for(Direction::Read)
+    }
+
+    /// Wakes who waits at this side.
+    #[cold]
+    fn tell(&self, direction: Direction) {
+        let mut batch = Batch::new();
+        self.report(if direction == Direction::Read { READABLE } else { WRITABLE }, &mut batch);
+        drop(batch); // wakes all
     }
 
     /// Both requests are asked to end, for a socket that is cancelled or closed. What they bring is as ever.
@@ -251,7 +314,7 @@ impl Lane {
         let mut state = self.state.lock();
         let receives = match state.receiving {
             Receiving::TheKernelReceives | Receiving::TheKernelAccepts => {
-                state.receiving = Receiving::TheKernelWasAskedToStop;
+                state.receiving = Receiving::TheKernelWasAskedToStop; // which still receives
                 true
             }
             Receiving::OneReceives => true,
@@ -268,7 +331,7 @@ impl Lane {
 
     /// Whether the kernel does anything for the socket.
     pub(crate) fn is_in_flight(&self) -> bool {
-        self.state.lock().in_flight != [false; 2]
+        self.going_on.load(Ordering::Acquire) & going_on::IN_FLIGHT != 0
     }
 
     /// All that nobody has taken.
@@ -285,31 +348,45 @@ impl Lane {
         }
         let mut state = self.state.lock();
         let inbox = mem::take(&mut state.inbox);
+        // From here on nobody else touches the descriptor, before it is left to who reaps.
         state.closed = Some(lingers);
-        let in_flight = state.in_flight;
+        let shutdown = state.shutdown.take();
         drop(state);
         // After the unlock: it may wake who waits for a buffer. Connections end as what was not accepted does, without waiting.
         for connection in Undelivered::from(inbox).connections {
             drop(Descriptor::new(connection, lingers));
         }
         // Where the kernel lets go of a descriptor at once, the peer is told at once.
+        let in_flight = self.going_on.load(Ordering::Acquire);
         let lets_go = |direction: Direction| {
-            !in_flight[direction as usize] || self.core().cancel_now(self.block(direction))
+            in_flight & going_on::in_flight(direction) == 0 || self.core().cancel_now(self.block(direction))
         };
-        if self.core().is_closed() || (lets_go(Direction::Read) & lets_go(Direction::Write)) {
-            return Some(descriptor);
+        // Both are asked, so that nothing that was not begun yet is ever begun with this number.
+        if (lets_go(Direction::Read) & lets_go(Direction::Write)) || self.core().is_closed() {
+            return Some(self.shut_down(descriptor, shutdown));
         }
         let mut state = self.state.lock();
-        if state.in_flight == [false; 2] {
-            return Some(descriptor); // meanwhile
+        if self.going_on.fetch_or(going_on::LATER, Ordering::AcqRel) & going_on::IN_FLIGHT == 0 {
+            return Some(self.shut_down(descriptor, shutdown)); // meanwhile
         }
+        state.shutdown = shutdown;
         state.closing = Some(descriptor);
         drop(state);
         self.cancel();
         None
     }
 
+    /// Does what was to be done once the send had ended.
+    fn shut_down(&self, descriptor: platform::Owned, how: Option<Shutdown>) -> platform::Owned {
+        if let Some(how) = how {
+            // It fails if the connection is gone, and then the peer knows.
+            let _ = platform::shutdown_raw(self.descriptor, how);
+        }
+        descriptor
+    }
+
     /// The direction's block is set, and counted as in flight.
+    #[inline]
     fn submit(self: &Arc<Self>, direction: Direction) {
         // The kernel's share: ended by `reap`.
         let _ = Arc::into_raw(Arc::clone(self)).expose_provenance();
@@ -319,6 +396,9 @@ impl Lane {
             let (block, result) = (NonNull::from(block), -platform::CANCELLED);
             Self::reap(Completion { block, result, more: false, buffer: None }, &mut batch);
             drop(batch); // wakes all
+        } else if self.source().seen().is_closed() {
+            // Who closed it may have looked before there was anything to end.
+            self.stop(direction);
         }
     }
 
@@ -343,12 +423,14 @@ impl Lane {
         let (lane, comes_in) = unsafe { Self::of(block) };
         // SAFETY: as above; a lane is in an Arc.
         let lane = unsafe { ManuallyDrop::new(Arc::from_raw(lane)) };
-        match comes_in {
+        let later = match comes_in {
             true => lane.came_in(result, more, buffer, batch),
             false => lane.went_out(result, batch),
+        };
+        if later {
+            lane.do_later(batch);
         }
         if !more {
-            lane.ended(if comes_in { Direction::Read } else { Direction::Write });
             let _share = ManuallyDrop::into_inner(lane); // the kernel's
         }
     }
@@ -370,20 +452,30 @@ impl Lane {
         Waker::from(Arc::clone(self))
     }
 
-    /// A request has ended.
-    fn ended(&self, direction: Direction) {
+    /// Does what was to be done once requests had ended.
+    #[cold]
+    fn do_later(&self, batch: &mut Batch) {
         let mut state = self.state.lock();
-        state.in_flight[direction as usize] = false;
-        let shutdown = match self.sending.life.is_in_the_kernel() {
-            false => state.shutdown.take(),
-            true => None,
-        };
-        let closing = if state.in_flight == [false; 2] { state.closing.take() } else { None };
+        let in_flight = self.going_on.load(Ordering::Acquire);
+        // Closed by its owner, it may be another's number by now.
+        let is_ours = state.closed.is_none() || state.closing.is_some();
+        let mut is_shut = false;
+        if in_flight & going_on::in_flight(Direction::Write) == 0 {
+            let shutdown = state.shutdown.take();
+            if let Some(how) = shutdown.filter(|_| is_ours) {
+                // It fails if the connection is gone, and then the peer knows. Under the lock: who closes it comes after.
+                let _ = platform::shutdown_raw(self.descriptor, how);
+                is_shut = true;
+            }
+        }
+        let closing = if in_flight & going_on::IN_FLIGHT == 0 { state.closing.take() } else { None };
+        if state.shutdown.is_none() && state.closing.is_none() {
+            self.going_on.fetch_and(!going_on::LATER, Ordering::AcqRel);
+        }
         let lingers = state.closed == Some(true);
         drop(state);
-        if let Some(how) = shutdown {
-            // It fails if the connection is gone, and then the peer knows.
-            let _ = platform::shutdown_raw(self.descriptor, how);
+        if is_shut && !platform::REPORTS_SHUTDOWN {
+            self.report(READABLE | WRITABLE, batch);
         }
         if let Some(descriptor) = closing {
             drop(Descriptor::new(descriptor, lingers));
@@ -401,13 +493,22 @@ impl std::fmt::Debug for Lane {
 impl Wake for Lane {
     fn wake(self: Arc<Self>) {
         let abandoned = mem::take(&mut self.state.lock().abandoned);
-        for direction in [Direction::Read, Direction::Write] {
-            if abandoned[direction as usize] {
-                // SAFETY: the kernel is done, the future is gone, and the reaper has given this away once.
-                unsafe { self.half(direction).cargo.clear() };
-                self.release(direction);
-            }
-        }
+        // Both are dropped, even if one panics.
+        let of = |direction| abandoned[direction as usize].then(|| Abandoned(&self, direction));
+        let _both = (of(Direction::Read), of(Direction::Write));
+    }
+}
+
+/// An operation that is done, and whose future is gone: by who has it then, once. Its buffer goes, whose drop is its
+/// owner's code, and then others may begin.
+struct Abandoned<'a>(&'a Lane, Direction);
+
+impl Drop for Abandoned<'_> {
+    fn drop(&mut self) {
+        let Self(lane, direction) = *self;
+        let _release = Release(lane, direction); // if the buffer panics, too
+        // SAFETY: the kernel is done, and whoever made this has the operation.
+        unsafe { lane.half(direction).cargo.clear() };
     }
 }
 
@@ -426,9 +527,11 @@ struct Unsent<'a>(&'a Lane, Direction);
 impl Drop for Unsent<'_> {
     fn drop(&mut self) {
         let Self(lane, direction) = *self;
-        lane.state.lock().in_flight[direction as usize] = false;
-        // SAFETY: nothing was submitted, so this is its only owner.
-        unsafe { lane.half(direction).cargo.clear() };
-        lane.release(direction);
+        if lane.ends(direction) {
+            let mut batch = Batch::new();
+            lane.do_later(&mut batch);
+            drop(batch); // wakes all
+        }
+        drop(Abandoned(lane, direction)); // nothing was submitted, so this is its only owner
     }
 }

@@ -2,8 +2,11 @@
 
 use std::{mem, net::Shutdown, sync::Arc, task::Context};
 
-use super::{Lane, Request, State, Unsent, half::Pieces};
-use crate::{batch::Batch, op::life::Completed, socket::Address, source::Direction, sys::platform};
+use super::{Lane, Request, State, Unsent, going_on, half::Pieces};
+use crate::{
+    batch::Batch, op::life::Completed, socket::Address, source::Direction, sync::atomic::Ordering,
+    sys::platform,
+};
 
 /// What became of a connect that was to begin.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,11 +30,13 @@ impl State {
 
 impl Lane {
     /// Whether a send is in the kernel, or one that was has not been looked at.
+    #[inline]
     pub(crate) fn is_sending(&self) -> bool {
         self.sending.life.is_busy()
     }
 
     /// Starts to send what `name` names of `buffer`. Gives the buffer back if another send is under way, or others wait.
+    #[inline]
     pub(crate) fn send<B: Send + 'static>(
         self: &Arc<Self>,
         cx: &Context<'_>,
@@ -70,6 +75,7 @@ impl Lane {
         unsafe { self.take_back::<()>(Direction::Write, |()| ()) };
     }
 
+    #[inline]
     fn go_out<B: Send + 'static>(
         self: &Arc<Self>,
         cx: &Context<'_>,
@@ -79,7 +85,7 @@ impl Lane {
         if self.source().is_waited_for(Direction::Write) || !self.sending.life.begin(cx.waker()) {
             return Err(buffer);
         }
-        self.state.lock().in_flight[Direction::Write as usize] = true;
+        self.begins(Direction::Write);
         // If `request` panics, nothing was submitted.
         let unsent = Unsent(self, Direction::Write);
         // SAFETY: this operation has just begun, so the place is empty and ours.
@@ -96,15 +102,23 @@ impl Lane {
     /// Ends writing (and reading) once the send that is under way has ended. False if there is none.
     pub(crate) fn shutdown_later(&self, how: Shutdown) -> bool {
         let mut state = self.state.lock();
+        let sends = going_on::in_flight(Direction::Write);
         // A socket that connects is shut down at once, which ends that.
-        let busy = !state.connecting && self.sending.life.is_in_the_kernel();
+        if state.connecting || self.going_on.load(Ordering::Acquire) & sends == 0 {
+            return false;
+        }
+        // Who reaps it sees that there is something to be done later, unless it has ended just now.
+        let busy = self.going_on.fetch_or(going_on::LATER, Ordering::AcqRel) & sends != 0;
         if busy {
             state.shutdown = Some(how);
         }
         busy
     }
 
-    pub(super) fn went_out(self: &Arc<Self>, result: i32, batch: &mut Batch) {
+    /// True as for [`Lane::ends`].
+    #[inline]
+    pub(super) fn went_out(self: &Arc<Self>, result: i32, batch: &mut Batch) -> bool {
+        let later = self.ends(Direction::Write);
         match self.sending.life.complete(result) {
             Completed::ForTheFuture(waker) => batch.list().extend(waker),
             Completed::ForNobody => {
@@ -115,5 +129,6 @@ impl Lane {
                 batch.list().push(waker);
             }
         }
+        later
     }
 }

@@ -3,7 +3,13 @@
 use std::{ptr::NonNull, sync::Arc};
 
 use super::{Lane, State};
-use crate::{notifier::core::Core, source::Source, sync::Mutex, sys::Raw, token::Token};
+use crate::{
+    notifier::core::Core,
+    source::Source,
+    sync::{Mutex, atomic::Ordering},
+    sys::Raw,
+    token::Token,
+};
 
 /// So many are kept; what is more is freed.
 const SPARES_MAX: usize = 128;
@@ -61,7 +67,7 @@ impl Lane {
     /// Whether it is as a new one is, but for memory that it keeps.
     fn is_idle(&mut self) -> bool {
         let takes = self.taking.get_mut().is_some_and(|taking| taking.life.is_busy());
-        !takes && !self.sending.life.is_busy() && self.state.lock().is_idle()
+        !takes && !self.sending.life.is_busy() && !self.is_in_flight() && self.state.lock().is_idle()
     }
 
     /// Makes it one of nobody.
@@ -72,6 +78,7 @@ impl Lane {
         let mut state = self.state.lock();
         let inbox = std::mem::take(&mut state.inbox); // its memory stays
         *state = State { inbox, ..State::new() };
+        self.going_on.store(0, Ordering::Relaxed); // nobody else has it
         drop(state);
         self.core.take()
     }

@@ -25,21 +25,39 @@ use crate::{
 
 const READ: Direction = Direction::Read;
 
-type Submit<B> = fn(&Arc<Lane>, &Context<'_>, B, usize, &How) -> Result<(), B>;
+/// What a kind of operation does that the kernel may do by itself.
+trait Kind<T, B> {
+    const DIRECTION: Direction;
 
-/// What an operation does that the kernel may do by itself. Functions, so that the future needs to know nothing of the
-/// buffer.
-pub(super) struct Native<T, B> {
-    direction: Direction,
     /// Has the kernel do it behind so many bytes, or gives the buffer back.
-    submit: Submit<B>,
+    fn submit(lane: &Arc<Lane>, cx: &Context<'_>, buffer: B, done: usize, how: &How) -> Result<(), B>;
+
     /// Once the kernel is done: the buffer, and what it means that behind so many bytes as many more were moved.
-    finish: fn(&Lane, usize, usize) -> (B, Step<T>),
+    fn finish(lane: &Lane, done: usize, count: usize) -> (B, Step<T>);
+
     /// The buffer alone, after an error.
-    take_back: fn(&Lane) -> B,
+    fn take_back(lane: &Lane) -> B;
+
     /// The result, if nothing is left to do behind so many bytes.
-    nothing_left: fn(&mut B, usize) -> Option<T>,
+    #[inline]
+    fn nothing_left(_: &mut B, _: usize) -> Option<T> {
+        None
+    }
 }
+
+/// The kind of an operation, of which its future needs to know no more than how it is polled: all of one kind is one piece
+/// of code.
+pub(super) struct Native<T, B> {
+    poll: PollKind<T, B>,
+}
+
+type PollKind<T, B> = for<'a> fn(
+    &mut Carried<'a, T, B>,
+    &'a Arc<Lane>,
+    &Registration,
+    Option<GivenUp>,
+    &mut Context<'_>,
+) -> Poll<Option<BufResult<T, B>>>;
 
 /// What a request that is done means for its operation.
 enum Step<T> {
@@ -62,6 +80,7 @@ impl<T, B> Copy for Native<T, B> {}
 ///
 /// The caller began it with a `B`, and has its result.
 #[allow(unsafe_code)]
+#[inline]
 unsafe fn take_back<B: 'static>(lane: &Lane, direction: Direction) -> B {
     // SAFETY: passed on to the caller.
     unsafe { lane.take_back(direction, |_| ()) }
@@ -69,38 +88,42 @@ unsafe fn take_back<B: 'static>(lane: &Lane, direction: Direction) -> B {
 
 /// An operation that is in the kernel. Dropped, it leaves the buffer to whoever reaps it.
 #[derive(Default)]
-pub(crate) struct Flight(Option<(Arc<Lane>, Direction)>);
+pub(crate) struct Flight<'a>(Option<(&'a Arc<Lane>, Direction)>);
 
-impl Flight {
+impl<'a> Flight<'a> {
     /// Of the operation that was just begun.
-    pub(crate) fn of(lane: &Arc<Lane>, direction: Direction) -> Self {
-        Self(Some((Arc::clone(lane), direction)))
+    #[inline]
+    pub(crate) fn of(lane: &'a Arc<Lane>, direction: Direction) -> Self {
+        Self(Some((lane, direction)))
     }
 
     /// The result: what the operation needed is the caller's then, who takes it back.
+    #[inline]
     pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<i32> {
-        let (lane, direction) = self.0.as_ref().expect("nothing is under way");
-        match lane.poll(*direction, cx) {
+        let (lane, direction) = self.0.expect("nothing is under way");
+        match lane.poll(direction, cx) {
             None => Poll::Pending,
             Some(result) => {
-                self.0 = None; // the count of the lane only: a drop leaves nothing now
+                self.0 = None; // a drop leaves nothing now
                 Poll::Ready(result)
             }
         }
     }
 
+    #[inline]
     pub(crate) fn is_under_way(&self) -> bool {
         self.0.is_some()
     }
 
     pub(super) fn cancel(&self) {
-        if let Some((lane, direction)) = &self.0 {
-            lane.stop(*direction);
+        if let Some((lane, direction)) = self.0 {
+            lane.stop(direction);
         }
     }
 }
 
-impl Drop for Flight {
+impl Drop for Flight<'_> {
+    #[inline]
     fn drop(&mut self) {
         if let Some((lane, direction)) = self.0.take() {
             lane.leave(direction);
@@ -108,12 +131,29 @@ impl Drop for Flight {
     }
 }
 
-/// Polls it. None if it is for the loop of every operation to go on: another one is under way or waits, something has
-/// arrived already, or the kernel would not wait.
-pub(super) fn poll<T, B>(
-    carried: &mut Carried<'_, T, B>,
-    native: Native<T, B>,
-    lane: &Arc<Lane>,
+impl<T, B> Native<T, B> {
+    const fn of<K: Kind<T, B>>() -> Self {
+        Self { poll: poll::<K, T, B> }
+    }
+
+    /// Polls it. None if it is for the loop of every operation to go on: another one is under way or waits, something has
+    /// arrived already, or the kernel would not wait.
+    #[inline]
+    pub(super) fn poll<'a>(
+        self,
+        carried: &mut Carried<'a, T, B>,
+        lane: &'a Arc<Lane>,
+        registration: &Registration,
+        given_up: Option<GivenUp>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<BufResult<T, B>>> {
+        (self.poll)(carried, lane, registration, given_up, cx)
+    }
+}
+
+fn poll<'a, K: Kind<T, B>, T, B>(
+    carried: &mut Carried<'a, T, B>,
+    lane: &'a Arc<Lane>,
     registration: &Registration,
     given_up: Option<GivenUp>,
     cx: &mut Context<'_>,
@@ -123,18 +163,18 @@ pub(super) fn poll<T, B>(
         if carried.flight.is_under_way() {
             let result = std::task::ready!(carried.flight.poll(cx));
             carried.buffer = Some(match result {
-                0.. => match (native.finish)(lane, carried.done, result as usize) {
+                0.. => match K::finish(lane, carried.done, result as usize) {
                     (buffer, Step::Done(result)) => return done(result, buffer),
                     (mut buffer, Step::Behind(count)) => {
                         carried.done += count;
-                        if let Some(result) = (native.nothing_left)(&mut buffer, carried.done) {
+                        if let Some(result) = K::nothing_left(&mut buffer, carried.done) {
                             return done(Ok(result), buffer);
                         }
                         buffer
                     }
                 },
                 code => {
-                    let buffer = (native.take_back)(lane);
+                    let buffer = K::take_back(lane);
                     match -code {
                         platform::CANCELLED | platform::INTERRUPTED => buffer,
                         platform::WOULD_BLOCK => {
@@ -156,7 +196,7 @@ pub(super) fn poll<T, B>(
             }
         }
         let done_before = carried.done;
-        if let Some(result) = (native.nothing_left)(carried.buffer(), done_before) {
+        if let Some(result) = K::nothing_left(carried.buffer(), done_before) {
             return done(Ok(result), carried.take());
         }
         if !budget::take(cx) {
@@ -164,8 +204,8 @@ pub(super) fn poll<T, B>(
         }
         // What is known to be there is taken at once, unless others came first. Once nothing is found nobody says so
         // again before somebody waits, so a reader of this kind alone goes by the kernel ever after.
-        let bits = native.direction.bits();
-        if native.direction == READ && seen.any(bits) && !registration.source().is_waited_for(READ) {
+        let bits = K::DIRECTION.bits();
+        if K::DIRECTION == READ && seen.any(bits) && !registration.source().is_waited_for(READ) {
             match carried.attempt(seen) {
                 Attempt::Done(result) => return done(Ok(result), carried.take()),
                 Attempt::Drained(result) => {
@@ -184,13 +224,16 @@ pub(super) fn poll<T, B>(
             };
         }
         let (buffer, behind) = (carried.take(), carried.done);
-        match (native.submit)(lane, cx, buffer, behind, &carried.how) {
-            Ok(()) => carried.flight = Flight::of(lane, native.direction),
+        return match K::submit(lane, cx, buffer, behind, &carried.how) {
+            Ok(()) => {
+                carried.flight = Flight::of(lane, K::DIRECTION);
+                Poll::Pending // it has begun with this waker
+            }
             Err(buffer) => {
                 carried.buffer = Some(buffer);
                 budget::give_back();
-                return Poll::Ready(None);
+                Poll::Ready(None)
             }
-        }
+        };
     }
 }

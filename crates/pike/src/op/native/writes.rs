@@ -1,12 +1,12 @@
 //! Sends by the kernel itself.
 #![allow(unsafe_code)]
 
-use std::io;
+use std::{io, sync::Arc, task::Context};
 
-use super::{Native, Step, take_back};
+use super::{Kind, Native, Step, take_back};
 use crate::{
     buf::{IoBuf, IoBufs},
-    op::{How, rest},
+    op::{How, lane::Lane, rest},
     socket::SendFlags,
     source::Direction,
     sys::platform,
@@ -14,6 +14,7 @@ use crate::{
 
 const WRITE: Direction = Direction::Write;
 
+#[inline]
 fn flags(how: &How) -> i32 {
     platform::send_flags(match how {
         How::Sending(flags) => *flags,
@@ -21,72 +22,105 @@ fn flags(how: &How) -> i32 {
     })
 }
 
+/// Once, to the peer or to an address.
+struct Write;
+
+impl<B: IoBuf> Kind<usize, B> for Write {
+    const DIRECTION: Direction = WRITE;
+
+    fn submit(lane: &Arc<Lane>, cx: &Context<'_>, buffer: B, _: usize, how: &How) -> Result<(), B> {
+        lane.send(cx, buffer, flags(how), |buffer: &B, pieces| {
+            if let How::To(address) = how {
+                pieces.in_envelope().address_to((*address).into());
+            }
+            pieces.push_bytes(buffer.bytes());
+        })
+    }
+
+    fn finish(lane: &Lane, _: usize, count: usize) -> (B, Step<usize>) {
+        (Self::take_back(lane), Step::Done(Ok(count)))
+    }
+
+    fn take_back(lane: &Lane) -> B {
+        // SAFETY: called by the future that submitted a `B`, with the result.
+        unsafe { take_back(lane, WRITE) }
+    }
+}
+
+/// Until nothing is left.
+struct WriteAll;
+
+impl<B: IoBuf> Kind<(), B> for WriteAll {
+    const DIRECTION: Direction = WRITE;
+
+    #[inline]
+    fn submit(lane: &Arc<Lane>, cx: &Context<'_>, buffer: B, done: usize, how: &How) -> Result<(), B> {
+        lane.send(cx, buffer, flags(how), |buffer: &B, pieces| pieces.push_bytes(rest(buffer, done)))
+    }
+
+    #[inline]
+    fn finish(lane: &Lane, _: usize, count: usize) -> (B, Step<()>) {
+        let step = match count {
+            0 => Step::Done(Err(io::ErrorKind::WriteZero.into())),
+            count => Step::Behind(count),
+        };
+        (<Self as Kind<(), B>>::take_back(lane), step)
+    }
+
+    #[inline]
+    fn take_back(lane: &Lane) -> B {
+        // SAFETY: called by the future that submitted a `B`, with the result.
+        unsafe { take_back(lane, WRITE) }
+    }
+
+    #[inline]
+    fn nothing_left(buffer: &mut B, done: usize) -> Option<()> {
+        (buffer.bytes().len() <= done).then_some(())
+    }
+}
+
+/// From several buffers.
+struct WriteVectored;
+
+impl<V: IoBufs> Kind<usize, V> for WriteVectored {
+    const DIRECTION: Direction = WRITE;
+
+    fn submit(lane: &Arc<Lane>, cx: &Context<'_>, buffers: V, _: usize, how: &How) -> Result<(), V> {
+        lane.send(cx, buffers, flags(how), |buffers: &V, pieces| {
+            pieces.in_envelope();
+            for buffer in buffers.bufs() {
+                if pieces.is_full() {
+                    break;
+                }
+                pieces.push_bytes(buffer.bytes());
+            }
+        })
+    }
+
+    fn finish(lane: &Lane, _: usize, count: usize) -> (V, Step<usize>) {
+        (<Self as Kind<usize, V>>::take_back(lane), Step::Done(Ok(count)))
+    }
+
+    fn take_back(lane: &Lane) -> V {
+        // SAFETY: called by the future that submitted a `V`, with the result.
+        unsafe { take_back(lane, WRITE) }
+    }
+}
+
 impl<B: IoBuf> Native<usize, B> {
-    /// Once, to the peer or to an address.
     pub(in crate::op) fn write() -> Self {
-        Self {
-            direction: WRITE,
-            submit: |lane, cx, buffer, _, how| {
-                lane.send(cx, buffer, flags(how), |buffer: &B, pieces| {
-                    if let How::To(address) = how {
-                        pieces.in_envelope().address_to((*address).into());
-                    }
-                    pieces.push_bytes(buffer.bytes());
-                })
-            },
-            // SAFETY: called by the future that submitted a `B`, with the result; as below.
-            finish: |lane, _, count| (unsafe { take_back(lane, WRITE) }, Step::Done(Ok(count))),
-            // SAFETY: as above.
-            take_back: |lane| unsafe { take_back(lane, WRITE) },
-            nothing_left: |_, _| None,
-        }
+        Self::of::<Write>()
     }
 }
 
 impl<B: IoBuf> Native<(), B> {
-    /// Until nothing is left.
     pub(in crate::op) fn write_all() -> Self {
-        Self {
-            direction: WRITE,
-            submit: |lane, cx, buffer, done, how| {
-                lane.send(cx, buffer, flags(how), |buffer: &B, pieces| pieces.push_bytes(rest(buffer, done)))
-            },
-            finish: |lane, _, count| {
-                let step = match count {
-                    0 => Step::Done(Err(io::ErrorKind::WriteZero.into())),
-                    count => Step::Behind(count),
-                };
-                // SAFETY: called by the future that submitted a `B`, with the result; as below.
-                (unsafe { take_back(lane, WRITE) }, step)
-            },
-            // SAFETY: as above.
-            take_back: |lane| unsafe { take_back(lane, WRITE) },
-            nothing_left: |buffer, done| (buffer.bytes().len() <= done).then_some(()),
-        }
+        Self::of::<WriteAll>()
     }
 }
 
 impl<V: IoBufs> Native<usize, V> {
-    /// From several buffers.
     pub(in crate::op) fn write_vectored() -> Self {
-        Self {
-            direction: WRITE,
-            submit: |lane, cx, buffers, _, how| {
-                lane.send(cx, buffers, flags(how), |buffers: &V, pieces| {
-                    pieces.in_envelope();
-                    for buffer in buffers.bufs() {
-                        if pieces.is_full() {
-                            break;
-                        }
-                        pieces.push_bytes(buffer.bytes());
-                    }
-                })
-            },
-            // SAFETY: called by the future that submitted a `V`, with the result; as below.
-            finish: |lane, _, count| (unsafe { take_back(lane, WRITE) }, Step::Done(Ok(count))),
-            // SAFETY: as above.
-            take_back: |lane| unsafe { take_back(lane, WRITE) },
-            nothing_left: |_, _| None,
-        }
+        Self::of::<WriteVectored>()
     }
 }

@@ -17,10 +17,11 @@
 //!
 //! - While the kernel has no operation of ours, a wait is a wait of the set, and the ring is not touched.
 //! - While it has, a wait enters the ring, and one poll entry of the set itself, the *watch*, ends that when there is
-//!   something to report. It is taken only where the wait may sleep, and is no edge: started while the set has reports
+//!   something to report. It is started only where the wait may sleep, and is no edge: started while the set has reports
 //!   it completes at once, so nothing that came in between is lost. It is for one completion, or each arrival would be one.
-//! - The set is asked whenever the watch is not in flight (it has fired, or none was needed), and by each wait that
-//!   does not sleep. So a ring that is never idle keeps nobody waiting who waits for readiness.
+//! - The set is asked whenever the watch is not in flight (it has fired, or none could be started), and by each wait that
+//!   was not to sleep. So a ring that is never idle keeps nobody waiting who waits for readiness; and a wait that finds
+//!   completions, and does not sleep for that, makes no call for the set.
 //! - However the watch ends (its thread has exited, all was cancelled), the next wait that may sleep starts another.
 //!
 //! # Who touches what
@@ -33,7 +34,7 @@
 
 use std::{
     collections::VecDeque,
-    io,
+    io, mem,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -186,12 +187,10 @@ impl Driver {
         if !wait.mail.is_empty() || !wait.later.is_empty() {
             self.prepare(wait)?;
         }
-        let may_sleep = timeout != Some(Duration::ZERO)
-            && wait.later.is_empty()
-            && wait.refused.is_empty()
-            && !wait.ring.has_completions();
+        let asks = timeout == Some(Duration::ZERO);
+        let may_sleep = !asks && wait.later.is_empty() && wait.refused.is_empty();
         wait.refused.drain(..).for_each(|(at, code)| tell(sys::Told::Completed(at.failed(code))));
-        let sleeps = may_sleep && wait.watch(&self.set)?;
+        let sleeps = may_sleep && wait.watch(&self.set)? && !wait.ring.has_completions();
         if let Some(provided) = &mut wait.provided {
             provided.fill()?;
         }
@@ -218,7 +217,7 @@ impl Driver {
             }
             ring.work(Self::CAPACITY - count)?;
         }
-        if sleeps && wait.watches {
+        if !asks && wait.watches {
             return Ok(count); // and the set has nothing to report
         }
         let reports =
@@ -230,14 +229,24 @@ impl Driver {
 
     /// Puts what was mailed into the submission queue, in order.
     fn prepare(&self, wait: &mut Wait) -> io::Result<()> {
-        wait.later.extend(wait.mail.drain(..));
         while let Some(mail) = wait.later.front().copied() {
             if !wait.submit(mail, &self.pool)? {
                 break;
             }
             wait.later.pop_front();
         }
-        Ok(())
+        // Nearly always all of it fits, and nothing is late.
+        let (mut mail, mut result) = (mem::take(&mut wait.mail), Ok(wait.later.is_empty()));
+        for mail in mail.drain(..) {
+            if matches!(result, Ok(true)) {
+                result = wait.submit(mail, &self.pool);
+            }
+            if !matches!(result, Ok(true)) {
+                wait.later.push_back(mail); // behind what did not fit before it
+            }
+        }
+        wait.mail = mail;
+        result.map(drop)
     }
 
     /// Cancels all, and reaps until nothing is in flight or the limit has passed. On the seat. Says how many operations are left
@@ -254,6 +263,7 @@ impl Driver {
         }
         self.mailbox.close(&mut wait.mail);
         wait.later.extend(wait.mail.drain(..));
+        wait.refused.drain(..).for_each(|(at, code)| completed(at.failed(code)));
         for mail in wait.later.drain(..) {
             if let Mail::Submit { at } | Mail::Refuse { at } = mail {
                 completed(at.failed(libc::ECANCELED));
@@ -307,6 +317,7 @@ impl Wait {
     }
 
     /// False if the queue is full and stays so: the kernel takes nothing before completions were reaped.
+    #[inline]
     fn submit(&mut self, mail: Mail, pool: &Arc<Pool>) -> io::Result<bool> {
         match mail {
             Mail::Submit { at } => self.start(at, pool),
@@ -319,10 +330,10 @@ impl Wait {
     }
 
     #[allow(unsafe_code)]
+    #[inline]
     fn start(&mut self, at: At, pool: &Arc<Pool>) -> io::Result<bool> {
         // SAFETY: it was mailed, and is reported as final by a later completion, or here.
-        let (entry, takes_buffers) = unsafe { (at.entry(), at.takes_buffers()) };
-        if takes_buffers && self.provided.is_none() {
+        if unsafe { at.takes_buffers() } && self.provided.is_none() {
             match Provided::new(&self.ring, pool) {
                 Ok(provided) => self.provided = Some(provided),
                 Err(error) => {
@@ -331,23 +342,29 @@ impl Wait {
                 }
             }
         }
-        let pushed = self.push(&entry)?;
+        // SAFETY: as above.
+        let pushed = self.push(&unsafe { at.entry() })?;
         self.operations += usize::from(pushed);
         Ok(pushed)
     }
 
     /// For entries that refer to no memory, or to a block's. A full queue is submitted first.
+    #[allow(unsafe_code)]
+    #[inline]
     fn push(&mut self, entry: &squeue::Entry) -> io::Result<bool> {
         // SAFETY: the watch and cancellations refer to no memory of ours; of a block, it stays until its final completion.
-        #[allow(unsafe_code)]
-        let push = |ring: &mut Ring| unsafe { ring.push(entry) };
-        let mut pushed = push(&mut self.ring);
-        if !pushed {
-            self.ring.enter(Some(Duration::ZERO))?;
-            pushed = push(&mut self.ring);
-        }
+        let pushed = unsafe { self.ring.push(entry) } || self.push_behind(entry)?;
         self.in_flight += usize::from(pushed);
         Ok(pushed)
+    }
+
+    /// Behind all that the full queue holds.
+    #[allow(unsafe_code)]
+    #[cold]
+    fn push_behind(&mut self, entry: &squeue::Entry) -> io::Result<bool> {
+        self.ring.enter(Some(Duration::ZERO))?;
+        // SAFETY: as in `push`.
+        Ok(unsafe { self.ring.push(entry) })
     }
 }
 

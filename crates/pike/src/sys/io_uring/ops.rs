@@ -37,6 +37,7 @@ impl At {
     /// # Safety
     ///
     /// The block was submitted and not reported as final, so that it and what it names are there (I2).
+    #[inline]
     pub(super) unsafe fn entry(self) -> squeue::Entry {
         // SAFETY: passed on to the caller.
         let request = unsafe { self.0.as_ref().request() };
@@ -78,6 +79,7 @@ impl At {
     /// # Safety
     ///
     /// As for [`At::entry`].
+    #[inline]
     pub(super) unsafe fn takes_buffers(self) -> bool {
         // SAFETY: passed on to the caller.
         matches!(unsafe { self.0.as_ref().request() }, Request::ReceiveMany { .. })

@@ -94,6 +94,7 @@ impl Ring {
     /// # Safety
     ///
     /// What the entry refers to stays until its last completion was reaped (I2, I9).
+    #[inline]
     pub(super) unsafe fn push(&mut self, entry: &squeue::Entry) -> bool {
         // SAFETY: passed on to the caller.
         unsafe { self.inner.submission().push(entry) }.is_ok()
