@@ -294,6 +294,7 @@ pub fn cancel_races_connect(cx: &Cx) -> Outcome {
                 let socket = match connected {
                     true => socket,
                     false if cfg!(windows) => {
+                        drop(socket); // which may have been connected all the same
                         let socket = net::bare(&notifier, v4(), Type::Stream);
                         socket.connect(at).await.unwrap();
                         socket

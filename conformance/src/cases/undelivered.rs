@@ -185,7 +185,6 @@ pub fn dropped_accept_keeps_connections(cx: &Cx) -> Outcome {
 }
 
 /// Into std, with the peers of what was accepted for nobody.
-#[cfg(unix)]
 fn take_over(listener: pike::net::TcpListener, peers: &mut Vec<SocketAddr>) -> TcpListener {
     let error = match listener.into_std() {
         Ok(listener) => return listener,
@@ -195,11 +194,6 @@ fn take_over(listener: pike::net::TcpListener, peers: &mut Vec<SocketAddr>) -> T
     let connections = residue.take_connections();
     peers.extend(connections.into_iter().map(|owned| TcpStream::from(owned).peer_addr().unwrap()));
     residue.into_parts().1.into()
-}
-
-#[cfg(not(unix))]
-fn take_over(listener: pike::net::TcpListener, _: &mut Vec<SocketAddr>) -> TcpListener {
-    listener.into_std().unwrap()
 }
 
 /// Owned operations of every form, warm, allocate nothing.

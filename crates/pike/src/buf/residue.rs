@@ -50,6 +50,13 @@ impl Residue {
         std::mem::take(&mut self.undelivered.connections)
     }
 
+    /// Takes the connections that a listener has accepted and nobody has asked for, in order, non-blocking. What is left
+    /// when this value is dropped, or taken apart, is closed.
+    #[cfg(windows)]
+    pub fn take_connections(&mut self) -> Vec<std::os::windows::io::OwnedSocket> {
+        std::mem::take(&mut self.undelivered.connections)
+    }
+
     /// The bytes, and the socket itself, non-blocking.
     #[cfg(unix)]
     pub fn into_parts(self) -> (Vec<u8>, std::os::fd::OwnedFd) {

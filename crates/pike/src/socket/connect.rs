@@ -34,7 +34,7 @@ impl Socket {
     ///
     /// # Cancel safety
     ///
-    /// The system goes on connecting; a later call to the same address waits for that.
+    /// The system goes on connecting, and a later call to the same address waits for that; on Windows it is over with the attempt.
     ///
     /// # Platform
     ///

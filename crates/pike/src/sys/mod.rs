@@ -334,6 +334,9 @@ impl Driver {
         match self {
             #[cfg(target_os = "linux")]
             Self::IoUring(_) => true,
+            #[cfg(windows)]
+            Self::Iocp(_) => true,
+            #[cfg(not(windows))]
             _ => false,
         }
     }
@@ -380,6 +383,9 @@ impl Driver {
         match self {
             #[cfg(target_os = "linux")]
             Self::IoUring(driver) => driver.cancel_now(block),
+            #[cfg(windows)]
+            Self::Iocp(driver) => driver.cancel_now(block),
+            #[cfg(not(windows))]
             _ => {
                 let _ = block;
                 false

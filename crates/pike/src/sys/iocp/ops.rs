@@ -12,19 +12,21 @@
 
 use std::{
     cell::UnsafeCell,
-    fmt, io, mem, ptr,
+    fmt, io, mem,
+    os::windows::io::BorrowedSocket,
     ptr::NonNull,
     sync::{Mutex, MutexGuard, PoisonError, atomic::Ordering},
 };
 
 use windows_sys::Win32::{
-    Networking::WinSock::{
-        SOCKET, WSA_IO_PENDING, WSABUF, WSAGetLastError, WSAGetOverlappedResult, WSARecv, WSARecvFrom,
-        WSASend, WSASendTo,
-    },
+    Networking::WinSock::{SOCKET, WSAGetOverlappedResult},
     System::IO::{OVERLAPPED, OVERLAPPED_ENTRY},
 };
 
+use self::{
+    accept::Accept,
+    start::{Started, start},
+};
 use super::{
     Driver,
     places::{self, Ends},
@@ -36,11 +38,17 @@ use crate::{
     sys::{Completion, Raw, Told, platform},
 };
 
+mod accept;
+mod connect;
+mod start;
+
 /// What a port keeps in a block.
 #[repr(C)]
 pub(crate) struct Space {
     /// The kernel's while the request is in flight.
     head: UnsafeCell<Head>,
+    /// Made by the first accept, and kept.
+    accept: UnsafeCell<Option<Box<Accept>>>,
     state: Mutex<State>,
 }
 
@@ -49,9 +57,11 @@ struct State {
     in_flight: bool,
     /// It is to end at once, if it is started.
     cancelled: bool,
+    /// The socket was closed meanwhile: its number says nothing any more.
+    is_gone: bool,
 }
 
-// SAFETY: the head is touched under the lock only, and by the kernel only while it is in flight.
+// SAFETY: the cells are touched under the lock only, and by the kernel only while it is in flight.
 unsafe impl Send for Space {}
 // SAFETY: as above.
 unsafe impl Sync for Space {}
@@ -64,7 +74,8 @@ impl fmt::Debug for Space {
 
 impl Default for Space {
     fn default() -> Self {
-        Self { head: UnsafeCell::new(Head::new(Role::Block)), state: Mutex::default() }
+        let head = UnsafeCell::new(Head::new(Role::Block));
+        Self { head, accept: UnsafeCell::default(), state: Mutex::default() }
     }
 }
 
@@ -106,15 +117,6 @@ impl Finished {
     }
 }
 
-/// What became of a request that was started.
-enum Started {
-    Pending,
-    /// It succeeded at once, with so many bytes. Whether a packet follows is the socket's mode to say.
-    Done(u32),
-    /// It ended at once, and no packet follows.
-    Failed(i32),
-}
-
 impl Driver {
     /// Starts what the block asks. False if the port has ended, and nothing follows. The caller notifies a turn that sleeps.
     pub(crate) fn submit(&self, block: &Block) -> bool {
@@ -127,6 +129,7 @@ impl Driver {
         let space = block.space();
         let mut state = space.lock();
         let at = NonNull::from(block);
+        state.is_gone = false; // a block may be another socket's now
         if mem::take(&mut state.cancelled) {
             self.finished.put(Done(at, -platform::CANCELLED));
             return true;
@@ -142,19 +145,25 @@ impl Driver {
         let head = unsafe { at.byte_add(Block::SPACE).cast::<Head>() }.as_ptr();
         // SAFETY: nothing is in flight, and the lock is held.
         unsafe { head.write(Head::new(Role::Block)) };
+        // SAFETY: the lock is held.
+        let accept = unsafe { &mut *space.accept.get() };
         // SAFETY: all that it names stays until its completion (I2).
-        match unsafe { start(request, &raw mut (*head).overlapped) } {
-            Started::Pending => state.in_flight = true,
-            Started::Done(count) if ends == Ends::Skips => {
-                self.finished.put(Done(at, result(count)));
-            }
-            Started::Done(_) => state.in_flight = true,
+        let result = match unsafe { start(request, accept, &raw mut (*head).overlapped) } {
+            Started::Done(count) if ends == Ends::Skips => succeeded(request, accept, count, true),
             // SAFETY: whatever became of it, its packet is looked at under the lock.
             Started::Failed(code) => match unsafe { is_warning(&raw const (*head).overlapped) } {
-                true if ends == Ends::Posts => state.in_flight = true,
-                _ => self.finished.put(Done(at, -code)),
+                true if ends == Ends::Posts => {
+                    state.in_flight = true;
+                    return true;
+                }
+                _ => failed(request, accept, code),
             },
-        }
+            Started::Pending | Started::Done(_) => {
+                state.in_flight = true;
+                return true;
+            }
+        };
+        self.finished.put(Done(at, result));
         true
     }
 
@@ -162,14 +171,20 @@ impl Driver {
     pub(crate) fn cancel(&self, block: &Block) {
         let space = block.space();
         let mut state = space.lock();
-        if !state.in_flight {
-            state.cancelled = true;
-            return;
+        match state.in_flight {
+            true => end(block, &state),
+            false => state.cancelled = true,
         }
-        // SAFETY: only read: what the block asks is set while nothing is in flight.
-        let request = unsafe { block.request() };
-        // SAFETY: its packet is not taken while the lock is held, so it is this request that is cancelled.
-        unsafe { port::cancel(socket::handle(socket_of(request)), space.head.get().cast::<OVERLAPPED>()) };
+    }
+
+    /// The same for a block whose socket is about to be closed. Nothing keeps that open: the memory alone stays.
+    pub(crate) fn cancel_now(&self, block: &Block) -> bool {
+        let mut state = block.space().lock();
+        state.is_gone = true;
+        if state.in_flight {
+            end(block, &state);
+        }
+        true
     }
 
     /// The completion that a packet of a block brings.
@@ -183,15 +198,33 @@ impl Driver {
         let at = unsafe { head.byte_sub(Block::SPACE).cast::<Block>() };
         // SAFETY: it is there until its final completion was handed over, which is later.
         let block = unsafe { at.as_ref() };
-        // After the submitter is done with it.
-        block.space().lock().in_flight = false;
+        let space = block.space();
+        // After the submitter is done with it. Until the result is known, so that the socket is not closed meanwhile.
+        let mut state = space.lock();
+        state.in_flight = false;
         // SAFETY: in flight until the completion that is made here.
         let request = unsafe { block.request() };
-        // SAFETY: the kernel is done with it.
-        let result = unsafe { ended(request, packet) };
+        // SAFETY: the lock is held, and the kernel is done with it.
+        let accept = unsafe { &mut *space.accept.get() };
+        // SAFETY: as above.
+        let result = match unsafe { ended(request, packet, !state.is_gone) } {
+            Ok(count) => succeeded(request, accept, count, !state.is_gone),
+            Err(code) => failed(request, accept, code),
+        };
+        drop(state);
         self.operations.fetch_sub(1, Ordering::SeqCst);
         Told::Completed(Completion { block: at, result, more: false, buffer: None })
     }
+}
+
+/// Cancels what is in flight.
+fn end(block: &Block, locked: &MutexGuard<'_, State>) {
+    debug_assert!(locked.in_flight);
+    // SAFETY: only read: what the block asks is set while nothing is in flight.
+    let request = unsafe { block.request() };
+    let overlapped = block.space().head.get().cast::<OVERLAPPED>();
+    // SAFETY: its packet is not looked at while the lock is held, so it is this request that is cancelled.
+    unsafe { port::cancel(socket::handle(socket_of(request)), overlapped) };
 }
 
 fn socket_of(request: Request) -> Raw {
@@ -216,80 +249,30 @@ fn not_here(request: Request) -> i32 {
     }
 }
 
-fn result(count: u32) -> i32 {
-    i32::try_from(count).unwrap_or(i32::MAX)
+/// What one that has succeeded brings. Not `is_open`: its socket is gone, and nobody will use that.
+fn succeeded(request: Request, accept: &mut Option<Box<Accept>>, count: u32, is_open: bool) -> i32 {
+    match (request, accept) {
+        (Request::AcceptMany { descriptor }, Some(accept)) => accept.finish(is_open.then_some(descriptor)),
+        (Request::Connect { descriptor, .. }, _) if is_open => connect::finish(descriptor),
+        _ => i32::try_from(count).unwrap_or(i32::MAX),
+    }
 }
 
-/// # Safety
-///
-/// All that the request names, and the OVERLAPPED, stays until its completion.
-unsafe fn start(request: Request, overlapped: *mut OVERLAPPED) -> Started {
-    let mut count = 0;
-    let mut no_flags = 0;
-    let failed = match request {
-        Request::Send { descriptor, at, len, flags } => {
-            let vector = WSABUF { len, buf: at.cast_mut() };
-            // SAFETY: the vector is read during the call; what it names is the caller's promise.
-            unsafe { WSASend(descriptor as SOCKET, &vector, 1, &mut count, flags as u32, overlapped, None) }
+/// What it means that one has failed: as of the calls that do not wait (`platform`'s transfer).
+fn failed(request: Request, accept: &mut Option<Box<Accept>>, code: i32) -> i32 {
+    match (request, accept) {
+        (Request::Receive { descriptor, .. } | Request::ReceiveMessage { descriptor, .. }, _)
+            if code != platform::CANCELLED =>
+        {
+            // SAFETY: open: of one that is gone no other code is known.
+            -platform::receive_failed(code, unsafe { BorrowedSocket::borrow_raw(descriptor) })
         }
-        Request::Receive { descriptor, at, len } => {
-            let vector = WSABUF { len, buf: at };
-            // SAFETY: as above, and of the flags.
-            unsafe { WSARecv(descriptor as SOCKET, &vector, 1, &mut count, &mut no_flags, overlapped, None) }
+        (Request::Send { .. } | Request::SendMessage { .. }, _) => -platform::send_failed(code),
+        (Request::AcceptMany { .. }, Some(accept)) => {
+            accept.give_up();
+            -code
         }
-        Request::SendMessage { descriptor, envelope, flags } => {
-            // SAFETY: the envelope is the request's.
-            let header = unsafe { (*envelope).seal() };
-            // SAFETY: as above.
-            unsafe {
-                let header = &*header;
-                let (buffers, buffer_count) = (header.lpBuffers, header.dwBufferCount);
-                let name_len = if header.name.is_null() { 0 } else { header.namelen };
-                WSASendTo(
-                    descriptor as SOCKET,
-                    buffers,
-                    buffer_count,
-                    &mut count,
-                    flags as u32,
-                    header.name,
-                    name_len,
-                    overlapped,
-                    None,
-                )
-            }
-        }
-        Request::ReceiveMessage { descriptor, envelope } => {
-            // SAFETY: the envelope is the request's.
-            let header = unsafe { (*envelope).seal() };
-            // SAFETY: as above. The length of the name is written as late as the request ends, in the envelope.
-            unsafe {
-                let (buffers, buffer_count, name) =
-                    ((*header).lpBuffers, (*header).dwBufferCount, (*header).name);
-                let name_len = if name.is_null() { ptr::null_mut() } else { &raw mut (*header).namelen };
-                WSARecvFrom(
-                    descriptor as SOCKET,
-                    buffers,
-                    buffer_count,
-                    &mut count,
-                    &mut no_flags,
-                    name,
-                    name_len,
-                    overlapped,
-                    None,
-                )
-            }
-        }
-        Request::Connect { .. } | Request::ReceiveMany { .. } | Request::AcceptMany { .. } => {
-            return Started::Failed(not_here(request));
-        }
-    };
-    if failed == 0 {
-        return Started::Done(count);
-    }
-    // SAFETY: takes nothing.
-    match unsafe { WSAGetLastError() } {
-        WSA_IO_PENDING => Started::Pending,
-        code => Started::Failed(code),
+        _ => -code,
     }
 }
 
@@ -305,27 +288,29 @@ unsafe fn is_warning(overlapped: *const OVERLAPPED) -> bool {
     status >> 30 == 2
 }
 
-/// The result of a request whose packet was taken: a count, or the negative of an error code of Winsock.
+/// How a request has ended whose packet was taken: how many bytes it moved, or an error code of Winsock.
 ///
-/// Asked of the socket, which is open still: the status alone names the error of the driver below.
+/// Asked of the socket while it is open: the status alone names the error of the driver below.
 ///
 /// # Safety
 ///
 /// The packet is the request's.
-unsafe fn ended(request: Request, packet: &OVERLAPPED_ENTRY) -> i32 {
-    let (mut count, mut flags) = (0, 0);
-    // SAFETY: the kernel is done with the OVERLAPPED, and the call writes to the two places.
-    let succeeded = unsafe {
-        (*packet.lpOverlapped).Internal == 0 || {
-            let socket = socket_of(request) as SOCKET;
-            WSAGetOverlappedResult(socket, packet.lpOverlapped, &mut count, 0, &mut flags) != 0
-        }
-    };
-    if succeeded {
-        return result(packet.dwNumberOfBytesTransferred);
+unsafe fn ended(request: Request, packet: &OVERLAPPED_ENTRY, is_open: bool) -> Result<u32, i32> {
+    // SAFETY: the kernel is done with the OVERLAPPED.
+    if unsafe { (*packet.lpOverlapped).Internal } == 0 {
+        return Ok(packet.dwNumberOfBytesTransferred);
     }
-    let error = io::Error::last_os_error();
-    -error.raw_os_error().filter(|code| *code > 0).unwrap_or(platform::CANCELLED)
+    if !is_open {
+        return Err(platform::CANCELLED);
+    }
+    let (mut count, mut flags) = (0, 0);
+    let socket = socket_of(request) as SOCKET;
+    // SAFETY: as above, and the call writes to the two places.
+    if unsafe { WSAGetOverlappedResult(socket, packet.lpOverlapped, &mut count, 0, &mut flags) } != 0 {
+        return Ok(packet.dwNumberOfBytesTransferred);
+    }
+    let code = io::Error::last_os_error().raw_os_error();
+    Err(code.filter(|code| *code > 0).unwrap_or(platform::CANCELLED))
 }
 
 #[cfg(test)]

@@ -9,7 +9,10 @@ use std::{
 use windows_sys::Win32::System::IO::OVERLAPPED_ENTRY;
 
 use super::{Driver, Taken, Wait, port};
-use crate::sys::{Completion, Told};
+use crate::{
+    op::block::Request,
+    sys::{Completion, Told, platform},
+};
 
 /// A request that was about to be started when all was cancelled is cancelled after so long.
 const AGAIN: Duration = Duration::from_millis(10);
@@ -60,13 +63,28 @@ impl Driver {
     }
 }
 
+/// Of a completion that nobody reaps, a connection is closed (I7).
+#[allow(unsafe_code)]
+fn discard(completion: Completion) {
+    // SAFETY: its kernel's share was not taken back, so the block is there.
+    let request = unsafe { completion.block.as_ref().request() };
+    if matches!(request, Request::AcceptMany { .. }) && completion.result >= 0 {
+        drop(platform::adopt_accepted(completion.result));
+    }
+}
+
 impl Drop for Driver {
     /// What came after the shutdown, which did not wait for it. Then the pool is nobody's but ours, and is freed.
     fn drop(&mut self) {
         let mut entries = [OVERLAPPED_ENTRY::default(); 64];
+        let mut tell = |told| {
+            if let Told::Completed(completion) = told {
+                discard(completion);
+            }
+        };
         while self.in_flight() > 0 {
             match self.port.take(&mut entries, 0) {
-                Ok(count @ 1..) => self.dispatch(&mut entries[..count], &mut Taken::default(), &mut |_| {}),
+                Ok(count @ 1..) => self.dispatch(&mut entries[..count], &mut Taken::default(), &mut tell),
                 _ => return,
             }
         }

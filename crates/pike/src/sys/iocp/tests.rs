@@ -353,7 +353,7 @@ fn a_shutdown_leaves_nothing_in_flight_and_starts_nothing() {
 /// How many of the process are open. By trying, since Wine's GetProcessHandleCount says 0; other tests open and close some
 /// meanwhile.
 #[allow(unsafe_code)]
-fn handles() -> usize {
+pub(super) fn handles() -> usize {
     let is_open = |number: &usize| {
         let mut flags = 0;
         // SAFETY: a number that is no handle is refused.

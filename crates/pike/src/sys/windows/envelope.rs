@@ -66,7 +66,6 @@ impl Envelope {
     }
 
     /// The address in it, which stays where it is until the system is done.
-    #[allow(dead_code, reason = "ConnectEx takes it")]
     pub(crate) fn name(&self) -> (*const SOCKADDR, i32) {
         ((&raw const self.address).cast(), self.header.namelen)
     }

@@ -47,7 +47,11 @@ impl Extension {
     }
 
     /// As [`Extension::of`], for who has asked for the catalogue entry already.
-    pub(super) fn of_provider(&self, io: &impl AsSocket, provider: u32) -> io::Result<NonNull<c_void>> {
+    pub(in crate::sys) fn of_provider(
+        &self,
+        io: &impl AsSocket,
+        provider: u32,
+    ) -> io::Result<NonNull<c_void>> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, function)) = known.iter().find(|(entry, _)| *entry == provider) {
             return Ok(function.0);

@@ -27,6 +27,7 @@ pub use io_safe::IoSafe;
 pub(crate) use message::{at_mark, is_urgent_in_line, recv_msg, send_msg};
 pub(crate) use room::{Vectors, read_room, recv_room_from, write};
 pub(crate) use signals::{INTERRUPT, TERMINATION, is_kept, is_refused, signal_name, spawn_deaf};
+pub(super) use socket::info as socket_info;
 pub(crate) use socket::{
     Connecting, REPORTS_SHUTDOWN, REUSE_TO_LISTEN, accept, accepted_address, adopt_accepted, bind, connect,
     connected, domain_of_number, flavour, has_priority, is_of_one_connection, is_out_of_resources, is_udp,
@@ -35,8 +36,8 @@ pub(crate) use socket::{
 };
 pub(crate) use transfer::{
     ALREADY, CANCELLED, IN_PROGRESS, INTERRUPTED, INVALID, NO_BUFFERS, Received, TRANSFER_MAX, VECTORS_MAX,
-    WOULD_BLOCK, is_told_once, out_of_room, peek_sender, recv, recv_from, recv_uninit, recv_uninit_message,
-    recv_vectored, send, send_flags, send_to, send_vectored,
+    WOULD_BLOCK, is_told_once, out_of_room, peek_sender, receive_failed, recv, recv_from, recv_uninit,
+    recv_uninit_message, recv_vectored, send, send_failed, send_flags, send_to, send_vectored,
 };
 
 use std::io;

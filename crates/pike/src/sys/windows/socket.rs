@@ -131,7 +131,7 @@ pub(crate) fn protocol_of_number(number: i32) -> Protocol {
 }
 
 /// What a socket is, by its provider.
-pub(super) fn info(io: &impl AsSocket) -> io::Result<WSAPROTOCOL_INFOW> {
+pub(in crate::sys) fn info(io: &impl AsSocket) -> io::Result<WSAPROTOCOL_INFOW> {
     let mut info = WSAPROTOCOL_INFOW::default();
     let mut len = size_of_val(&info) as i32;
     // SAFETY: writes at most `len` bytes, the size of `info`.

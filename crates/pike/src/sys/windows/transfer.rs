@@ -84,25 +84,38 @@ pub(crate) fn out_of_room() -> io::Error {
 #[cold]
 pub(super) fn failed_receive(io: Borrowed<'_>, room: usize) -> io::Result<Truncated> {
     let error = io::Error::last_os_error();
-    match error.raw_os_error() {
+    match error.raw_os_error().map(|code| receive_failed(code, io)) {
         Some(WinSock::WSAEMSGSIZE) => Ok(Truncated { count: room.min(TRANSFER_MAX), truncated: true }),
-        Some(WinSock::WSAESHUTDOWN) => Ok(Truncated { count: 0, truncated: false }),
-        Some(WinSock::WSAECONNRESET | WinSock::WSAENETRESET) if is_udp(&io)? => {
-            Err(io::Error::from_raw_os_error(WinSock::WSAECONNREFUSED))
-        }
-        _ => Err(error),
+        Some(0) => Ok(Truncated { count: 0, truncated: false }),
+        Some(code) => Err(io::Error::from_raw_os_error(code)),
+        None => Err(error),
     }
 }
 
-/// How a send has failed. What the system says of a pipe has the kind that others have for a socket, and `WSAESHUTDOWN` has
-/// none.
+/// What the code of a receive that has failed means: 0 is the end.
+#[cold]
+pub(crate) fn receive_failed(code: i32, io: Borrowed<'_>) -> i32 {
+    match code {
+        WinSock::WSAESHUTDOWN => 0,
+        WinSock::WSAECONNRESET | WinSock::WSAENETRESET if is_udp(&io).is_ok_and(|is_udp| is_udp) => {
+            WinSock::WSAECONNREFUSED
+        }
+        _ => code,
+    }
+}
+
+/// How a send has failed.
 #[cold]
 pub(super) fn failed_send() -> io::Error {
     let error = io::Error::last_os_error();
-    match error.raw_os_error() {
-        Some(WinSock::WSAESHUTDOWN) => io::Error::from_raw_os_error(ERROR_BROKEN_PIPE as i32),
-        _ => error,
-    }
+    error.raw_os_error().map_or(error, |code| io::Error::from_raw_os_error(send_failed(code)))
+}
+
+/// What the code of a send that has failed means. What the system says of a pipe has the kind that others have for a socket,
+/// and `WSAESHUTDOWN` has none.
+#[cold]
+pub(crate) fn send_failed(code: i32) -> i32 {
+    if code == WinSock::WSAESHUTDOWN { ERROR_BROKEN_PIPE as i32 } else { code }
 }
 
 /// How much was received, and whether that was not all of a message.

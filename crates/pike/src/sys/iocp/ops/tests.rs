@@ -11,6 +11,8 @@ use std::{
 use super::*;
 use crate::{sys::iocp::Wait, token::Token};
 
+mod connections;
+
 const SOON: Option<Duration> = Some(Duration::from_millis(50));
 const LONG: Option<Duration> = Some(Duration::from_secs(10));
 
@@ -47,17 +49,21 @@ impl Setting {
 
     /// What one wait hands over.
     fn wait(&mut self, timeout: Option<Duration>) -> Vec<(NonNull<Block>, i32)> {
-        let mut done = Vec::new();
-        let tell = |told| match told {
-            Told::Completed(Completion { block, result, more, buffer }) => {
-                assert!(!more && buffer.is_none());
-                done.push((block, result));
-            }
-            Told::Ready(report) => unreachable!("nothing was armed: {report:?}"),
-        };
-        assert_eq!(self.driver.wait(&mut self.wait, timeout, tell).unwrap(), done.len());
-        done
+        told(&self.driver, &mut self.wait, timeout)
     }
+}
+
+fn told(driver: &Driver, wait: &mut Wait, timeout: Option<Duration>) -> Vec<(NonNull<Block>, i32)> {
+    let mut done = Vec::new();
+    let tell = |told| match told {
+        Told::Completed(Completion { block, result, more, buffer }) => {
+            assert!(!more && buffer.is_none());
+            done.push((block, result));
+        }
+        Told::Ready(report) => unreachable!("nothing was armed: {report:?}"),
+    };
+    assert_eq!(driver.wait(wait, timeout, tell).unwrap(), done.len());
+    done
 }
 
 /// A block, which a lane shares between threads.
