@@ -403,6 +403,7 @@ macro_rules! for_each_case {
             #[cfg(windows)] // a socket of Unix goes anywhere
             windows_port {
                 another_port_is_refused,
+                vectored_writes_are_cut,
             }
             #[cfg(unix)] // signals of Unix
             interrupted {

@@ -1,7 +1,7 @@
 //! What only Windows asks of a program: a socket stays with its first completion port.
 
 use std::{
-    io::{ErrorKind, Write},
+    io::{ErrorKind, IoSlice, Write},
     net::TcpStream,
 };
 
@@ -41,5 +41,30 @@ pub fn another_port_is_refused(cx: &Cx) -> Outcome {
         finish(cx, &one, "the first Notifier again", &mut Task::new(read(&handle))).unwrap(),
         b"again"
     );
+    Ok(())
+}
+
+/// A write from several buffers moves no more at once than one from one does: the system would take all of it, keep a copy,
+/// and beyond 4 GiB say a wrong count.
+pub fn vectored_writes_are_cut(cx: &Cx) -> Outcome {
+    const MAX: usize = 1 << 20;
+    let notifier = cx.notifier();
+    let (stream, peer) = cx.stream(&notifier);
+    let check = |count: usize| {
+        assert!((1..=MAX).contains(&count), "{count} bytes at once");
+        cx.drain(&peer, count);
+    };
+    let long = vec![b'x'; 3 * MAX];
+    let (half, all) = (&long[..MAX / 2], [IoSlice::new(b""), IoSlice::new(&long), IoSlice::new(&long)]);
+    check(notifier.block_on(stream.write_vectored(&all)).unwrap());
+    let fit = [half, half, &long[..1]].map(IoSlice::new);
+    check(notifier.block_on(stream.write_vectored(&fit)).unwrap());
+    check(notifier.block_on(stream.write_vectored(&fit[1..])).unwrap());
+    for count in [1, 3] {
+        let bufs = vec![long.clone(); count];
+        let (sent, bufs) = notifier.block_on(stream.write_vectored_owned(bufs));
+        assert_eq!(bufs.len(), count);
+        check(sent.unwrap());
+    }
     Ok(())
 }

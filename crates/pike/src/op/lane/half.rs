@@ -101,6 +101,8 @@ pub(crate) struct Pieces<'a> {
     first: Option<(*mut u8, usize)>,
     envelope: Option<NonNull<Envelope>>,
     is_message: bool,
+    /// How many bytes more one call moves. A message is not cut.
+    left: usize,
 }
 
 impl<'a> Pieces<'a> {
@@ -108,7 +110,8 @@ impl<'a> Pieces<'a> {
     ///
     /// The caller owns the operation for as long as this lives.
     pub(super) unsafe fn new(half: &'a Half, is_message: bool) -> Self {
-        Self { half, first: None, envelope: None, is_message }
+        let left = if is_message { usize::MAX } else { platform::TRANSFER_MAX };
+        Self { half, first: None, envelope: None, is_message, left }
     }
 
     /// Several from here on: the next call of each of these is a piece of its own.
@@ -128,6 +131,8 @@ impl<'a> Pieces<'a> {
     }
 
     fn push(&mut self, at: *mut u8, len: usize) {
+        let len = len.min(self.left);
+        self.left -= len;
         match (self.envelope, self.first) {
             (None, None) => self.first = Some((at, len)),
             _ => self.in_envelope().push(at, len),

@@ -21,7 +21,7 @@ use super::{
     Borrowed,
     address::{from_raw_address, raw_address},
     number,
-    socket::is_udp,
+    socket::{info, is_udp},
 };
 use crate::socket::{Address, RecvFlags, SendFlags};
 
@@ -252,8 +252,14 @@ pub(super) unsafe fn send_buffers(
     flags: i32,
 ) -> io::Result<usize> {
     let mut count = 0;
-    let none = NO_ROOM;
-    let (buffers, len) = if len == 0 { (&raw const none, 1) } else { (buffers, len) };
+    let mut one = NO_ROOM;
+    // SAFETY: as many buffers, as the caller promises.
+    let (buffers, len) = match unsafe { room_of(buffers, len) } {
+        // SAFETY: as above.
+        asked if asked > TRANSFER_MAX => unsafe { cut(io, buffers, len, &mut one) },
+        _ if len == 0 => (&raw const one, 1),
+        _ => (buffers, len),
+    };
     // SAFETY: the system reads those buffers only, as the caller promises, and keeps nothing without an OVERLAPPED (I1).
     match unsafe {
         WinSock::WSASend(number(&io), buffers, len as u32, &mut count, flags as u32, ptr::null_mut(), None)
@@ -261,6 +267,38 @@ pub(super) unsafe fn send_buffers(
         0 => Ok(count as usize),
         _ => Err(failed_send()),
     }
+}
+
+/// Of a stream's buffers that are more than one call moves, the first; or the beginning, in `one`, of the only one that has
+/// any bytes. A message is not cut.
+///
+/// # Safety
+///
+/// `buffers` are `len` buffers.
+#[cold]
+unsafe fn cut(
+    io: Borrowed<'_>,
+    buffers: *const WSABUF,
+    len: usize,
+    one: &mut WSABUF,
+) -> (*const WSABUF, usize) {
+    if !info(&io).is_ok_and(|info| info.iSocketType == WinSock::SOCK_STREAM) {
+        return (buffers, len);
+    }
+    // SAFETY: as the caller promises.
+    let all = unsafe { std::slice::from_raw_parts(buffers, len) };
+    let mut left = TRANSFER_MAX;
+    for (at, buffer) in all.iter().enumerate() {
+        match left.checked_sub(buffer.len as usize) {
+            Some(rest) => left = rest,
+            None if left < TRANSFER_MAX => return (buffers, at),
+            None => {
+                *one = WSABUF { len: TRANSFER_MAX as u32, buf: buffer.buf };
+                return (ptr::from_ref(one), 1);
+            }
+        }
+    }
+    (buffers, len)
 }
 
 pub(crate) fn recv_from(io: Borrowed<'_>, buf: &mut [u8], flags: RecvFlags) -> io::Result<(usize, Address)> {
