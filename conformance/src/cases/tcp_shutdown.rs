@@ -276,6 +276,19 @@ pub fn shutdown_behind_a_dropped_send(cx: &Cx) -> Outcome {
         let error = soon(&notifier, "a write after the shutdown", stream.write(b"x")).unwrap_err();
         assert_kind(&error, &[ErrorKind::BrokenPipe]);
     }
+
+    // Of two, the first was for both sides, and stays so.
+    let (stream, mut peer) = net::with_peer(cx, &notifier);
+    peer.set_read_timeout(Some(net::LIMIT)).unwrap();
+    fill(cx, &notifier, &stream);
+    drop(Task::pending(stream.write_all_owned(vec![b'x'; 1 << 20])));
+    stream.shutdown(Shutdown::Both).unwrap();
+    drop(stream.shutdown(Shutdown::Write)); // some systems refuse a second one
+    thread::scope(|scope| {
+        let reads = scope.spawn(|| io::copy(&mut peer, &mut io::sink()).unwrap());
+        cx.turn_until(&notifier, "the end of writing", || reads.is_finished());
+    });
+    assert_eq!(soon(&notifier, "the end of reading", stream.read(&mut [0])).unwrap(), 0);
     Ok(())
 }
 

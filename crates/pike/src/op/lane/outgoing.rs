@@ -109,7 +109,7 @@ impl Lane {
         }
         // Who reaps it sees that there is something to be done later, unless it has ended just now.
         let busy = self.going_on.fetch_or(going_on::LATER, Ordering::AcqRel) & sends != 0;
-        if busy {
+        if busy && state.shutdown != Some(Shutdown::Both) {
             state.shutdown = Some(how);
         }
         busy
