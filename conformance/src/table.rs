@@ -282,6 +282,8 @@ macro_rules! for_each_case {
                 owned_allocates_nothing,
             }
             meanwhile {
+                cancel_while_it_begins,
+                buffer_that_panics_when_dropped,
                 buffer_that_moves_is_told_the_truth,
             }
             pooled {

@@ -1,10 +1,167 @@
 //! What the caller's own code does in the middle of an operation that owns its buffer: nothing is stuck by it.
 
-use std::{io::Write, mem::MaybeUninit};
+use std::{
+    io::{Read, Write},
+    mem::MaybeUninit,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
-use pike::buf::{IoBuf, IoBufMut};
+use pike::{
+    Closed,
+    buf::{IoBuf, IoBufMut},
+    net::TcpStream,
+};
 
-use crate::{Cx, Outcome, Task, net};
+use crate::{
+    Cx, Outcome, Task,
+    net::{self, soon},
+};
+
+/// A socket that is cancelled while an operation looks at its buffer, after it has seen that the socket was open: it ends, and
+/// gives the buffer back.
+pub fn cancel_while_it_begins(cx: &Cx) -> Outcome {
+    struct Cancels {
+        bytes: Vec<u8>,
+        stream: Arc<TcpStream>,
+        /// At how many looks from now on.
+        at: Arc<AtomicUsize>,
+    }
+    impl Cancels {
+        fn look(&self) {
+            if self.at.load(SeqCst) > 0 && self.at.fetch_sub(1, SeqCst) == 1 {
+                self.stream.socket().cancel();
+            }
+        }
+    }
+    impl IoBuf for Cancels {
+        fn bytes(&self) -> &[u8] {
+            self.look();
+            &self.bytes
+        }
+    }
+    impl IoBufMut for Cancels {
+        fn room(&mut self) -> &mut [MaybeUninit<u8>] {
+            self.look();
+            self.bytes.room()
+        }
+
+        #[allow(unsafe_code)]
+        unsafe fn filled(&mut self, count: usize) {
+            // SAFETY: what `room` returned last.
+            unsafe { self.bytes.filled(count) };
+        }
+    }
+
+    let notifier = cx.notifier();
+    // An attempt looks first, and what hands the buffer to the kernel after it.
+    for look in 1..=2 {
+        for reads in [true, false] {
+            let (stream, _peer) = net::with_peer(cx, &notifier);
+            let (stream, at) = (Arc::new(stream), Arc::new(AtomicUsize::new(0)));
+            if !reads {
+                cx.fill_stream(&stream);
+            }
+            let buf = Cancels { bytes: vec![0; 16], stream: Arc::clone(&stream), at: Arc::clone(&at) };
+            let mut task = match reads {
+                true => Task::new(stream.read_owned(buf)),
+                false => Task::new(stream.write_owned(buf)),
+            };
+            at.store(look, SeqCst);
+            let (result, buf) = match task.poll() {
+                std::task::Poll::Ready(output) => output,
+                std::task::Poll::Pending if at.load(SeqCst) > 0 => continue, // it looks less often here
+                std::task::Poll::Pending => net::finish(cx, &notifier, "a cancelled operation", &mut task),
+            };
+            assert!(Closed::is(&result.unwrap_err()), "look {look}, reads {reads}");
+            assert_eq!(buf.bytes.capacity(), 16);
+        }
+    }
+    Ok(())
+}
+
+/// A buffer whose destructor panics, of an operation that was dropped before and after the kernel was done: the panic comes
+/// out, and others go on reading and writing.
+pub fn buffer_that_panics_when_dropped(cx: &Cx) -> Outcome {
+    struct Bomb(Vec<u8>, Arc<AtomicBool>);
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            assert!(!self.1.swap(false, SeqCst), "in the buffer's destructor");
+        }
+    }
+    impl IoBuf for Bomb {
+        fn bytes(&self) -> &[u8] {
+            &self.0
+        }
+    }
+    impl IoBufMut for Bomb {
+        fn room(&mut self) -> &mut [MaybeUninit<u8>] {
+            self.0.room()
+        }
+
+        #[allow(unsafe_code)]
+        unsafe fn filled(&mut self, count: usize) {
+            // SAFETY: what `room` returned last.
+            unsafe { self.0.filled(count) };
+        }
+    }
+
+    let notifier = cx.notifier();
+    for done_before in [true, false] {
+        let (stream, mut peer) = net::with_peer(cx, &notifier);
+        let armed = Arc::new(AtomicBool::new(false));
+        let reading = Task::pending(stream.read_owned(Bomb(Vec::with_capacity(8), Arc::clone(&armed))));
+        cx.settle(&notifier);
+        if done_before {
+            peer.write_all(b"a").unwrap();
+            cx.turn_until(&notifier, "a receive", || reading.is_woken());
+        }
+        armed.store(true, SeqCst);
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(reading)));
+        let mut panics = usize::from(dropped.is_err());
+        while armed.load(SeqCst) {
+            let turn = AssertUnwindSafe(|| notifier.poll(Some(Duration::from_millis(20))));
+            panics += usize::from(catch_unwind(turn).is_err());
+            cx.check_time("the buffer is never dropped");
+        }
+        assert_eq!(panics, 1);
+        if !done_before {
+            peer.write_all(b"a").unwrap();
+        }
+        let mut byte = [0];
+        assert_eq!(soon(&notifier, "a read after that", stream.read(&mut byte)).unwrap(), 1);
+        assert_eq!(byte, *b"a");
+        // And of its own kind.
+        peer.write_all(b"b").unwrap();
+        assert_eq!(soon(&notifier, "another", stream.read_owned(Vec::with_capacity(8))).1, b"b");
+    }
+
+    let (stream, mut peer) = net::with_peer(cx, &notifier);
+    let armed = Arc::new(AtomicBool::new(false));
+    let mut sent = cx.fill_stream(&stream);
+    let writing = Task::pending(stream.write_owned(Bomb(b"never".to_vec(), Arc::clone(&armed))));
+    cx.settle(&notifier);
+    armed.store(true, SeqCst);
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(writing)));
+    while armed.load(SeqCst) {
+        let _ = catch_unwind(AssertUnwindSafe(|| notifier.poll(Some(Duration::from_millis(20)))));
+        cx.check_time("the buffer is never dropped");
+    }
+    peer.set_read_timeout(Some(net::LIMIT)).unwrap();
+    let mut buf = vec![0; 64 * 1024];
+    while sent > 0 {
+        sent -= peer.read(&mut buf).unwrap();
+    }
+    soon(&notifier, "a write after that", stream.write_all(b"end")).unwrap();
+    let mut end = [0; 3];
+    peer.read_exact(&mut end).unwrap();
+    assert_eq!(&end, b"end");
+    Ok(())
+}
 
 /// A buffer that shows another memory at each call, and notes in good faith what it is told of the last one: no byte counts as
 /// received that was not.
