@@ -73,6 +73,7 @@ macro_rules! for_each_case {
             fork {
                 fork_child_spares_parent: alone,
                 fork_child_new_notifier: alone,
+                fork_child_operations_in_flight: alone,
             }
             budget {
                 flooding_socket_yields,

@@ -166,6 +166,62 @@ pub fn fork_child_new_notifier(cx: &Cx) -> Outcome {
     Ok(())
 }
 
+/// What the kernel does for the parent ends for a child at once, with its buffer; a socket taken out of the child's copy is
+/// plain, and the parent's operations go on.
+pub fn fork_child_operations_in_flight(cx: &Cx) -> Outcome {
+    let notifier = cx.notifier();
+    let (reads, mut reads_peer) = cx.stream(&notifier);
+    let (writes, writes_peer) = cx.stream(&notifier);
+    let (pooled, mut pooled_peer) = cx.stream(&notifier);
+    let listener = notifier.block_on(net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    let accounted = cx.fill_stream(&writes);
+    let mut read = Task::pending(reads.read_owned(Vec::with_capacity(16)));
+    let mut write = Task::pending(writes.write_owned(b"end".to_vec()));
+    let mut accept = Task::pending(listener.accept());
+    drop(Task::pending(pooled.recv_pooled()));
+    cx.settle(&notifier);
+
+    let mut taken = Some(pooled);
+    unix::in_child(CHILD, || {
+        let text = |error: io::Error| error.to_string();
+        let Poll::Ready((result, buf)) = read.poll() else { return Err("a receive waits".into()) };
+        expect_closed("a receive", result)?;
+        let Poll::Ready((result, bytes)) = write.poll() else { return Err("a send waits".into()) };
+        expect_closed("a send", result)?;
+        if buf.capacity() < 16 || bytes != b"end" {
+            return Err("the buffers".into());
+        }
+        expect_closed(
+            "an accept",
+            match accept.poll() {
+                Poll::Ready(result) => result,
+                Poll::Pending => Err(io::Error::other("it waits")),
+            },
+        )?;
+        reads.socket().cancel();
+        let started = Instant::now();
+        taken.take().ok_or("no stream")?.into_std().map_err(text)?;
+        if started.elapsed() > Duration::from_millis(500) {
+            return Err("a socket of which nothing is in flight here is waited for".into());
+        }
+        Ok(())
+    });
+
+    reads_peer.write_all(b"parent").unwrap();
+    cx.turn_until(&notifier, "a receive from before the fork", || read.is_woken());
+    assert_eq!(read.ready().1, b"parent");
+    cx.drain(&writes_peer, accounted);
+    cx.turn_until(&notifier, "a send from before the fork", || write.is_woken());
+    assert_eq!(write.ready().0.unwrap(), 3);
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    cx.turn_until(&notifier, "an accept from before the fork", || accept.is_woken());
+    assert_eq!(accept.ready().unwrap().1, client.local_addr().unwrap());
+    let pooled = taken.take().expect("the parent's");
+    pooled_peer.write_all(b"pooled").unwrap();
+    assert_eq!(notifier.block_on(read_some(&pooled)).unwrap(), b"pooled");
+    Ok(())
+}
+
 /// What `receive` gives, which has to wait for it.
 async fn after_a_wait(
     receive: impl Future<Output = io::Result<Vec<u8>>>,

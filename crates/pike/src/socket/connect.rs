@@ -117,9 +117,12 @@ impl Socket {
             registration.report(WRITABLE); // whether the system reports that, too, differs
             return Ok(true);
         }
+        if matches!(code, platform::CANCELLED | platform::INTERRUPTED) {
+            self.check()?;
+        }
         registration.report(before); // nothing has changed
         match code {
-            platform::CANCELLED | platform::INTERRUPTED => self.check().map(|()| false),
+            platform::CANCELLED | platform::INTERRUPTED => Ok(false),
             platform::WOULD_BLOCK | platform::IN_PROGRESS | platform::ALREADY => Ok(false),
             code => Err(io::Error::from_raw_os_error(code)),
         }

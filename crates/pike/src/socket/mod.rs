@@ -184,7 +184,8 @@ impl Socket {
     /// [`Residue`], if something was received that nobody has read; [`io::ErrorKind::ResourceBusy`] if the kernel's part
     /// could not be ended, by which the socket is closed.
     pub(crate) fn into_owned(self) -> io::Result<platform::Owned> {
-        let lane = self.descriptor().lane().map(Arc::clone);
+        // In a child of a fork nothing is in flight, and what has arrived is the parent's (I14).
+        let lane = self.descriptor().lane().filter(|_| !self.core().is_forked()).map(Arc::clone);
         if let Some(lane) = &lane {
             lane.cancel();
             let end = Instant::now() + END_MAX;

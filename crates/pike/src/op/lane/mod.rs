@@ -236,9 +236,20 @@ impl Lane {
     }
 
     /// The result of the operation that the caller began, once there is one. The buffer is the caller's then.
+    ///
+    /// In a child of a fork it is cancelled at once: the kernel does it for the parent, whose memory that is.
     #[inline]
     pub(crate) fn poll(&self, direction: Direction, cx: &Context<'_>) -> Option<i32> {
+        if self.is_forked() {
+            return Some(-platform::CANCELLED);
+        }
         self.half(direction).life.poll(cx.waker())
+    }
+
+    /// Whether this is a child of a fork: no lock may be touched, and nothing be done for the parent (I14).
+    #[inline]
+    fn is_forked(&self) -> bool {
+        platform::forked() != 0 && self.core().is_forked()
     }
 
     /// The buffer of an operation that is done, after a last look. The operation ends here: others may begin.
@@ -259,8 +270,8 @@ impl Lane {
     /// By the future that began the operation, which ends before it has the result: it is cancelled, and the buffer dropped
     /// once the kernel is done.
     pub(crate) fn leave(&self, direction: Direction) {
-        if self.core().is_forked() {
-            return; // the kernel does it for the parent, and a lock may be held for ever (I14)
+        if self.is_forked() {
+            return;
         }
         match self.half(direction).life.leave(|| self.stop(direction)) {
             Left::InTheKernel { wanted: false } => {}
@@ -277,12 +288,17 @@ impl Lane {
 
     /// Asks for the end of the request that is in the kernel.
     pub(crate) fn stop(&self, direction: Direction) {
-        self.core().cancel_block(self.block(direction));
+        if !self.is_forked() {
+            self.core().cancel_block(self.block(direction));
+        }
     }
 
     /// Nobody has this direction any more: who waited for that goes on.
     #[inline]
     fn release(&self, direction: Direction) {
+        if self.is_forked() {
+            return;
+        }
         // A writer that found it busy has taken back the side's readiness, and waits or is about to. A look at the word, for who
         // waits there, could come too early; but it has said so to the life.
         let wakes = direction == Direction::Read && self.release_reader();
@@ -311,6 +327,9 @@ impl Lane {
 
     /// Both requests are asked to end, for a socket that is cancelled or closed. What they bring is as ever.
     pub(crate) fn cancel(&self) {
+        if self.is_forked() {
+            return;
+        }
         let mut state = self.state.lock();
         let receives = match state.receiving {
             Receiving::TheKernelReceives | Receiving::TheKernelAccepts => {
@@ -343,7 +362,7 @@ impl Lane {
     /// Keeps a descriptor until nothing that names it is in flight, and closes it then. Gives it back if it can be closed
     /// now.
     pub(crate) fn close(&self, descriptor: platform::Owned, lingers: bool) -> Option<platform::Owned> {
-        if self.core().is_forked() {
+        if self.is_forked() {
             return Some(descriptor);
         }
         let mut state = self.state.lock();

@@ -70,7 +70,9 @@ impl Lane {
 
     /// By who began the connect and has its result: whoever waited to write goes on.
     pub(crate) fn end_connect(&self) {
-        self.state.lock().connecting = false;
+        if !self.is_forked() {
+            self.state.lock().connecting = false;
+        }
         // SAFETY: nothing was put in when it was begun.
         unsafe { self.take_back::<()>(Direction::Write, |()| ()) };
     }

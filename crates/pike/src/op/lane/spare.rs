@@ -53,7 +53,7 @@ impl Lane {
     /// Leaves it to another socket. Gives it back if it has something: a request in the kernel, or what one brought.
     pub(crate) fn give_up(mut self: Arc<Self>) -> Result<(), Arc<Self>> {
         // In a child of a fork a lock may be held for ever (I14).
-        let lane = Arc::get_mut(&mut self).filter(|lane| !lane.core().is_forked());
+        let lane = Arc::get_mut(&mut self).filter(|lane| !lane.is_forked());
         let core = lane.and_then(|lane| if lane.is_idle() { lane.reset() } else { None });
         match core {
             Some(core) => {

@@ -189,10 +189,11 @@ fn poll<'a, K: Kind<T, B>, T, B>(
         if let Some(reason) = given_up {
             return done(Err(reason.into()), carried.take());
         }
-        let seen = registration.source().seen().with(platform::forked());
+        let mut seen = registration.source().seen().with(platform::forked());
         if seen.is_closed() {
-            if let Err(error) = registration.look_again() {
-                return done(Err(error), carried.take());
+            match registration.look_again() {
+                Ok(word) => seen = word,
+                Err(error) => return done(Err(error), carried.take()),
             }
         }
         let done_before = carried.done;
