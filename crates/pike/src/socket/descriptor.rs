@@ -102,11 +102,7 @@ impl Descriptor {
                 None => return Ok(()),
             },
         };
-        if lingers {
-            blocking::CLOSES.run(move || platform::close(owned)).await?
-        } else {
-            platform::close(owned)
-        }
+        if lingers { Closing(Some(owned)).on_a_helper().await? } else { platform::close(owned) }
     }
 }
 
@@ -130,8 +126,29 @@ impl Drop for Descriptor {
             drop(owned);
         } else {
             // Where a helper is not to be had this closes, and may wait: losing the descriptor would be worse.
-            drop(blocking::CLOSES.run(move || drop(owned)));
+            drop(Closing(Some(owned)).on_a_helper());
         }
+    }
+}
+
+/// A descriptor on its way to a helper, which may drop it instead of calling what closes it: closed as `platform` does, since
+/// Windows does not close one at all that lingers and is non-blocking.
+struct Closing(Option<platform::Owned>);
+
+impl Closing {
+    fn on_a_helper(self) -> blocking::Running<io::Result<()>> {
+        blocking::CLOSES.run(move || self.close())
+    }
+
+    fn close(mut self) -> io::Result<()> {
+        self.0.take().map_or(Ok(()), platform::close)
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        // Nobody is told.
+        let _ = self.0.take().map(platform::close);
     }
 }
 
