@@ -166,7 +166,7 @@ impl Socket {
     pub(crate) fn from_owned(core: Arc<Core>, owned: platform::Owned) -> io::Result<Self> {
         platform::set_nonblocking(&owned)?;
         let flavour = platform::flavour(&owned)?;
-        platform::refuse_sigpipe(&owned);
+        platform::make_as_ours(&owned);
         Self::attach(core, Descriptor::foreign(owned), flavour)
     }
 

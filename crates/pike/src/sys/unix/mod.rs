@@ -37,7 +37,8 @@ pub(crate) use signals::{
 pub(crate) use socket::{
     Connecting, REPORTS_SHUTDOWN, REUSE_TO_LISTEN, accept, accepted_address, adopt_accepted, bind, connect,
     connected, flavour, has_priority, is_of_one_connection, is_out_of_resources, is_udp, lingers, listen,
-    local_address, pair, peer_address, refuse_sigpipe, shutdown, shutdown_raw, socket, stop_lingering,
+    local_address, pair, peer_address, refuse_sigpipe as make_as_ours, shutdown, shutdown_raw, socket,
+    stop_lingering,
 };
 pub(crate) use transfer::{
     ALREADY, CANCELLED, IN_PROGRESS, INTERRUPTED, INVALID, NO_BUFFERS, Received, TRANSFER_MAX, VECTORS_MAX,

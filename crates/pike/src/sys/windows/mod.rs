@@ -31,7 +31,7 @@ pub(super) use socket::info as socket_info;
 pub(crate) use socket::{
     Connecting, REPORTS_SHUTDOWN, REUSE_TO_LISTEN, accept, accepted_address, adopt_accepted, bind, connect,
     connected, domain_of_number, flavour, has_priority, is_of_one_connection, is_out_of_resources, is_udp,
-    lingers, listen, local_address, pair, peer_address, protocol_of_number, refuse_sigpipe, shutdown,
+    lingers, listen, local_address, make_as_ours, pair, peer_address, protocol_of_number, shutdown,
     shutdown_raw, socket, stop_lingering, type_of_number,
 };
 pub(crate) use transfer::{

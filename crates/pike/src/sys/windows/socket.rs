@@ -166,8 +166,12 @@ pub(crate) fn is_udp(io: &impl AsSocket) -> io::Result<bool> {
 /// Whether a socket's own shutdown is reported to those who wait on it: here they are left alone with it.
 pub(crate) const REPORTS_SHUTDOWN: bool = false;
 
-/// There is no SIGPIPE.
-pub(crate) fn refuse_sigpipe(_: &impl AsSocket) {}
+/// Has a socket of unknown origin do as one that was made here: see `report_resets`. A connected one is told, as it was.
+pub(crate) fn make_as_ours(io: &impl AsSocket) {
+    if is_udp(io).is_ok_and(|is_udp| is_udp) && SockRef::from(io).peer_addr().is_err() {
+        report_resets(io, false);
+    }
+}
 
 pub(crate) fn bind(io: &impl AsSocket, address: Address) -> io::Result<()> {
     SockRef::from(io).bind(&raw_address(address)).map_err(|error| of_family(io, address, error))
