@@ -15,15 +15,15 @@
 //!
 //! # Why no task is forgotten
 //!
-//! Who has pushed a task that others could steal calls [`Idle::claim`], before it runs anything else (until then it is watched,
-//! as `share` tells): a full fence, then a look at the word. Who goes to
+//! Who has pushed a task that others could steal calls [`Idle::claim`], before it runs another (until then it is watched,
+//! as `duty` tells): a full fence, then a look at the word. Who goes to
 //! sleep sets its bit, a full fence, and then looks at all queues. Of two such fences one is first. If it is the pusher's,
 //! the sleeper's look finds the task. If it is the sleeper's, the pusher's look finds the bit, and then either
 //! - claims a sleeper, which looks at all queues when it is up; or
 //! - leaves it to a worker that is NOTIFIED or SEARCHING. That one clears its flag later: before it looks for the last time
 //!   (`sleep` is a fence after the clearing), or when it has found something, or something else to do. Then it looks for more,
-//!   with a fence before (`found`), and claims the next if there is some. It runs nobody's code before that, which might never
-//!   end.
+//!   with a fence before (`found`), and claims the next if there is some. Before that it runs no code of a task or a main
+//!   future, which might never end. It may come to a turn, which wakes wakers that are not pike's as well: these must not block.
 //!
 //! A sleeper that finds another one waking need not look itself: the other clears its flag after the sleeper's bit was set,
 //! and what it finds then it claims a sleeper for.

@@ -83,6 +83,7 @@ mod builder;
 mod counters;
 mod crew;
 mod current;
+mod duty;
 mod ending;
 mod error;
 mod failures;

@@ -3,6 +3,8 @@
 //! Each was seen to fail with the protection removed that it names after "Caught". A wake that is lost is a worker that waits for
 //! ever, which loom reports as a deadlock.
 
+mod workers;
+
 use std::{
     ptr,
     sync::{
@@ -13,7 +15,7 @@ use std::{
 
 use loom::{
     sync::{
-        Arc, Notify,
+        Arc,
         atomic::{AtomicUsize, Ordering::Relaxed, fence},
     },
     thread,
@@ -21,7 +23,6 @@ use loom::{
 
 use crate::{
     home::Home,
-    idle::Idle,
     inbox::Inbox,
     ring::{CAPACITY, Ring},
     task,
@@ -95,122 +96,6 @@ fn loom_ring_two_thieves() {
         }
         taken.sort_unstable();
         assert_eq!(taken, [1, 2, 3]);
-    });
-}
-
-/// Workers, each with a place to sleep in, and a number of tasks that any of them may take.
-struct Pool {
-    idle: Idle,
-    tasks: AtomicUsize,
-    notifiers: Vec<Notify>,
-}
-
-impl Pool {
-    fn new(workers: usize) -> Arc<Self> {
-        let notifiers = (0..workers).map(|_| Notify::new()).collect();
-        Arc::new(Self { idle: Idle::new(), tasks: AtomicUsize::new(0), notifiers })
-    }
-
-    /// As `push_shared` or `Home::receive`.
-    fn push(&self) {
-        self.tasks.fetch_add(1, Relaxed);
-        self.notify();
-    }
-
-    fn notify(&self) {
-        if let Some(worker) = self.idle.claim() {
-            self.notifiers[worker].notify();
-        }
-    }
-
-    fn take(&self) -> bool {
-        self.tasks.fetch_update(Relaxed, Relaxed, |tasks| tasks.checked_sub(1)).is_ok()
-    }
-
-    /// The rounds of a worker, until it has found a task: as `run_shared`, `fall_asleep` and `rise` do it.
-    fn work(&self, worker: usize) {
-        let mut searching = false;
-        loop {
-            searching = searching || self.idle.search();
-            if searching && self.take() {
-                self.idle.found();
-                if self.tasks.load(Relaxed) > 0 {
-                    self.notify();
-                }
-                return;
-            }
-            let must_look = self.idle.sleep(worker, searching, false).0;
-            if !must_look || self.tasks.load(Relaxed) == 0 {
-                self.notifiers[worker].wait();
-            }
-            searching = self.idle.rise(worker, false);
-        }
-    }
-}
-
-/// One pushes while another goes to sleep. Caught: `claim` without its fence; `sleep` without its fence.
-#[test]
-fn loom_idle_a_push_meets_a_sleeper() {
-    loom::model(|| {
-        let pool = Pool::new(1);
-        let worker = {
-            let pool = pool.clone();
-            thread::spawn(move || pool.work(0))
-        };
-        pool.push();
-        worker.join().unwrap();
-    });
-}
-
-/// Two tasks and two workers, of which each takes one: the second task is found by who did not get the first, though its
-/// push may have found a worker waking already. Caught: `found` without its fence, or no look after it.
-#[test]
-fn loom_idle_one_wakes_the_next() {
-    loom::model(|| {
-        let pool = Pool::new(2);
-        let workers = [0, 1].map(|worker| {
-            let pool = pool.clone();
-            thread::spawn(move || pool.work(worker))
-        });
-        pool.push();
-        pool.push();
-        for worker in workers {
-            worker.join().unwrap();
-        }
-    });
-}
-
-/// A worker is claimed and has something else to do, which never ends: the task is the other worker's. Caught: `get_ready`
-/// without its look; without giving the search up.
-#[test]
-fn loom_idle_a_claimed_worker_hands_its_search_on() {
-    loom::model(|| {
-        let pool = Pool::new(2);
-        let claimed = {
-            let pool = pool.clone();
-            thread::spawn(move || {
-                if !pool.idle.sleep(0, false, false).0 || pool.tasks.load(Relaxed) == 0 {
-                    pool.notifiers[0].wait();
-                }
-                // As `get_ready`. What comes then holds nothing.
-                if pool.idle.rise(0, false) {
-                    pool.idle.found();
-                    if pool.tasks.load(Relaxed) > 0 {
-                        pool.notify();
-                    }
-                }
-            })
-        };
-        let other = {
-            let pool = pool.clone();
-            thread::spawn(move || {
-                pool.work(1);
-                pool.notifiers[0].notify();
-            })
-        };
-        pool.push();
-        other.join().unwrap();
-        claimed.join().unwrap();
     });
 }
 

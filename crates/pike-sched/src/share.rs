@@ -14,11 +14,11 @@
 //! - *Joining.* Who awaits a task's handle, or a group, is woken by the end of a run, and goes to the ring if anything else is
 //!   ready: often it awaits that as well. So who awaits a thousand tasks one after another is run a few times, not a thousand.
 //! - *Announcing.* A push that another worker could take is followed by a notification (I8): not at once, but before this
-//!   worker runs anything else, if there is more then than that. So a batch of one wakes nobody, and one of a thousand, or a
-//!   task that spawns a thousand, wakes one worker, which wakes the next when it has found something. A worker that came up
-//!   while a thousand are being spawned would only fight for them: that cost twice what it brought. If the pushing task goes
-//!   on for long, the sleeper that [`watch`](crate::watch)es finds what it has pushed within a millisecond. Where nobody
-//!   can watch, the notification comes at once.
+//!   worker runs another task of the pool, if there is more then than that. So a batch of one wakes nobody, and one of a
+//!   thousand, or a task that spawns a thousand, wakes one worker, which wakes the next when it has found something. A worker
+//!   that came up while a thousand are being spawned would only fight for them: that cost twice what it brought. If the pushing
+//!   task goes on for long, or code that has to run here comes between, the sleeper that [`watch`](crate::watch)es finds what was
+//!   pushed within a millisecond. Where nobody can watch, the notification comes before any other code. See [`duty`](crate::duty).
 //! - Every 61st task comes from the inbox, if there is one, so that busy workers do not starve it.
 //!
 //! What stays with its worker is never here, but in the worker's private queue: the tasks of `spawn_local` and
@@ -33,7 +33,8 @@ use std::{
 };
 
 use crate::{
-    pool::Shared,
+    duty::View,
+    idle::Idle,
     queue::Queue,
     ring::CAPACITY,
     task::{self, Runnable, When},
@@ -47,13 +48,6 @@ const RUNS_PER_LOOK: u32 = 61;
 /// After how many runs a worker sees to its other business: its main future, its private queue, its Notifier.
 const RUNS_PER_ROUND: usize = 16;
 
-impl Shared {
-    /// Whether there is a task for whoever looks, for the moment.
-    fn has_work(&self) -> bool {
-        !self.home.inbox.is_empty() || self.crew.slots.iter().any(|slot| !slot.ring.is_empty())
-    }
-}
-
 impl Worker {
     /// Takes a task of the pool in that was woken on this thread.
     pub(crate) fn push_shared(&self, runnable: Runnable, when: When) {
@@ -66,10 +60,15 @@ impl Worker {
             self.sharing.batch.push(runnable);
             return self.wake_rounds();
         }
-        let task = runnable.into_raw().as_ptr();
-        if when == When::Later || self.is_behind_others() {
+        let (task, duty) = (runnable.into_raw().as_ptr(), &self.sharing.duty);
+        if when == When::Later {
+            // The run is over.
             self.put(task);
-            return self.sharing.unannounced.set(true);
+            return duty.has_pushed();
+        }
+        if self.is_behind_others() {
+            self.put(task);
+            return duty.has_pushed_in_run(self);
         }
         let next = &self.slot().next;
         // Nobody else puts a task there. Release: pairs with the Acquire of who takes it.
@@ -79,10 +78,7 @@ impl Worker {
         let displaced = next.swap(task, AcqRel);
         if !displaced.is_null() {
             self.put(displaced);
-            match self.is_watched() {
-                true => self.sharing.unannounced.set(true),
-                false => self.notify(),
-            }
+            duty.has_pushed_in_run(self);
         }
     }
 
@@ -91,19 +87,6 @@ impl Worker {
     fn is_behind_others(&self) -> bool {
         let slot = self.slot();
         self.sharing.completed.get() && !(slot.ring.is_empty() && slot.next.load(Relaxed).is_null())
-    }
-
-    /// Whether a sleeper looks at this worker while it runs something, and finds what was pushed.
-    #[inline]
-    fn is_watched(&self) -> bool {
-        self.pool.has_watch() && !self.pool.crew.has_failed(self.index())
-    }
-
-    /// Wakes a sleeping worker, for a task that was pushed before.
-    fn notify(&self) {
-        if self.pool.crew.notify() {
-            self.slot().tally.notifications.add(1);
-        }
     }
 
     /// Puts a task in the ring, or, if that is full, in the inbox together with half of the ring.
@@ -142,7 +125,7 @@ impl Worker {
         if !batch.is_empty() {
             self.pool.home.inbox.append(batch.take());
         }
-        self.sharing.unannounced.set(true);
+        self.sharing.duty.has_pushed();
     }
 
     /// Runs tasks of the pool until there are none or others have waited long enough. Says how many.
@@ -150,7 +133,7 @@ impl Worker {
         let mut runs = 0;
         while runs < RUNS_PER_ROUND {
             let Some(runnable) = self.next_task().or_else(|| self.search()) else { break };
-            self.announce();
+            self.sharing.duty.before_task(self);
             if self.pool.bound {
                 runnable.metadata().bind_to(self.index());
             }
@@ -183,7 +166,7 @@ impl Worker {
                     return Some(self.runnable(task));
                 }
                 self.put(task);
-                sharing.unannounced.set(true);
+                sharing.duty.has_pushed();
             }
         }
         sharing.nexts.set(0);
@@ -200,85 +183,22 @@ impl Worker {
             share = share.checked_sub(1)?;
             rest.pop().map(|runnable| runnable.into_raw().as_ptr())
         });
-        self.sharing.unannounced.set(true);
+        self.sharing.duty.has_pushed();
     }
 
     /// Looks for tasks that others have, unless another worker does so.
     #[cold]
     fn search(&self) -> Option<Runnable> {
-        let (sharing, crew) = (&self.sharing, &self.pool.crew);
-        if !sharing.searching.get() {
-            if !crew.idle.search() {
-                return None;
-            }
-            sharing.searching.set(true);
+        if !self.sharing.duty.search(self) {
+            return None;
         }
-        let own = &self.slot().ring;
+        let (crew, own) = (&self.pool.crew, &self.slot().ring);
         // It begins behind itself, so that not all look at the same worker first.
         let (before, behind) = crew.slots.split_at(self.index());
         let mut others = behind[1..].iter().chain(before);
         let (task, count) = others.find_map(|other| other.ring.steal_into(own))?;
         self.slot().tally.steals.add(count.into());
         Some(self.runnable(task))
-    }
-
-    /// A task is about to be run: if there are more that another worker could take, one is woken for them.
-    #[inline]
-    fn announce(&self) {
-        let sharing = &self.sharing;
-        if sharing.searching.get() || sharing.just_up.get() {
-            self.get_ready();
-        }
-        self.tell_others();
-    }
-
-    /// Wakes a worker for what was pushed since this was called last.
-    #[inline]
-    pub(crate) fn tell_others(&self) {
-        if self.sharing.unannounced.get() {
-            self.sharing.unannounced.set(false);
-            if !self.slot().ring.is_empty() || !self.pool.home.inbox.is_empty() {
-                self.notify();
-            }
-        }
-    }
-
-    /// Code of a task or of the main future is about to run, which may take for ever: what this worker would do for others as
-    /// soon as it is over is done now.
-    ///
-    /// It does not stay the one that searches, for whom all others wait. And if nobody is set to look whether it is stuck, a
-    /// sleeper is woken to see to that.
-    #[inline]
-    pub(crate) fn before_work(&self) {
-        if self.sharing.just_up.get() || self.sharing.searching.get() {
-            self.get_ready();
-        }
-    }
-
-    #[cold]
-    fn get_ready(&self) {
-        if !self.sharing.on.get() {
-            return;
-        }
-        let searched = self.sharing.searching.get();
-        if searched {
-            self.stop_searching();
-        }
-        // Who came up while this one searched could wake nobody, and leaves that to it as well.
-        let looks = self.sharing.just_up.replace(false) || searched;
-        if looks && self.pool.has_watch() && self.pool.crew.idle.is_unwatched() {
-            self.notify();
-        }
-    }
-
-    #[cold]
-    fn stop_searching(&self) {
-        self.sharing.unannounced.set(false);
-        self.sharing.searching.set(false);
-        self.pool.crew.idle.found();
-        if self.pool.has_work() {
-            self.notify();
-        }
     }
 
     /// Whether there is nothing to be run that this worker would find without searching.
@@ -290,33 +210,25 @@ impl Worker {
 
     /// Says that this worker sleeps. False if it must not: there is work after all.
     pub(crate) fn fall_asleep(&self, rounds: &Waker) -> bool {
-        let sharing = &self.sharing;
-        let (idle, wants_alarm) = (&self.pool.crew.idle, self.wants_alarm());
-        sharing.asleep.set(true);
-        let (must_look, alarm) = idle.sleep(self.index(), sharing.searching.replace(false), wants_alarm);
-        sharing.alarm.set(alarm);
-        // One that rose meanwhile has seen neither an alarm nor a sleeper.
-        let is_late = !wants_alarm && self.wants_alarm() && idle.is_unwatched();
-        if (must_look && self.pool.has_work()) || is_late {
-            self.rise();
-            return false;
+        match self.sharing.duty.sleep(self) {
+            Some(alarm) => {
+                if alarm {
+                    self.set_alarm(rounds);
+                }
+                self.sharing.in_turn.set(true);
+                true
+            }
+            None => {
+                self.slot().sighting.forget();
+                false
+            }
         }
-        if alarm {
-            self.set_alarm(rounds);
-        }
-        sharing.in_turn.set(true);
-        true
     }
 
     /// Says that it does not sleep any more, and takes in what the turn has made ready.
     pub(crate) fn rise(&self) {
-        let sharing = &self.sharing;
-        if sharing.asleep.replace(false) {
+        if self.sharing.duty.rise(self) {
             self.slot().sighting.forget();
-            sharing.just_up.set(true);
-            if self.pool.crew.idle.rise(self.index(), sharing.alarm.replace(false)) {
-                sharing.searching.set(true);
-            }
         }
         self.close_batch();
     }
@@ -337,12 +249,48 @@ impl Worker {
             left.push(self.runnable(task));
         }
         self.pool.home.put_back(left);
-        if self.sharing.searching.get() {
-            self.stop_searching();
-        }
-        // It may have been the watcher.
-        if self.pool.has_watch() && self.pool.crew.idle.is_unwatched() {
-            self.notify();
+        self.sharing.duty.stop(self);
+    }
+}
+
+impl View for Worker {
+    fn idle(&self) -> &Idle {
+        &self.pool.crew.idle
+    }
+
+    fn index(&self) -> usize {
+        self.index()
+    }
+
+    fn shares(&self) -> bool {
+        self.sharing.on.get()
+    }
+
+    fn has_watch(&self) -> bool {
+        self.pool.has_watch()
+    }
+
+    #[inline]
+    fn is_watched(&self) -> bool {
+        self.pool.has_watch() && !self.pool.crew.has_failed(self.index())
+    }
+
+    fn wants_alarm(&self) -> bool {
+        self.wants_alarm()
+    }
+
+    fn has_work(&self) -> bool {
+        self.has_work_here() || self.pool.crew.slots.iter().any(|slot| !slot.ring.is_empty())
+    }
+
+    #[inline]
+    fn has_work_here(&self) -> bool {
+        !self.slot().ring.is_empty() || !self.pool.home.inbox.is_empty()
+    }
+
+    fn notify(&self) {
+        if self.pool.crew.notify() {
+            self.slot().tally.notifications.add(1);
         }
     }
 }
@@ -358,6 +306,7 @@ mod tests {
         crew::{Crew, Slot},
         failures::Failures,
         home::Home,
+        pool::Shared,
         seat::Seat,
     };
 
@@ -379,7 +328,10 @@ mod tests {
     fn worker(pool: &Arc<Shared>, index: usize, just_up: bool) -> Worker {
         let worker = Worker::new(Arc::clone(pool), index);
         worker.sharing.on.set(true);
-        worker.sharing.just_up.set(just_up);
+        if !just_up {
+            // Nobody sleeps yet.
+            worker.sharing.duty.before_own(&worker);
+        }
         worker
     }
 
@@ -389,10 +341,10 @@ mod tests {
         let pool = pool(3);
         let (up, searches) = (worker(&pool, 0, true), worker(&pool, 1, false));
         pool.crew.idle.sleep(2, false, false);
-        assert!(searches.search().is_none() && searches.sharing.searching.get());
-        up.before_work();
+        assert!(searches.search().is_none() && !pool.crew.idle.search());
+        up.sharing.duty.before_own(&up);
         assert!(pool.crew.idle.is_asleep(2), "one is waking at a time");
-        searches.before_work();
+        searches.sharing.duty.before_own(&searches);
         assert!(!pool.crew.idle.is_asleep(2), "nobody watches");
     }
 }

@@ -12,7 +12,7 @@
 //! millisecond otherwise. The looks cost 3 to 6 % of a processor that has nothing else to do (5,000 a second, beside a worker
 //! that was busy for two seconds, on a loaded machine of two). It is not set again when all others sleep
 //! and none has run a task since the look before: an idle pool sleeps for good. Whoever comes to run something while others
-//! sleep, and none of them with an alarm, wakes one for it before that (`before_work`). It does not matter what it was woken by;
+//! sleep, and none of them with an alarm, wakes one for it before that (see `duty`). It does not matter what it was woken by;
 //! one that was woken by its alarm and runs nothing need not. That costs one notification for each rest of a few
 //! milliseconds, and none under load.
 //!

@@ -64,6 +64,7 @@ use pike::Notifier;
 use crate::{
     bell::Sleep,
     crew::Slot,
+    duty::Duty,
     home::{ARRIVED, END, Home, MAIN, SEAT, WORK},
     pool::Shared,
     queue::Queue,
@@ -116,17 +117,8 @@ pub(crate) struct Sharing {
     pub(crate) in_turn: Cell<bool>,
     /// What this turn made ready so far: empty while the rounds run.
     pub(crate) batch: Queue,
-    /// Whether its bit is set among the sleepers, or was and it was claimed.
-    pub(crate) asleep: Cell<bool>,
-    /// Whether it is the sleeper that watches, with an alarm.
-    pub(crate) alarm: Cell<bool>,
+    pub(crate) duty: Duty,
     pub(crate) watch: Watch,
-    /// Whether it is the one that searches. Never while code of a task or the main future runs: see `before_work`.
-    pub(crate) searching: Cell<bool>,
-    /// Whether no such code was run since it rose.
-    pub(crate) just_up: Cell<bool>,
-    /// Whether tasks were put in the ring of which no other worker was told.
-    pub(crate) unannounced: Cell<bool>,
     /// How many tasks were run from `next` in a row.
     pub(crate) nexts: Cell<u8>,
     /// Counts runs.
@@ -141,12 +133,8 @@ impl Sharing {
             on: Cell::new(false),
             in_turn: Cell::new(false),
             batch: Queue::new(),
-            asleep: Cell::new(false),
-            alarm: Cell::new(false),
+            duty: Duty::new(),
             watch: Watch::new(),
-            searching: Cell::new(false),
-            just_up: Cell::new(true),
-            unannounced: Cell::new(false),
             nexts: Cell::new(0),
             tick: Cell::new(0),
             completed: Cell::new(false),
@@ -389,12 +377,12 @@ impl Worker {
     fn round<F: Future>(&self, signals: u8, main: Pin<&mut F>) -> ControlFlow<F::Output, usize> {
         let mut runs = 0;
         if signals & MAIN != 0 {
-            self.before_work();
+            self.sharing.duty.before_own(self);
             pike::budget::reset();
             if let Poll::Ready(output) = main.poll(&mut Context::from_waker(&self.main)) {
                 return ControlFlow::Break(output);
             }
-            self.tell_others();
+            self.sharing.duty.tell_others(self);
             runs += 1;
         }
         if signals & ARRIVED != 0 {
@@ -411,7 +399,7 @@ impl Worker {
     fn run_queue(&self) -> usize {
         let batch = self.queue.len();
         if batch > 0 {
-            self.before_work();
+            self.sharing.duty.before_own(self);
         }
         let mut runs = 0;
         while runs < batch || (runs < RUNS_PER_TURN && !self.is_called()) {
@@ -419,7 +407,7 @@ impl Worker {
             pike::budget::reset();
             runnable.run();
             self.sharing.completed.set(false);
-            self.tell_others();
+            self.sharing.duty.tell_others(self);
             runs += 1;
         }
         match self.driving.get() {
@@ -449,7 +437,7 @@ impl Worker {
         if signals & END != 0 {
             match self.index {
                 0 => {
-                    self.before_work();
+                    self.sharing.duty.before_own(self);
                     self.end_pool();
                 }
                 // Its main future is ready now.

@@ -153,3 +153,41 @@ fn where_nobody_can_watch_a_worker_is_woken_at_once() -> io::Result<()> {
         Ok(())
     })
 }
+
+/// The same by the destructor of what a task has given and nobody took: it is run when the task has completed.
+#[test]
+#[cfg(not(miri))] // it spins
+fn a_destructor_that_spawns_and_goes_on_has_it_run() -> io::Result<()> {
+    struct Spawns(Arc<AtomicBool>);
+
+    impl Drop for Spawns {
+        fn drop(&mut self) {
+            let _next = spawn(async {});
+            let done = Arc::clone(&self.0);
+            drop(spawn(async move { done.store(true, SeqCst) }));
+            while !self.0.load(SeqCst) {
+                spin_loop();
+            }
+        }
+    }
+
+    within(60, || {
+        for builder in [Pool::builder().bound(), Pool::builder()] {
+            with_sleepers(builder.workers(2).build()?, |pool| {
+                let (done, detached) = (Arc::new(AtomicBool::new(false)), Gate::new());
+                drop(pool.spawn({
+                    let (done, detached) = (Arc::clone(&done), Arc::clone(&detached));
+                    async move {
+                        detached.pass().await;
+                        Spawns(done)
+                    }
+                }));
+                detached.open();
+                while !done.load(SeqCst) {
+                    thread::sleep(Duration::from_millis(1));
+                }
+            });
+        }
+        Ok(())
+    })
+}
