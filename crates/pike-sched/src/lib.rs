@@ -95,6 +95,7 @@ mod join;
 mod listen;
 #[cfg(all(test, loom))]
 mod models;
+mod patience;
 mod pool;
 mod queue;
 mod ring;

@@ -20,7 +20,9 @@ use pike::{
     socket::{Domain, Socket, Type, option},
 };
 
-use crate::{JoinHandle, Pool, crew::Crew, home::Home, spawn, spawn::spawn_to, task::discard};
+use crate::{
+    JoinHandle, Pool, crew::Crew, home::Home, patience::Patience, spawn, spawn::spawn_to, task::discard,
+};
 
 const BACKLOG: u32 = 1024;
 
@@ -157,8 +159,13 @@ impl Listener {
     /// Spawns tasks that accept, and for each connection one of what `task` makes. The stream belongs to the Notifier of the
     /// worker that the connection came to, and its task begins there.
     ///
-    /// The handles are those of the accepting tasks. They end when they are aborted, with the pool, or with an error that is
-    /// not of one connection alone; the connections go on. A panic of `task`, or in what it makes, ends its connection alone.
+    /// The handles are those of the accepting tasks. They end when they are aborted, with the pool, or with
+    /// [`Closed`](pike::Closed) if the Notifier that they accept on has failed; the connections go on. A panic of `task`, or in
+    /// what it makes, ends its connection alone.
+    ///
+    /// No other error ends them. While there are no descriptors or memory for more connections, those that come wait in the
+    /// system's queue: the tasks pause, for 5 milliseconds and twice as long after each further failure, up to a second at most,
+    /// and go on. A connection that cannot be registered is closed.
     ///
     /// With [`Sharding::PerWorker`] the first worker's share waits until a thread is in `run` or `block_on`.
     pub fn serve<F, Fut>(self, task: F) -> Vec<JoinHandle<io::Result<()>>>
@@ -192,15 +199,18 @@ where
     F: Fn(TcpStream, SocketAddr) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = ()> + Send + 'static,
 {
+    let mut patience = Patience::new();
     loop {
         match listener.accept().await {
-            // Called here, where the connection came to; which a panic must not end.
-            Ok((stream, peer)) => match catch_unwind(AssertUnwindSafe(|| task(stream, peer))) {
-                Ok(future) => drop(spawn(future)),
-                Err(payload) => discard(payload),
-            },
-            Err(error) if is_of_one_connection(&error) => (),
-            Err(error) => return Err(error),
+            Ok((stream, peer)) => {
+                patience.restore();
+                // Called here, where the connection came to; which a panic must not end.
+                match catch_unwind(AssertUnwindSafe(|| task(stream, peer))) {
+                    Ok(future) => drop(spawn(future)),
+                    Err(payload) => discard(payload),
+                }
+            }
+            Err(error) => patience.wait_after(error).await?,
         }
     }
 }
@@ -211,13 +221,16 @@ where
     F: Fn(TcpStream, SocketAddr) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = ()> + Send + 'static,
 {
-    let mut turn = 0;
+    let (mut turn, mut patience) = (0, Patience::new());
     loop {
         let (stream, peer) = match listener.accept_std().await {
             Ok(accepted) => accepted,
-            Err(error) if is_of_one_connection(&error) => continue,
-            Err(error) => return Err(error),
+            Err(error) => {
+                patience.wait_after(error).await?;
+                continue;
+            }
         };
+        patience.restore();
         let (home, task) = (next_home(&crew, &mut turn), Arc::clone(&task));
         // A task that stays with the worker registers it; the one that it spawns may move.
         drop(spawn_to(home, async move {
@@ -236,24 +249,6 @@ fn next_home(crew: &Crew, turn: &mut usize) -> Arc<Home> {
         *turn = 1;
     }
     Arc::clone(&slots[*turn].home)
-}
-
-/// Whether an error of accept tells of the connection, and not of the listener: accept(2) has the list.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{
-        ConnectionAborted, ConnectionReset, HostUnreachable, Interrupted, NetworkDown, NetworkUnreachable,
-        TimedOut,
-    };
-    matches!(
-        error.kind(),
-        ConnectionAborted
-            | ConnectionReset
-            | HostUnreachable
-            | Interrupted
-            | NetworkDown
-            | NetworkUnreachable
-            | TimedOut
-    )
 }
 
 impl fmt::Debug for Listener {
