@@ -7,6 +7,7 @@
 use std::{
     fmt,
     future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -17,7 +18,7 @@ use std::{
 
 use crate::{
     JoinHandle, spawn,
-    task::{self, Membership},
+    task::{self, Membership, discard},
     wakers::{NO_KEY, Wakers},
 };
 
@@ -106,6 +107,8 @@ impl Group {
     /// Waits until the group has no task left, whether they finished, panicked or were aborted.
     ///
     /// A task counts until its future has been dropped. A group that never had one is waited for already.
+    ///
+    /// A panic of the waker that it is awaited with is contained, as one of a task is.
     ///
     /// # Cancel safety
     ///
@@ -215,7 +218,12 @@ impl Drop for Member {
         };
         drop(state);
         drop(waker);
-        waiting.into_iter().for_each(Waker::wake);
+        for waker in waiting {
+            // This is inside of the drop of a future, which a panic must not leave. It is nobody's: who waits made the waker.
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+                discard(payload);
+            }
+        }
     }
 }
 

@@ -20,6 +20,9 @@ use crate::{JoinError, task::Task};
 ///
 /// When it is polled after it was ready.
 ///
+/// If the waker that it is awaited with panics where the task wakes it, or it is cloned or dropped, the process is aborted: that
+/// is inside of the task, where nothing can contain it. Wakers of pike never panic.
+///
 /// # Cancel safety
 ///
 /// Awaiting `&mut handle` and dropping that future loses nothing.

@@ -75,6 +75,10 @@
 //! - A task's future is polled and dropped on a worker's thread. When [`Pool::run`] returns, none is left.
 //! - Any executor may await a [`JoinHandle`], and any thread may wake a task: while the pool runs, asleep,
 //!   and after it is gone.
+//! - Wakers that are not pike's, of other executors whose tasks await this pool's or use its Notifiers, are woken by its workers,
+//!   in a turn or at the end of a task. They must not block: until they return nobody may be woken for new tasks. A panic of
+//!   one in a turn comes out of `run` or `block_on`, once the others of that turn are woken; a worker with a thread of the pool's
+//!   own goes on. It is contained in [`Group::wait`], and aborts the process in a [`JoinHandle`].
 
 mod bell;
 #[cfg(feature = "blocking")]

@@ -2,7 +2,15 @@
 
 mod common;
 
-use std::{future::pending, io, sync::Arc, thread, time::Duration};
+use std::{
+    future::{Future, pending},
+    io,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Wake, Waker},
+    thread,
+    time::Duration,
+};
 
 use common::{Drops, Gate, within};
 use futures_lite::future::{or, poll_once};
@@ -178,6 +186,43 @@ fn a_deadline_on_the_wait() -> io::Result<()> {
             group.wait().await;
             timer.join().unwrap();
         });
+        Ok(())
+    })
+}
+
+struct PanicsWhenWoken;
+
+impl Wake for PanicsWhenWoken {
+    fn wake(self: Arc<Self>) {
+        std::panic::resume_unwind(Box::new(()));
+    }
+}
+
+/// One of those who wait has a waker that is not pike's and panics: the others are woken, and the task has its result.
+#[test]
+fn a_waker_panics() -> io::Result<()> {
+    within(60, || {
+        for workers in [1, 2] {
+            Pool::builder().workers(workers).build()?.run(async {
+                let (group, gate) = (Group::new(), Gate::new());
+                let task = group.spawn({
+                    let gate = Arc::clone(&gate);
+                    async move { gate.pass().await }
+                });
+                let waker = Waker::from(Arc::new(PanicsWhenWoken));
+                let mut bad = pin!(group.wait());
+                assert!(bad.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+                let waits = {
+                    let group = group.clone();
+                    spawn(async move { group.wait().await })
+                };
+                yield_now().await;
+                gate.open();
+                waits.await?;
+                task.await?;
+                io::Result::Ok(())
+            })?;
+        }
         Ok(())
     })
 }
