@@ -229,20 +229,21 @@ impl Driver {
 
     /// Puts what was mailed into the submission queue, in order.
     fn prepare(&self, wait: &mut Wait) -> io::Result<()> {
-        while let Some(mail) = wait.later.front().copied() {
-            if !wait.submit(mail, &self.pool)? {
-                break;
+        let mut result = Ok(true);
+        while let (Ok(true), Some(mail)) = (&result, wait.later.front().copied()) {
+            result = wait.submit(mail, &self.pool);
+            if matches!(result, Ok(true)) {
+                wait.later.pop_front();
             }
-            wait.later.pop_front();
         }
         // Nearly always all of it fits, and nothing is late.
-        let (mut mail, mut result) = (mem::take(&mut wait.mail), Ok(wait.later.is_empty()));
+        let mut mail = mem::take(&mut wait.mail);
         for mail in mail.drain(..) {
             if matches!(result, Ok(true)) {
                 result = wait.submit(mail, &self.pool);
             }
             if !matches!(result, Ok(true)) {
-                wait.later.push_back(mail); // behind what did not fit before it
+                wait.later.push_back(mail); // behind what did not fit, or failed, before it
             }
         }
         wait.mail = mail;
