@@ -353,9 +353,15 @@ impl Lane {
         self.going_on.load(Ordering::Acquire) & going_on::IN_FLIGHT != 0
     }
 
-    /// All that nobody has taken.
+    /// All that nobody has taken, of a descriptor that is taken elsewhere, for which nothing is in flight any more.
     pub(crate) fn take_undelivered(&self) -> Undelivered {
-        let inbox = mem::take(&mut self.state.lock().inbox);
+        let mut state = self.state.lock();
+        // The reaper may be about to do this, and the number be another's by then.
+        if let Some(how) = state.shutdown.take() {
+            let _ = platform::shutdown_raw(self.descriptor, how);
+        }
+        let inbox = mem::take(&mut state.inbox);
+        drop(state);
         inbox.into()
     }
 
