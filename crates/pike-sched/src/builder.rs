@@ -136,7 +136,8 @@ impl Builder {
     /// Binds each worker's Notifier to its thread. See [`pike::Builder::bound`](pike::Builder::bound).
     ///
     /// In a pool of several workers a task then stays with the worker that runs it first, since no other could turn the
-    /// Notifier of its sockets.
+    /// Notifier of its sockets. Those that it makes are meant, or that [`Listener`](crate::Listener) gives it. One that was made
+    /// elsewhere and moved into the task works as well, at the price of a wake from thread to thread each time.
     ///
     /// # Examples
     ///

@@ -22,7 +22,7 @@ pub struct Counters {
     pub steals: u64,
     /// How often it went to sleep in its Notifier.
     pub parks: u64,
-    /// How often it woke another worker, for a task that this one could take.
+    /// How often it woke another worker, for a task that this one could take, or to look after those that are awake.
     pub notifications: u64,
     /// Turns of other workers' Notifiers, which these had left alone for too long.
     pub turns_for_others: u64,

@@ -85,6 +85,8 @@ pub struct Listener {
     /// Of the pool, whose Notifiers it does not keep.
     home: Arc<Home>,
     crew: Arc<Crew>,
+    /// Whether its Notifiers are, so that a connection's task has to stay where the connection came to.
+    bound: bool,
     sharding: Sharding,
     address: SocketAddr,
     /// One a worker, or one.
@@ -100,7 +102,8 @@ impl Pool {
     ///
     /// # Platform
     ///
-    /// - Linux: with `SO_REUSEPORT`, so that another process of the same user may listen at the same address.
+    /// - Linux: with `SO_REUSEPORT` if there are several workers, so that another process of the same user may listen at the
+    ///   same address.
     /// - FreeBSD: the same with `SO_REUSEPORT_LB`.
     pub fn listen(&self, address: SocketAddr) -> io::Result<Listener> {
         self.listen_by(address, Sharding::NATIVE)
@@ -114,7 +117,8 @@ impl Pool {
     pub fn listen_by(&self, address: SocketAddr, sharding: Sharding) -> io::Result<Listener> {
         let count = if sharding == Sharding::PerWorker { self.workers() } else { 1 };
         let (home, crew) = (Arc::clone(&self.shared().home), Arc::clone(&self.shared().crew));
-        let mut listener = Listener { home, crew, sharding, address, shards: Vec::with_capacity(count) };
+        let (bound, shards) = (self.shared().bound, Vec::with_capacity(count));
+        let mut listener = Listener { home, crew, bound, sharding, address, shards };
         for notifier in &self.notifiers()[..count] {
             let domain = if address.is_ipv4() { Domain::V4 } else { Domain::V6 };
             let socket = Socket::new_on(notifier, domain, Type::Stream, None)?;
@@ -157,7 +161,8 @@ impl Listener {
     }
 
     /// Spawns tasks that accept, and for each connection one of what `task` makes. The stream belongs to the Notifier of the
-    /// worker that the connection came to, and its task begins there.
+    /// worker that the connection came to. There `task` is called; what it makes may be run by any worker, or with bound
+    /// Notifiers by that one alone.
     ///
     /// The handles are those of the accepting tasks. They end when they are aborted, with the pool, or with
     /// [`Closed`](pike::Closed) if the Notifier that they accept on has failed; the connections go on. A panic of `task`, or in
@@ -173,19 +178,20 @@ impl Listener {
         F: Fn(TcpStream, SocketAddr) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        let (crew, task) = (self.crew, Arc::new(task));
+        let (crew, bound, task) = (self.crew, self.bound, Arc::new(task));
         let shards = self.shards.into_iter();
         match self.sharding {
             Sharding::PerWorker => shards
                 .enumerate()
                 .map(|(worker, shard)| {
                     let home = Arc::clone(&crew.slots[worker].home);
-                    spawn_to(home, accept_here(shard, Arc::clone(&task)))
+                    let stays = bound.then(|| Arc::clone(&home));
+                    spawn_to(home, accept_here(shard, stays, Arc::clone(&task)))
                 })
                 .collect(),
             Sharding::OneAcceptor => shards
                 .map(|shard| {
-                    let accept = hand_out(shard, Arc::clone(&crew), Arc::clone(&task));
+                    let accept = hand_out(shard, Arc::clone(&crew), bound, Arc::clone(&task));
                     spawn_to(Arc::clone(&self.home), accept)
                 })
                 .collect(),
@@ -193,8 +199,16 @@ impl Listener {
     }
 }
 
+/// Spawns a connection's task: to this home if it has to stay there, else for all workers of the pool.
+fn spawn_connection(stays: Option<&Arc<Home>>, task: impl Future<Output = ()> + Send + 'static) {
+    drop(match stays {
+        Some(home) => spawn_to(Arc::clone(home), task),
+        None => spawn(task),
+    });
+}
+
 /// Accepts, and spawns the connections where it runs.
-async fn accept_here<F, Fut>(listener: TcpListener, task: Arc<F>) -> io::Result<()>
+async fn accept_here<F, Fut>(listener: TcpListener, stays: Option<Arc<Home>>, task: Arc<F>) -> io::Result<()>
 where
     F: Fn(TcpStream, SocketAddr) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = ()> + Send + 'static,
@@ -206,7 +220,7 @@ where
                 patience.restore();
                 // Called here, where the connection came to; which a panic must not end.
                 match catch_unwind(AssertUnwindSafe(|| task(stream, peer))) {
-                    Ok(future) => drop(spawn(future)),
+                    Ok(future) => spawn_connection(stays.as_ref(), future),
                     Err(payload) => discard(payload),
                 }
             }
@@ -216,7 +230,7 @@ where
 }
 
 /// Accepts, and has the workers register the connections by turns.
-async fn hand_out<F, Fut>(listener: TcpListener, crew: Arc<Crew>, task: Arc<F>) -> io::Result<()>
+async fn hand_out<F, Fut>(listener: TcpListener, crew: Arc<Crew>, bound: bool, task: Arc<F>) -> io::Result<()>
 where
     F: Fn(TcpStream, SocketAddr) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = ()> + Send + 'static,
@@ -232,10 +246,11 @@ where
         };
         patience.restore();
         let (home, task) = (next_home(&crew, &mut turn), Arc::clone(&task));
+        let stays = bound.then(|| Arc::clone(&home));
         // A task that stays with the worker registers it; the one that it spawns may move.
         drop(spawn_to(home, async move {
             if let Ok(stream) = TcpStream::from_std(stream) {
-                drop(spawn(task(stream, peer)));
+                spawn_connection(stays.as_ref(), task(stream, peer));
             }
         }));
     }

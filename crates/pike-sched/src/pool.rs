@@ -77,7 +77,7 @@ impl Shared {
 }
 
 impl Pool {
-    /// A pool with one worker, and a Notifier on a readiness backend, or what `PIKE_BACKEND` names.
+    /// A pool with one worker, and a Notifier on what `PIKE_BACKEND` names, or else epoll, kqueue or I/O completion ports.
     ///
     /// # Errors
     ///
@@ -149,8 +149,8 @@ impl Pool {
     /// Runs a future and the pool's tasks on the calling thread, and ends the pool with the future.
     ///
     /// The future need not be `Send` or `'static`. When it is ready, it is dropped, then every task that is
-    /// left is cancelled and its future dropped, on this thread; and then this returns. A panic of the future
-    /// comes out of here, after the same.
+    /// left is cancelled and its future dropped, on this thread (those of [`spawn_local`](crate::spawn_local) on theirs); and
+    /// then this returns. A panic of the future comes out of here, after the same.
     ///
     /// # Panics
     ///

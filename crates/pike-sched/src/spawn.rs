@@ -12,8 +12,8 @@ use crate::{
 
 /// Spawns a task on the pool that the calling thread is in.
 ///
-/// The task runs beside its spawner, first after the latter has given way. It ends with its future, by
-/// [`JoinHandle::abort`], or with the pool; dropping the handle detaches it.
+/// The task runs beside its spawner: with one worker first when the latter has given way, with several perhaps before that, on
+/// another thread. It ends with its future, by [`JoinHandle::abort`], or with the pool; dropping the handle detaches it.
 ///
 /// In a pool that is being shut down the future is dropped at once, and the handle gives an error that
 /// [`is_shutdown`](crate::JoinError::is_shutdown).
@@ -49,8 +49,8 @@ where
 /// Spawns a task on the calling thread, for futures that are not `Send`.
 ///
 /// The task never leaves the thread, and ends with the [`Pool::run`](crate::Pool::run) or
-/// [`Pool::block_on`](crate::Pool::block_on) that the thread is in: when that returns, the task is cancelled.
-/// Everything else is as with [`spawn`].
+/// [`Pool::block_on`](crate::Pool::block_on) that the thread is in: when that returns, the task is cancelled. On a thread of the
+/// pool's own it ends with the pool. Everything else is as with [`spawn`].
 ///
 /// # Panics
 ///

@@ -6,7 +6,10 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Lets every other task that is ready run before the caller goes on.
+/// Lets other tasks that are ready run before the caller goes on.
+///
+/// With one worker that is every task that is ready on its thread. With several it is those that wait there before the caller,
+/// or sixteen of them if that is a main future; what other workers have, or other threads have just spawned, may come later.
 ///
 /// It wakes its own task and is pending once, so it works under any executor. In a pool it allocates nothing,
 /// and sockets are looked at after 16 to 64 runs of tasks, or once each task that was ready has run.

@@ -6,7 +6,7 @@ mod common;
 
 use std::{
     collections::HashSet,
-    io,
+    io, net,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -17,7 +17,7 @@ use std::{
 
 use common::within;
 use pike::{Event, Notifier};
-use pike_sched::{Builder, Pool, spawn, yield_now};
+use pike_sched::{Builder, Pool, Sharding, spawn, yield_now};
 
 const TASKS: usize = 40;
 
@@ -79,4 +79,42 @@ fn no_task_is_stolen() -> io::Result<()> {
 #[test]
 fn none_if_the_first_alone_is_bound() -> io::Result<()> {
     within(60, || tasks_stay(Pool::builder().workers(3).notifier(Notifier::builder().bound().build()?)))
+}
+
+/// A connection's socket is of the worker that it came to, and its task stays there, from the first run on.
+#[test]
+fn connections_stay_where_they_came_to() -> io::Result<()> {
+    within(60, || {
+        for sharding in [Sharding::NATIVE, Sharding::OneAcceptor] {
+            let pool = Pool::builder().workers(2).bound().build()?;
+            let listener = pool.listen_by("127.0.0.1:0".parse().unwrap(), sharding)?;
+            let address = listener.local_addr();
+            let (strays, served) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+            drop(listener.serve({
+                let (strays, served) = (Arc::clone(&strays), Arc::clone(&served));
+                move |stream, _| {
+                    let (came, strays, served) =
+                        (thread::current().id(), Arc::clone(&strays), Arc::clone(&served));
+                    async move {
+                        strays.fetch_add(usize::from(thread::current().id() != came), SeqCst);
+                        // Its neighbours are there to be taken.
+                        thread::sleep(Duration::from_micros(200));
+                        stream.write_all(b"pike").await.unwrap();
+                        strays.fetch_add(usize::from(thread::current().id() != came), SeqCst);
+                        served.fetch_add(1, SeqCst);
+                    }
+                }
+            }));
+            // All wait to be accepted at once.
+            let clients: Vec<_> = (0..TASKS).map(|_| net::TcpStream::connect(address).unwrap()).collect();
+            pool.block_on(async {
+                while served.load(SeqCst) < TASKS {
+                    pike::time::sleep(Duration::from_millis(1)).await;
+                }
+            });
+            drop(clients);
+            assert_eq!(strays.load(SeqCst), 0, "{sharding:?}");
+        }
+        Ok(())
+    })
 }
