@@ -1,7 +1,7 @@
 //! What is refused on a UDP socket, and what a refusal leaves behind.
 
 use std::{
-    io::{self, ErrorKind},
+    io::{self, ErrorKind, IoSlice, IoSliceMut},
     net::{Ipv4Addr, SocketAddr},
     sync::{
         Mutex,
@@ -15,7 +15,11 @@ use futures_lite::future;
 use pike::{
     Notifier,
     net::UdpSocket,
-    socket::{Type, UnixAddress, option},
+    socket::{
+        RecvFlags, SendFlags, Type, UnixAddress,
+        control::{Control, ControlBuf},
+        option,
+    },
 };
 
 use crate::{
@@ -309,6 +313,22 @@ pub fn udp_own_shutdown(cx: &Cx) -> Outcome {
         let (ended, _) = soon(&notifier, "the end, owned", one.recv_owned(vec![0; 8]));
         assert_eq!(ended.unwrap(), 0);
     }
+    let socket = one.socket();
+    let (mut none, mut some) = (ControlBuf::<0>::new(), ControlBuf::<64>::new());
+    for control in [&mut none as &mut Control, &mut some] {
+        let mut bufs = [IoSliceMut::new(&mut buf)];
+        let message =
+            soon(&notifier, "the end, as a message", socket.recv_msg(&mut bufs, control, RecvFlags::NONE));
+        assert_eq!(message.unwrap().len, 0);
+    }
     assert_eq!(soon(&notifier, "a send goes on", one.send(b"x")).unwrap(), 1);
+    socket.shutdown(std::net::Shutdown::Write).unwrap();
+    let there = other.local_addr().unwrap();
+    for to in [None, Some(there.into())] {
+        let bufs = [IoSlice::new(b"x")];
+        let sending = socket.send_msg(&bufs, to, &[], SendFlags::NONE);
+        let error = soon(&notifier, "a message after the end of writing", sending).unwrap_err();
+        assert_kind(&error, &[ErrorKind::BrokenPipe]);
+    }
     Ok(())
 }

@@ -24,7 +24,8 @@ use super::{
     number,
     socket::{info, peer_address},
     transfer::{
-        NO_ROOM, Truncated, failed_receive, recv_flags, recv_truncated, room_of, send_buffers, send_flags,
+        NO_ROOM, Truncated, failed_receive, failed_send, recv_flags, recv_truncated, room_of, send_buffers,
+        send_flags,
     },
 };
 use crate::socket::{Address, Message, RecvFlags, SendFlags, control::Outgoing};
@@ -103,7 +104,7 @@ fn recv_with_control(
             (message.name, message.namelen) = (storage.cast(), *from_len);
             let result = match recv_msg(number(&io), &mut message, &mut count, ptr::null_mut(), None) {
                 0 => Ok(Truncated { count: count as usize, truncated: false }),
-                _ => cut_or_failed(&message, count as usize, room_of(buffers, len)),
+                _ => cut_or_failed(io, &message, count as usize, room_of(buffers, len)),
             };
             *from_len = message.namelen;
             result
@@ -125,10 +126,9 @@ fn recv_with_control(
 /// A message that was longer than its buffers, or had more control data than there was room for, is an error to the
 /// system. Which of them, its flags say, but not always of the bytes.
 #[cold]
-fn cut_or_failed(message: &WSAMSG, count: usize, room: usize) -> io::Result<Truncated> {
-    let error = io::Error::last_os_error();
-    if error.raw_os_error() != Some(WSAEMSGSIZE) {
-        return Err(error);
+fn cut_or_failed(io: Borrowed<'_>, message: &WSAMSG, count: usize, room: usize) -> io::Result<Truncated> {
+    if io::Error::last_os_error().raw_os_error() != Some(WSAEMSGSIZE) {
+        return failed_receive(io, room);
     }
     let truncated = message.dwFlags & (MSG_TRUNC | MSG_CTRUNC) != MSG_CTRUNC;
     Ok(Truncated { count: if truncated { room } else { count }, truncated })
@@ -187,7 +187,7 @@ pub(crate) fn send_msg(
     };
     let mut count = 0;
     // SAFETY: the system reads those buffers and the address, and keeps nothing without an OVERLAPPED (I1).
-    cvt(unsafe {
+    let failed = unsafe {
         let (at, address_len) = (to.as_ptr().cast(), to.len());
         WinSock::WSASendTo(
             number(&io),
@@ -200,8 +200,8 @@ pub(crate) fn send_msg(
             ptr::null_mut(),
             None,
         )
-    })?;
-    Ok(count as usize)
+    };
+    if failed == 0 { Ok(count as usize) } else { Err(failed_send()) }
 }
 
 fn send_with_control(
@@ -230,8 +230,9 @@ fn send_with_control(
     let (mut count, flags) = (0, send_flags(flags) as u32);
     // SAFETY: an IoSlice is a WSABUF; the system reads those slices, the address and the control data, which all live until
     // it returns, and keeps nothing without an OVERLAPPED (I1).
-    cvt(unsafe { WinSock::WSASendMsg(number(&io), &message, flags, &mut count, ptr::null_mut(), None) })?;
-    Ok(count as usize)
+    let failed =
+        unsafe { WinSock::WSASendMsg(number(&io), &message, flags, &mut count, ptr::null_mut(), None) };
+    if failed == 0 { Ok(count as usize) } else { Err(failed_send()) }
 }
 
 /// Whether what is sent to `to`, or to the peer, goes by IPv4.
