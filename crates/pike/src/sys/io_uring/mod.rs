@@ -35,7 +35,10 @@
 use std::{
     collections::VecDeque,
     io, mem,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -77,6 +80,8 @@ pub(crate) struct Driver {
     mailbox: Mailbox,
     pool: Arc<Pool>,
     attached: Attached,
+    /// It was shut down: nothing is begun any more, and nothing is queued.
+    ended: AtomicBool,
 }
 
 /// The half that only the holder of the seat uses.
@@ -110,6 +115,7 @@ impl Driver {
             mailbox: Mailbox::default(),
             pool: Arc::clone(pool),
             attached: Attached::default(),
+            ended: AtomicBool::new(false),
         };
         let wait = Wait {
             ring,
@@ -270,6 +276,8 @@ impl Driver {
                 completed(at.failed(libc::ECANCELED));
             }
         }
+        // Release: pairs with the look before a descriptor is closed, whose number no entry may name after that (I12).
+        self.ended.store(true, Ordering::Release);
         if !wait.ring.is_enabled() {
             return Ok(0);
         }
