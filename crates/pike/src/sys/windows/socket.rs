@@ -291,7 +291,7 @@ pub(crate) fn accept(io: Borrowed<'_>) -> io::Result<(Owned, io::Result<Address>
     let address = if address.as_socket().is_some() || address.is_unix() {
         from_raw_address(&address)
     } else {
-        peer_address(&owned).or_else(|_| unspecified(&io))
+        accepted_address(&owned)
     };
     Ok((owned, address))
 }
@@ -302,9 +302,9 @@ pub(crate) fn adopt_accepted(number: i32) -> Owned {
     unsafe { Owned::from_raw_socket(number as u32 as RawSocket) }
 }
 
-/// The address of its peer.
+/// The address of its peer. Of one that was reset since the system may say nothing, as in `accept`.
 pub(crate) fn accepted_address(io: &Owned) -> io::Result<Address> {
-    peer_address(io)
+    peer_address(io).or_else(|_| unspecified(io))
 }
 
 /// Whether accept failed for want of sockets or memory: the connection stays in the queue.
