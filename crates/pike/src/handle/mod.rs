@@ -47,6 +47,8 @@ use crate::{
 /// - Windows: sockets that were made for overlapped calls, as those of std are, and nothing else: no pipes, no consoles. A
 ///   socket stays with the Notifier that it was attached to first, also after [`Handle::into_inner`]; another one refuses it
 ///   (`os::windows::OtherNotifier`). `async_io` calls a closure that left something unread again in each turn.
+///   A socket of std that was made to linger is closed by [`Handle::close`] alone: the system refuses to close it while it is
+///   non-blocking, and a drop leaves it open.
 ///
 /// # Pipes
 ///
