@@ -104,10 +104,11 @@ impl fmt::Debug for Interest {
 /// ```
 /// # fn main() -> std::io::Result<()> {
 /// use pike::{Handle, Interest, Notifier};
-/// use std::os::unix::net::UnixStream;
+/// use std::net::{TcpListener, TcpStream};
 ///
 /// let notifier = Notifier::new()?;
-/// let (one, _other) = UnixStream::pair()?;
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// let (one, _other) = (TcpStream::connect(listener.local_addr()?)?, listener.accept()?.0);
 /// let handle = Handle::new_on(&notifier, one)?;
 /// let ready = notifier.block_on(handle.ready(Interest::READABLE | Interest::WRITABLE))?;
 /// assert!(ready.is_writable() && !ready.is_readable());

@@ -59,10 +59,13 @@ use crate::{
 /// waits for the other side.
 ///
 /// ```
+/// # #[cfg(windows)]
+/// # fn main() {}
+/// # #[cfg(unix)]
+/// # fn main() -> std::io::Result<()> {
 /// use pike::{Handle, Interest, Notifier};
 /// use std::{fs::File, io::{self, Read, Write}, os::fd::OwnedFd, process::{Command, Stdio}};
 ///
-/// # fn main() -> io::Result<()> {
 /// let notifier = Notifier::new()?;
 /// let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
 /// let pipes = child.stdin.take().map(OwnedFd::from).zip(child.stdout.take().map(OwnedFd::from));
@@ -88,11 +91,12 @@ use crate::{
 ///
 /// ```
 /// use pike::{Handle, Interest, Notifier};
-/// use std::{io::{Read, Write}, os::unix::net::UnixStream};
+/// use std::{io::{Read, Write}, net::{TcpListener, TcpStream}};
 ///
 /// # fn main() -> std::io::Result<()> {
 /// let notifier = Notifier::new()?;
-/// let (one, mut other) = UnixStream::pair()?;
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// let (one, mut other) = (TcpStream::connect(listener.local_addr()?)?, listener.accept()?.0);
 /// let handle = Handle::new_on(&notifier, one)?;
 /// other.write_all(b"ping")?;
 /// let mut buf = [0; 16];

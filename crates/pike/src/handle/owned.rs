@@ -25,11 +25,12 @@ impl<T: IoSafe> Handle<T> {
     ///
     /// ```
     /// use pike::{Handle, Notifier};
-    /// use std::{io::Write, os::unix::net::UnixStream};
+    /// use std::{io::Write, net::{TcpListener, TcpStream}};
     ///
     /// # fn main() -> std::io::Result<()> {
     /// let notifier = Notifier::new()?;
-    /// let (one, mut other) = UnixStream::pair()?;
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let (one, mut other) = (TcpStream::connect(listener.local_addr()?)?, listener.accept()?.0);
     /// let handle = Handle::new_on(&notifier, one)?;
     /// other.write_all(b"ping")?;
     /// let (count, buf) = notifier.block_on(handle.read_owned(Vec::with_capacity(16)));

@@ -21,6 +21,9 @@ use crate::{
 /// ```
 /// use pike::{Notifier, net::UnixStream};
 ///
+/// # #[cfg(windows)]
+/// # fn main() {}
+/// # #[cfg(unix)]
 /// # fn main() -> std::io::Result<()> {
 /// Notifier::new()?.block_on(async {
 ///     let (one, other) = UnixStream::pair()?;

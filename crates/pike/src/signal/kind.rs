@@ -12,10 +12,12 @@ use crate::sys::platform;
 /// # Examples
 ///
 /// ```
+/// # #[cfg(unix)] {
 /// use pike::{os::unix::signal::HANGUP, signal::SignalKind};
 ///
 /// assert_eq!(SignalKind::INTERRUPT.to_string(), "SIGINT");
 /// assert_eq!(SignalKind::from_raw(HANGUP.as_raw()), HANGUP);
+/// # }
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SignalKind(i32);
@@ -59,11 +61,13 @@ impl fmt::Debug for SignalKind {
 /// # Examples
 ///
 /// ```
+/// # #[cfg(unix)] {
 /// use pike::{os::unix::signal::{HANGUP, TERMINATE}, signal::{SignalKind, SignalSet}};
 ///
 /// let set = SignalSet::from([HANGUP, TERMINATE]).with(SignalKind::INTERRUPT);
 /// assert!(set.contains(HANGUP));
 /// assert_eq!(set.iter().count(), 3);
+/// # }
 /// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct SignalSet {

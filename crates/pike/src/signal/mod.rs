@@ -97,6 +97,9 @@ use crate::sys::platform;
 /// # Examples
 ///
 /// ```
+/// # #[cfg(windows)]
+/// # fn main() {}
+/// # #[cfg(unix)]
 /// # fn main() -> std::io::Result<()> {
 /// use pike::{Notifier, Signal, os::unix::signal::{HANGUP, USER_DEFINED1}};
 ///
@@ -208,6 +211,9 @@ impl fmt::Debug for Signal {
 /// # Examples
 ///
 /// ```
+/// # #[cfg(windows)]
+/// # fn main() {}
+/// # #[cfg(unix)]
 /// # fn main() -> std::io::Result<()> {
 /// let notifier = pike::Notifier::new()?;
 /// notifier.block_on(async {

@@ -14,6 +14,9 @@ use crate::sys::platform::Held;
 /// # Examples
 ///
 /// ```
+/// # #[cfg(windows)]
+/// # fn main() {}
+/// # #[cfg(unix)]
 /// # fn main() -> std::io::Result<()> {
 /// use pike::{Notifier, Signal, os::unix::signal::WINDOW_CHANGE};
 ///

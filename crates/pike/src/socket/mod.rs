@@ -121,6 +121,9 @@ impl Socket {
     /// ```
     /// use pike::{Notifier, socket::{Domain, Socket, Type}};
     ///
+    /// # #[cfg(windows)]
+    /// # fn main() {}
+    /// # #[cfg(unix)]
     /// # fn main() -> std::io::Result<()> {
     /// Notifier::new()?.block_on(async {
     ///     let (one, other) = Socket::pair(Domain::Unix, Type::SeqPacket, None)?;
