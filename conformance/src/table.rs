@@ -159,6 +159,7 @@ macro_rules! for_each_case {
             }
             tcp_shutdown {
                 shutdown_both,
+                shutdown_ends_owned_receives,
                 shutdown_after_write: alone,
                 shutdown_twice,
                 shutdown_of_a_dropped_socket,

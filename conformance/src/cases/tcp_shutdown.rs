@@ -4,6 +4,7 @@ use std::{
     io::{self, ErrorKind, Read, Write},
     net::Shutdown,
     sync::Barrier,
+    task::Poll,
     thread,
     time::Duration,
 };
@@ -111,6 +112,34 @@ fn fill(cx: &Cx, notifier: &Notifier, stream: &TcpStream) -> usize {
         }
         cx.check_time("a send buffer is never full");
     }
+}
+
+/// Ending reading, or both, ends a receive that owns its buffer: with nothing, and the buffer.
+pub fn shutdown_ends_owned_receives(cx: &Cx) -> Outcome {
+    let notifier = cx.notifier();
+    for (how, exact) in [(Shutdown::Read, false), (Shutdown::Both, false), (Shutdown::Both, true)] {
+        let (stream, _peer) = net::with_peer(cx, &notifier);
+        let mut reading = Task::pending(async {
+            let buf = Vec::with_capacity(64);
+            if exact { stream.read_exact_owned(buf).await } else { stream.read_owned(buf).await }
+        });
+        cx.settle(&notifier);
+        stream.shutdown(how).unwrap();
+        let mut ended = None;
+        cx.turn_until(&notifier, "the end of a receive", || {
+            if let Poll::Ready(output) = reading.poll() {
+                ended = Some(output);
+            }
+            ended.is_some()
+        });
+        let (result, buf) = ended.unwrap();
+        match exact {
+            true => assert_eq!(result.unwrap_err().kind(), ErrorKind::UnexpectedEof),
+            false => assert_eq!(result.unwrap(), 0),
+        }
+        assert_eq!(buf.capacity(), 64);
+    }
+    Ok(())
 }
 
 /// What was written before a shutdown or a drop arrives, and then the end; with unread data of the peer a reset may cut

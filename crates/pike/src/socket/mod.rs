@@ -243,6 +243,9 @@ impl Socket {
             return Ok(()); // behind what is being sent
         }
         platform::shutdown(self.descriptor(), how)?;
+        if let Some(lane) = self.descriptor().lane().filter(|_| how != Shutdown::Write) {
+            lane.reads_no_more();
+        }
         if !platform::REPORTS_SHUTDOWN {
             let bits = match how {
                 Shutdown::Read => READABLE,

@@ -293,6 +293,16 @@ impl Lane {
         }
     }
 
+    /// The socket has ended reading by itself, which not every system tells a receive that is under way: that is asked to
+    /// end, and begun again.
+    pub(crate) fn reads_no_more(&self) {
+        if !platform::REPORTS_SHUTDOWN
+            && self.going_on.load(Ordering::Acquire) & going_on::in_flight(Direction::Read) != 0
+        {
+            self.stop(Direction::Read);
+        }
+    }
+
     /// Nobody has this direction any more: who waited for that goes on.
     #[inline]
     fn release(&self, direction: Direction) {
@@ -485,13 +495,13 @@ impl Lane {
         let in_flight = self.going_on.load(Ordering::Acquire);
         // Closed by its owner, it may be another's number by now.
         let is_ours = state.closed.is_none() || state.closing.is_some();
-        let mut is_shut = false;
+        let mut shut = None;
         if in_flight & going_on::in_flight(Direction::Write) == 0 {
             let shutdown = state.shutdown.take();
             if let Some(how) = shutdown.filter(|_| is_ours) {
                 // It fails if the connection is gone, and then the peer knows. Under the lock: who closes it comes after.
                 let _ = platform::shutdown_raw(self.descriptor, how);
-                is_shut = true;
+                shut = Some(how);
             }
         }
         let closing = if in_flight & going_on::IN_FLIGHT == 0 { state.closing.take() } else { None };
@@ -500,8 +510,11 @@ impl Lane {
         }
         let lingers = state.closed == Some(true);
         drop(state);
-        if is_shut && !platform::REPORTS_SHUTDOWN {
+        if shut.is_some() && !platform::REPORTS_SHUTDOWN {
             self.report(READABLE | WRITABLE, batch);
+        }
+        if shut.is_some_and(|how| how != Shutdown::Write) {
+            self.reads_no_more();
         }
         if let Some(descriptor) = closing {
             drop(Descriptor::new(descriptor, lingers));
