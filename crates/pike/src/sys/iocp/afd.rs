@@ -31,7 +31,10 @@ use windows_sys::{
     },
 };
 
-use super::port::{Port, Role};
+use super::{
+    ops::is_warning,
+    port::{Port, Role},
+};
 use crate::{
     source::{
         ERROR, PRIORITY, READ_CLOSED, READ_UNARMED, READABLE, URGENT_SEEN, WRITABLE, WRITE_CLOSED,
@@ -187,6 +190,8 @@ impl Helper {
         }
         match io::Error::last_os_error() {
             error if error.raw_os_error() == Some(ERROR_IO_PENDING as i32) => Ok(()),
+            // SAFETY: by the caller's promise. A packet follows a warning, too.
+            _ if unsafe { is_warning(overlapped) } => Ok(()),
             error => Err(error),
         }
     }

@@ -282,7 +282,7 @@ fn failed(request: Request, accept: &mut Option<Box<Accept>>, code: i32) -> i32 
 /// # Safety
 ///
 /// The OVERLAPPED is there.
-unsafe fn is_warning(overlapped: *const OVERLAPPED) -> bool {
+pub(super) unsafe fn is_warning(overlapped: *const OVERLAPPED) -> bool {
     // SAFETY: passed on to the caller; the kernel may have written it during the call.
     let status = unsafe { (&raw const (*overlapped).Internal).read_volatile() } as u32;
     status >> 30 == 2

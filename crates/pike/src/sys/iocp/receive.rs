@@ -14,6 +14,7 @@ use windows_sys::Win32::{
     System::IO::OVERLAPPED,
 };
 
+use super::ops::is_warning;
 use crate::sys::Raw;
 
 /// What became of a receive that was started.
@@ -50,6 +51,8 @@ pub(super) unsafe fn start(socket: Raw, overlapped: *mut OVERLAPPED) -> io::Resu
         WSA_IO_PENDING => Ok(Started::Pending),
         WSAENOTCONN | WSAEINVAL | WSAEOPNOTSUPP => Ok(Started::NoStream),
         code @ WSAENOBUFS => Err(io::Error::from_raw_os_error(code)),
+        // SAFETY: by the caller's promise. What is a warning ends as a success does.
+        _ if unsafe { is_warning(overlapped) } => Ok(Started::Done),
         // The connection is gone: who tries finds the same.
         _ => Ok(Started::Failed),
     }
