@@ -100,7 +100,7 @@ impl Free {
             state.back.reserve_exact(count);
         }
         state.back.push(buffer);
-        state.promise()
+        if state.waiters.is_empty() { None } else { state.promise() }
     }
 
     /// Takes one, or waits for it.

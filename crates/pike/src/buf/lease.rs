@@ -28,18 +28,19 @@ use super::{IoBuf, pool::Slot};
 /// ```
 pub struct Lease {
     slot: Option<Slot>,
-    from: usize,
-    to: usize,
+    from: u32,
+    to: u32,
 }
 
 impl Lease {
     #[inline]
     pub(crate) fn new(slot: Slot, len: usize) -> Self {
-        Self::part(slot, 0, len)
+        Self::part(slot, 0, len as u32) // no buffer is longer, see `Size::new`
     }
 
     /// Of a buffer of which some was taken.
-    pub(crate) fn part(slot: Slot, from: usize, to: usize) -> Self {
+    #[inline]
+    pub(crate) fn part(slot: Slot, from: u32, to: u32) -> Self {
         Self { slot: (from < to).then_some(slot), from, to }
     }
 
@@ -53,7 +54,7 @@ impl Deref for Lease {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        self.slot.as_ref().map_or(&[], |slot| &slot.bytes(self.to)[self.from..])
+        self.slot.as_ref().map_or(&[], |slot| &slot.bytes(self.to as usize)[self.from as usize..])
     }
 }
 

@@ -122,6 +122,7 @@ impl Core {
 
     /// Hands a request to a backend that is native. The kernel has its share from here on.
     /// False if the backend has ended, and nothing follows.
+    #[inline]
     pub(crate) fn submit(&self, block: &Block) -> bool {
         let taken = self.driver.submit(block);
         if taken {

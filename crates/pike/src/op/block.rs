@@ -68,6 +68,7 @@ impl Block {
         &self.space
     }
 
+    #[inline]
     pub(super) fn is_first(&self) -> bool {
         self.is_first
     }
@@ -76,6 +77,7 @@ impl Block {
     ///
     /// It is not in flight, and nobody else sets it or submits it meanwhile.
     #[allow(unsafe_code)]
+    #[inline]
     pub(crate) unsafe fn set(&self, request: Request) {
         // SAFETY: by the caller's promise nobody looks at it.
         self.request.with_mut(|at| unsafe { *at = request });
@@ -91,6 +93,7 @@ impl Block {
         not(any(target_os = "linux", windows)),
         allow(dead_code, reason = "completion backends use it")
     )]
+    #[inline]
     pub(crate) unsafe fn request(&self) -> Request {
         // SAFETY: it is not set while it is in flight.
         self.request.with_mut(|at| unsafe { *at })

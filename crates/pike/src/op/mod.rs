@@ -163,7 +163,7 @@ impl<T, B> Future for Owned<'_, T, B> {
         let registration = op.registration();
         let work = op.as_mut().work();
         if let (Some(native), Endpoint::Socket(socket)) = (work.native, work.at) {
-            if let Some(lane) = socket.native_lane() {
+            if let Some(lane) = work.flight.lane().or_else(|| socket.native_lane()) {
                 if let Some(output) = ready!(native.poll(work, lane, registration, given_up, cx)) {
                     return Poll::Ready(output);
                 }

@@ -41,7 +41,6 @@ pin_project! {
 pin_project! {
     #[project = StateProjected]
     enum State<'a> {
-        NotBegun { at: Endpoint<'a> },
         Brings { #[pin] op: Op<'a, Brought, Bring<'a>, Received<()>> },
         Receives { #[pin] op: Op<'a, Reads, Receive<'a, ()>, Received<()>> },
         WaitsForBuffer { at: Endpoint<'a>, #[pin] buffer: Buffer<'a> },
@@ -50,7 +49,7 @@ pin_project! {
 
 /// Receives once.
 pub(crate) fn read(at: Endpoint<'_>) -> ReadPooled<'_> {
-    ReadPooled { state: State::NotBegun { at } }
+    ReadPooled { state: State::receives(at, None) }
 }
 
 impl<'a> State<'a> {
@@ -78,11 +77,6 @@ impl Future for ReadPooled<'_> {
         let mut state = self.project().state;
         loop {
             let (received, at) = match state.as_mut().project() {
-                StateProjected::NotBegun { at } => {
-                    let next = State::receives(*at, None);
-                    state.set(next);
-                    continue;
-                }
                 StateProjected::Brings { mut op } => {
                     let received = ready!(poll_without_buffer(op.as_mut(), cx, |work| &mut work.slot))?;
                     (received, Endpoint::Socket(op.work().socket))
@@ -108,6 +102,7 @@ impl Future for ReadPooled<'_> {
 }
 
 /// Polls a receive. Who waits has no buffer: if another reader came first, the one that it waited for goes back.
+#[inline]
 fn poll_without_buffer<A: Aim, W: Work<R>, R>(
     mut op: Pin<&mut Op<'_, A, W, R>>,
     cx: &mut Context<'_>,
@@ -148,15 +143,34 @@ struct Bring<'a> {
 impl Work<Received<()>> for Bring<'_> {
     type Brings = Received<()>;
 
+    #[inline(always)]
     fn attempt(&mut self, seen: Seen) -> Attempt<Received<()>> {
         match self.lane.lease() {
-            Found::Delivered((Some(lease), true)) => return Attempt::Drained(Received::Some(lease, ())),
-            Found::Delivered((Some(lease), false)) => return Attempt::Done(Received::Some(lease, ())),
-            Found::Delivered((None, _)) => return self.copy(seen),
-            Found::Failed(error) => return Attempt::Failed(error),
-            Found::Wait => return Attempt::Empty,
-            Found::Free => {}
+            Found::Delivered((Some(lease), true)) => Attempt::Drained(Received::Some(lease, ())),
+            Found::Delivered((Some(lease), false)) => Attempt::Done(Received::Some(lease, ())),
+            Found::Delivered((None, _)) => self.copy(seen),
+            Found::Failed(error) => Attempt::Failed(error),
+            Found::Wait => Attempt::Empty,
+            Found::Free => self.begin(seen),
         }
+    }
+
+    #[inline]
+    fn complete(&mut self, brought: Received<()>) -> Received<()> {
+        brought
+    }
+
+    /// As long as nobody receives, nothing will be reported: the kernel has to be asked first, ready or not.
+    #[inline]
+    fn is_nothing(&self) -> bool {
+        !self.lane.is_receiving()
+    }
+}
+
+impl Bring<'_> {
+    /// Has the kernel receive.
+    #[cold]
+    fn begin(&mut self, seen: Seen) -> Attempt<Received<()>> {
         // Nobody receives: the kernel has not begun, or was stopped, or the pool was dry.
         if let Some(mut slot) = self.slot.take() {
             match self.socket.attempt_fill(seen, slot.room()) {
@@ -177,17 +191,6 @@ impl Work<Received<()>> for Bring<'_> {
         }
     }
 
-    fn complete(&mut self, brought: Received<()>) -> Received<()> {
-        brought
-    }
-
-    /// As long as nobody receives, nothing will be reported: the kernel has to be asked first, ready or not.
-    fn is_nothing(&self) -> bool {
-        !self.lane.is_receiving()
-    }
-}
-
-impl Bring<'_> {
     /// Of what was left by a receive into another buffer.
     #[cold]
     fn copy(&mut self, seen: Seen) -> Attempt<Received<()>> {

@@ -319,6 +319,7 @@ impl Socket {
     }
 
     /// Of a stream, or a socket for datagrams of the internet, on a backend that completes: what the kernel does for it.
+    #[inline]
     pub(crate) fn native_lane(&self) -> Option<&Arc<Lane>> {
         let is_message = self.flavour == Flavour::Datagram;
         ((is_message || self.flavour.is_stream()) && self.core().is_native())

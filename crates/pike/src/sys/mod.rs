@@ -353,6 +353,7 @@ impl Driver {
 
     /// Starts what the block asks. The block and all it names stay until its final completion was handed over. A turn
     /// that sleeps must be notified. False if the backend has ended, and nothing follows.
+    #[inline]
     pub(crate) fn submit(&self, block: &Block) -> bool {
         match self {
             #[cfg(target_os = "linux")]

@@ -13,8 +13,8 @@ pub(super) enum Delivered {
     /// A buffer of the pool, of whose bytes some may have been taken.
     Bytes {
         slot: Slot,
-        from: usize,
-        to: usize,
+        from: u32,
+        to: u32,
     },
     /// Bytes of a stream that came into the buffer of a receive that was dropped.
     Copied {
@@ -42,20 +42,43 @@ pub(super) enum Front<T> {
     Empty,
 }
 
+/// Most sockets never have more than one thing in it, which is read before the next arrives: that costs no memory beside.
 #[derive(Default)]
-pub(super) struct Inbox(VecDeque<Delivered>);
+pub(super) struct Inbox {
+    first: Option<Delivered>,
+    /// What is behind it; empty if there is none. Made when it is needed for the first time.
+    #[allow(clippy::box_collection, reason = "most sockets have none, and a pointer for it is enough")]
+    rest: Option<Box<VecDeque<Delivered>>>,
+}
 
 impl Inbox {
+    #[inline]
     pub(super) fn push(&mut self, delivered: Delivered) {
-        self.0.push_back(delivered);
+        match self.first {
+            None => self.first = Some(delivered),
+            Some(_) => self.rest.get_or_insert_default().push_back(delivered),
+        }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        usize::from(self.first.is_some()) + self.rest.as_ref().map_or(0, |rest| rest.len())
     }
 
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.first.is_none()
+    }
+
+    /// Whether there is more than one thing.
+    #[inline]
+    pub(super) fn has_more(&self) -> bool {
+        self.rest.as_ref().is_some_and(|rest| !rest.is_empty())
+    }
+
+    #[inline]
+    fn pop(&mut self) -> Option<Delivered> {
+        let next = self.rest.as_mut().and_then(|rest| rest.pop_front());
+        std::mem::replace(&mut self.first, next)
     }
 
     /// Shows up to `len` bytes of the first thing to `take`, with the sender of a datagram, of which the rest is lost. `peek`:
@@ -67,12 +90,12 @@ impl Inbox {
         emptied: &mut Option<Delivered>,
         take: impl FnOnce(&[u8], Option<Address>) -> T,
     ) -> Front<T> {
-        let (taken, is_over) = match self.0.front_mut() {
+        let (taken, is_over) = match &mut self.first {
             None | Some(Delivered::Connection(_)) => return Front::Empty,
             Some(Delivered::Bytes { slot, from, to }) => {
-                let end = from.saturating_add(len).min(*to);
-                let taken = take(&slot.bytes(*to)[*from..end], None);
-                *from = if peek { *from } else { end };
+                let (start, end) = (*from as usize, (*from as usize).saturating_add(len).min(*to as usize));
+                let taken = take(&slot.bytes(*to as usize)[start..end], None);
+                *from = if peek { *from } else { end as u32 };
                 (taken, from == to)
             }
             Some(Delivered::Copied { bytes, from }) => {
@@ -86,25 +109,38 @@ impl Inbox {
                 (take(&datagram.bytes[..end], datagram.sender), true)
             }
             Some(Delivered::End) => (take(&[], None), true),
-            Some(&mut Delivered::Failed(code)) => {
-                self.0.pop_front();
+            Some(Delivered::Failed(code)) => {
+                let code = *code;
+                self.pop();
                 return Front::Failed(code);
             }
         };
         if is_over && !peek {
-            *emptied = self.0.pop_front();
+            *emptied = self.pop();
         }
         Front::Taken(taken)
     }
 
+    /// The first thing, if it is bytes in a buffer, which nearly everything is.
+    #[inline(always)]
+    pub(super) fn lease_bytes(&mut self) -> Option<Lease> {
+        match self.first {
+            Some(Delivered::Bytes { .. }) => match self.pop() {
+                Some(Delivered::Bytes { slot, from, to }) => Some(Lease::part(slot, from, to)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// The first thing, as a lease. None in it if it is in no buffer of the pool: it is to be read.
     pub(super) fn lease(&mut self) -> Front<Option<Lease>> {
-        match self.0.front() {
+        match self.first {
             None | Some(Delivered::Connection(_)) => return Front::Empty,
             Some(Delivered::Copied { .. } | Delivered::Datagram(_)) => return Front::Taken(None),
             Some(Delivered::Bytes { .. } | Delivered::End | Delivered::Failed(_)) => {}
         }
-        match self.0.pop_front() {
+        match self.pop() {
             Some(Delivered::Bytes { slot, from, to }) => Front::Taken(Some(Lease::part(slot, from, to))),
             Some(Delivered::Failed(code)) => Front::Failed(code),
             _ => Front::Taken(Some(Lease::empty())),
@@ -113,8 +149,8 @@ impl Inbox {
 
     /// The first connection.
     pub(super) fn accept(&mut self) -> Option<platform::Owned> {
-        match self.0.front() {
-            Some(Delivered::Connection(_)) => match self.0.pop_front() {
+        match self.first {
+            Some(Delivered::Connection(_)) => match self.pop() {
                 Some(Delivered::Connection(owned)) => Some(owned),
                 _ => None,
             },
@@ -142,9 +178,11 @@ impl Undelivered {
 impl From<Inbox> for Undelivered {
     fn from(inbox: Inbox) -> Self {
         let mut all = Self::default();
-        for delivered in inbox.0 {
+        for delivered in inbox.first.into_iter().chain(inbox.rest.into_iter().flat_map(|rest| *rest)) {
             match delivered {
-                Delivered::Bytes { slot, from, to } => all.bytes.extend_from_slice(&slot.bytes(to)[from..]),
+                Delivered::Bytes { slot, from, to } => {
+                    all.bytes.extend_from_slice(&slot.bytes(to as usize)[from as usize..]);
+                }
                 Delivered::Copied { bytes, from } => all.bytes.extend_from_slice(&bytes[from..]),
                 Delivered::Datagram(datagram) => (all.bytes, all.sender) = (datagram.bytes, datagram.sender),
                 Delivered::Connection(owned) => all.connections.push(owned),

@@ -104,14 +104,23 @@ impl Lane {
     /// A pooled receive's look: the next buffer, whole. None in it if the next bytes are in none: they are to be read. And
     /// whether nothing is left while the kernel receives: what comes then is reported, as is the end of the receive.
     /// `Found::Free` with `dry` if the pool is: see [`Lane::is_dry`].
-    #[inline]
+    #[inline(always)]
     pub(crate) fn lease(&self) -> Found<(Option<Lease>, bool)> {
         let mut state = self.state.lock();
-        match state.inbox.lease() {
-            Front::Taken(lease) => {
+        match state.inbox.lease_bytes() {
+            Some(lease) => {
                 let drained = state.inbox.is_empty() && state.receiving == Receiving::TheKernelReceives;
-                Found::Delivered((lease, drained))
+                Found::Delivered((Some(lease), drained))
             }
+            None => Self::lease_else(&mut state),
+        }
+    }
+
+    /// What there is if not bytes in a buffer.
+    #[inline(never)]
+    fn lease_else(state: &mut State) -> Found<(Option<Lease>, bool)> {
+        match state.inbox.lease() {
+            Front::Taken(lease) => Found::Delivered((lease, false)),
             Front::Failed(code) => Found::Failed(io::Error::from_raw_os_error(code)),
             // The system says what it thinks of that.
             Front::Empty if state.receiving == Receiving::TheKernelAccepts => Found::Free,
@@ -300,7 +309,6 @@ impl Lane {
     }
 
     /// True as for [`Lane::ends`].
-    #[inline]
     pub(super) fn came_in(
         self: &Arc<Self>,
         result: i32,
@@ -311,7 +319,7 @@ impl Lane {
         // SAFETY: it is in flight until this returns.
         #[allow(unsafe_code)]
         match unsafe { self.incoming.request() } {
-            Request::ReceiveMany { .. } => self.received(result, more, buffer, batch),
+            Request::ReceiveMany { .. } => self.received_else(result, more, buffer, batch),
             Request::AcceptMany { .. } => self.accepted(result, more, batch),
             _ => self.received_once(result, batch),
         }
@@ -343,15 +351,40 @@ impl Lane {
         later
     }
 
+    /// By a receive that goes on: `len` bytes in this buffer of the pool.
     #[inline]
-    fn received(self: &Arc<Self>, result: i32, more: bool, buffer: Option<u32>, batch: &mut Batch) -> bool {
+    pub(super) fn received(self: &Arc<Self>, buffer: u32, len: u32, batch: &mut Batch) {
+        let slot = self.core().pool().adopt(buffer);
+        let mut state = self.state.lock();
+        if state.closed.is_some() {
+            drop(state);
+            return slot.give_back(batch); // nobody will ask for it
+        }
+        state.inbox.push(Delivered::Bytes { slot, from: 0, to: len });
+        let stop =
+            state.inbox.has_more() && self.go_on_or_stop(&mut state, true, UNDELIVERED_MAX) == Next::Stop;
+        drop(state);
+        if stop {
+            self.stop(Direction::Read);
+        }
+        self.report(READABLE, batch);
+    }
+
+    /// What else a receive that goes on may come to, its end first of all.
+    fn received_else(
+        self: &Arc<Self>,
+        result: i32,
+        more: bool,
+        buffer: Option<u32>,
+        batch: &mut Batch,
+    ) -> bool {
         let slot = buffer.map(|index| self.core().pool().adopt(index));
         let mut state = self.state.lock();
         let is_open = state.closed.is_none();
         let mut unused = None;
         match (result, slot) {
             (1.., Some(slot)) if is_open => {
-                state.inbox.push(Delivered::Bytes { slot, from: 0, to: result as usize });
+                state.inbox.push(Delivered::Bytes { slot, from: 0, to: result as u32 });
             }
             (0, slot) => {
                 unused = slot;

@@ -35,7 +35,7 @@ mod incoming;
 mod outgoing;
 mod spare;
 
-use self::{half::Half, inbox::Inbox};
+use self::{half::Half, inbox::Inbox, outgoing::Outgoing};
 pub(crate) use self::{inbox::Undelivered, incoming::Found, outgoing::Connect, spare::Spares};
 use super::{
     block::{Block, Request},
@@ -54,11 +54,10 @@ use crate::{
     token::Token,
 };
 
-/// In this order: a block's address says where its lane is.
+/// In this order: the address of its block says where a lane is.
 #[repr(C)]
 pub(crate) struct Lane {
     incoming: Block,
-    outgoing: Block,
     descriptor: Raw,
     /// Whether it carries datagrams, each by itself and with a sender.
     is_message: bool,
@@ -66,7 +65,8 @@ pub(crate) struct Lane {
     source: NonNull<Source>,
     /// None of a spare one, which is no socket's.
     core: Option<Arc<Core>>,
-    sending: Half,
+    /// Once something went out by the kernel itself: an idle connection that only receives costs nothing for it.
+    outgoing: OnceLock<Box<Outgoing>>,
     /// Of receives into a buffer of their own, once there was one.
     taking: OnceLock<Box<Half>>,
     /// What is asked without the lock of the state: bits of [`going_on`].
@@ -177,13 +177,12 @@ impl Lane {
     ) -> Arc<Self> {
         Arc::new(Self {
             incoming: Block::new(true),
-            outgoing: Block::new(false),
             descriptor,
             is_message,
             token,
             source,
             core: Some(core),
-            sending: Half::new(),
+            outgoing: OnceLock::new(),
             taking: OnceLock::new(),
             going_on: AtomicU8::new(0),
             state: Mutex::new(State::new()),
@@ -198,14 +197,14 @@ impl Lane {
     fn half(&self, direction: Direction) -> &Half {
         match direction {
             Direction::Read => self.taking.get().expect("a receive was begun"),
-            Direction::Write => &self.sending,
+            Direction::Write => &self.outgoing.get().expect("a send was begun").half,
         }
     }
 
     fn block(&self, direction: Direction) -> &Block {
         match direction {
             Direction::Read => &self.incoming,
-            Direction::Write => &self.outgoing,
+            Direction::Write => &self.outgoing.get().expect("a send was begun").block,
         }
     }
 
@@ -353,7 +352,7 @@ impl Lane {
         if receives {
             self.stop(Direction::Read);
         }
-        if self.sending.life.is_busy() {
+        if self.is_sending() {
             self.stop(Direction::Write);
         }
     }
@@ -426,11 +425,13 @@ impl Lane {
     fn submit(self: &Arc<Self>, direction: Direction) {
         // The kernel's share: ended by `reap`.
         let _ = Arc::into_raw(Arc::clone(self)).expose_provenance();
+        if let (Direction::Write, Some(outgoing)) = (direction, self.outgoing.get()) {
+            ptr::from_ref::<Outgoing>(outgoing).expose_provenance();
+        }
         let block = self.block(direction);
         if !self.core().submit(block) {
             let mut batch = Batch::new();
-            let (block, result) = (NonNull::from(block), -platform::CANCELLED);
-            Self::reap(Completion { block, result, more: false, buffer: None }, &mut batch);
+            Self::reap_refused(NonNull::from(block), &mut batch);
             drop(batch); // wakes all
         } else if self.source().seen().is_closed() {
             // Who closed it may have looked before there was anything to end.
@@ -438,10 +439,19 @@ impl Lane {
         }
     }
 
+    /// Nothing was begun, and nothing follows.
+    #[cold]
+    fn reap_refused(block: NonNull<Block>, batch: &mut Batch) {
+        let result = -platform::CANCELLED;
+        Self::reap(Completion { block, result, more: false, buffer: None }, batch);
+    }
+
+    #[inline]
     fn core(&self) -> &Arc<Core> {
         self.core.as_ref().expect("a lane in use is a socket's")
     }
 
+    #[inline]
     fn source(&self) -> &Source {
         // SAFETY: slots live as long as the core, which the lane keeps.
         unsafe { self.source.as_ref() }
@@ -452,18 +462,35 @@ impl Lane {
     }
 
     /// On the seat: what the kernel said about a block.
+    #[inline(always)]
     pub(crate) fn reap(completion: Completion, batch: &mut Batch) {
         let Completion { block, result, more, buffer } = completion;
-        // SAFETY: the block is in flight, so the kernel's share keeps its lane. A lane begins with the block for what
-        // comes in, and the one for what goes out is the next.
+        // SAFETY: the block is in flight, so the kernel's share keeps its lane.
         let (lane, comes_in) = unsafe { Self::of(block) };
         // SAFETY: as above; a lane is in an Arc.
         let lane = unsafe { ManuallyDrop::new(Arc::from_raw(lane)) };
-        let later = match comes_in {
-            true => lane.came_in(result, more, buffer, batch),
-            false => lane.went_out(result, batch),
-        };
-        if later {
+        // First what nearly all is: a buffer of a receive that goes on, and the end of a send.
+        match (comes_in, buffer) {
+            (true, Some(index)) if more && result > 0 => return lane.received(index, result as u32, batch),
+            (true, _) => return Self::reap_else(lane, result, more, buffer, batch),
+            (false, _) => {}
+        }
+        if lane.went_out(result, batch) {
+            lane.do_later(batch);
+        }
+        let _share = ManuallyDrop::into_inner(lane); // the kernel's
+    }
+
+    /// For what comes in, but a buffer of a receive that goes on.
+    #[inline(never)]
+    fn reap_else(
+        lane: ManuallyDrop<Arc<Self>>,
+        result: i32,
+        more: bool,
+        buffer: Option<u32>,
+        batch: &mut Batch,
+    ) {
+        if lane.came_in(result, more, buffer, batch) {
             lane.do_later(batch);
         }
         if !more {
@@ -474,12 +501,17 @@ impl Lane {
     /// # Safety
     ///
     /// The block is one of a lane, which is in an Arc and lives.
+    #[inline]
     unsafe fn of(block: NonNull<Block>) -> (*const Self, bool) {
         // SAFETY: alive, and its role is never written.
         let comes_in = unsafe { block.as_ref() }.is_first();
-        let offset = if comes_in { 0 } else { mem::offset_of!(Self, outgoing) };
-        // Exposed by `submit`: a reference to the block alone does not reach the lane around it.
-        (ptr::with_exposed_provenance(block.addr().get() - offset), comes_in)
+        // Exposed by `submit`: a reference to the block alone does not reach what is around it. Both begin with their block.
+        let address = block.addr().get();
+        if comes_in {
+            return (ptr::with_exposed_provenance(address), true);
+        }
+        // SAFETY: it lives as its lane does, and this field of it is never written.
+        (unsafe { (*ptr::with_exposed_provenance::<Outgoing>(address)).lane }, false)
     }
 
     /// Has the buffer of an operation dropped whose future is gone, after the seat was left: that is its owner's code (I6).
@@ -524,7 +556,9 @@ impl Lane {
 
 impl std::fmt::Debug for Lane {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lane").field("sending", &self.sending.life).finish_non_exhaustive()
+        f.debug_struct("Lane")
+            .field("sending", &self.outgoing.get().map(|outgoing| &outgoing.half.life))
+            .finish_non_exhaustive()
     }
 }
 

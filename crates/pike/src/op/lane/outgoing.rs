@@ -2,7 +2,10 @@
 
 use std::{mem, net::Shutdown, sync::Arc, task::Context};
 
-use super::{Lane, Request, State, Unsent, going_on, half::Pieces};
+use super::{
+    Block, Lane, Request, State, Unsent, going_on,
+    half::{Half, Pieces},
+};
 use crate::{
     batch::Batch, op::life::Completed, socket::Address, source::Direction, sync::atomic::Ordering,
     sys::platform,
@@ -28,11 +31,45 @@ impl State {
     }
 }
 
+/// The place of what goes out. It begins with its block, which says where it is.
+#[repr(C)]
+pub(super) struct Outgoing {
+    pub(super) block: Block,
+    /// Whose it is, from an Arc.
+    pub(super) lane: *const Lane,
+    pub(super) half: Half,
+}
+
 impl Lane {
     /// Whether a send is in the kernel, or one that was has not been looked at.
     #[inline]
     pub(crate) fn is_sending(&self) -> bool {
-        self.sending.life.is_busy()
+        self.outgoing.get().is_some_and(|outgoing| outgoing.half.life.is_busy())
+    }
+
+    /// The place of what goes out, made for the first that does, and kept.
+    #[inline]
+    fn outgoing(self: &Arc<Self>) -> &Outgoing {
+        self.outgoing.get_or_init(|| {
+            let (block, lane, half) = (Block::new(false), Arc::as_ptr(self), Half::new());
+            Box::new(Outgoing { block, lane, half })
+        })
+    }
+
+    /// Starts to send what `bytes` shows of `buffer`. Otherwise as [`Lane::send`].
+    #[inline]
+    pub(crate) fn send_bytes<B: Send + 'static>(
+        self: &Arc<Self>,
+        cx: &Context<'_>,
+        buffer: B,
+        flags: i32,
+        bytes: impl FnOnce(&B) -> &[u8],
+    ) -> Result<(), B> {
+        self.go_out(cx, buffer, |lane, _, buffer| {
+            let bytes = bytes(buffer);
+            let (at, len) = (bytes.as_ptr(), bytes.len().min(platform::TRANSFER_MAX) as u32);
+            Request::Send { descriptor: lane.descriptor, at, len, flags }
+        })
     }
 
     /// Starts to send what `name` names of `buffer`. Gives the buffer back if another send is under way, or others wait.
@@ -44,9 +81,9 @@ impl Lane {
         flags: i32,
         name: impl FnOnce(&B, &mut Pieces<'_>),
     ) -> Result<(), B> {
-        self.go_out(cx, buffer, |lane, buffer| {
+        self.go_out(cx, buffer, |lane, half, buffer| {
             // SAFETY: this operation has just begun, and is nobody else's.
-            let mut pieces = unsafe { Pieces::new(&lane.sending, lane.is_message) };
+            let mut pieces = unsafe { Pieces::new(half, lane.is_message) };
             name(buffer, &mut pieces);
             pieces.send(lane.descriptor, flags)
         })
@@ -57,9 +94,9 @@ impl Lane {
         if let Some(result) = self.state.lock().connected.take() {
             return Connect::Ended(result);
         }
-        let begun = self.go_out(cx, (), |lane, ()| {
+        let begun = self.go_out(cx, (), |lane, half, ()| {
             // SAFETY: this operation has just begun, and is nobody else's; as below.
-            let envelope = unsafe { lane.sending.envelope() }.as_ptr();
+            let envelope = unsafe { half.envelope() }.as_ptr();
             // SAFETY: as above.
             unsafe { &mut *envelope }.connect_to(peer());
             lane.state.lock().connecting = true;
@@ -82,20 +119,21 @@ impl Lane {
         self: &Arc<Self>,
         cx: &Context<'_>,
         buffer: B,
-        request: impl FnOnce(&Self, &B) -> Request,
+        request: impl FnOnce(&Self, &Half, &B) -> Request,
     ) -> Result<(), B> {
-        if self.source().is_waited_for(Direction::Write) || !self.sending.life.begin(cx.waker()) {
+        let Outgoing { block, half, .. } = self.outgoing();
+        if self.source().is_waited_for(Direction::Write) || !half.life.begin(cx.waker()) {
             return Err(buffer);
         }
         self.begins(Direction::Write);
         // If `request` panics, nothing was submitted.
         let unsent = Unsent(self, Direction::Write);
         // SAFETY: this operation has just begun, so the place is empty and ours.
-        let buffer = unsafe { self.sending.cargo.put(buffer) };
+        let buffer = unsafe { half.cargo.put(buffer) };
         // SAFETY: it is there, and stays until the final completion; nobody calls it meanwhile.
-        let request = request(self, unsafe { buffer.as_ref() });
+        let request = request(self, half, unsafe { buffer.as_ref() });
         // SAFETY: this operation has just begun.
-        unsafe { self.outgoing.set(request) };
+        unsafe { block.set(request) };
         mem::forget(unsent);
         self.submit(Direction::Write);
         Ok(())
@@ -121,7 +159,7 @@ impl Lane {
     #[inline]
     pub(super) fn went_out(self: &Arc<Self>, result: i32, batch: &mut Batch) -> bool {
         let later = self.ends(Direction::Write);
-        match self.sending.life.complete(result) {
+        match self.half(Direction::Write).life.complete(result) {
             Completed::ForTheFuture(waker) => batch.list().extend(waker),
             Completed::ForNobody => {
                 let mut state = self.state.lock();

@@ -67,7 +67,7 @@ impl Lane {
     /// Whether it is as a new one is, but for memory that it keeps.
     fn is_idle(&mut self) -> bool {
         let takes = self.taking.get_mut().is_some_and(|taking| taking.life.is_busy());
-        !takes && !self.sending.life.is_busy() && !self.is_in_flight() && self.state.lock().is_idle()
+        !takes && !self.is_sending() && !self.is_in_flight() && self.state.lock().is_idle()
     }
 
     /// Makes it one of nobody.

@@ -110,6 +110,12 @@ impl<'a> Flight<'a> {
         }
     }
 
+    /// Where it is under way.
+    #[inline]
+    pub(super) fn lane(&self) -> Option<&'a Arc<Lane>> {
+        self.0.map(|(lane, _)| lane)
+    }
+
     #[inline]
     pub(crate) fn is_under_way(&self) -> bool {
         self.0.is_some()

@@ -55,7 +55,7 @@ impl<B: IoBuf> Kind<(), B> for WriteAll {
 
     #[inline]
     fn submit(lane: &Arc<Lane>, cx: &Context<'_>, buffer: B, done: usize, how: &How) -> Result<(), B> {
-        lane.send(cx, buffer, flags(how), |buffer: &B, pieces| pieces.push_bytes(rest(buffer, done)))
+        lane.send_bytes(cx, buffer, flags(how), |buffer: &B| rest(buffer, done))
     }
 
     #[inline]

@@ -36,6 +36,7 @@ struct Inside {
 
 impl Mailbox {
     /// False if nobody will look any more: nothing was put in.
+    #[inline]
     pub(super) fn put(&self, mail: Mail) -> bool {
         let mut inside = self.lock();
         if !inside.closed {

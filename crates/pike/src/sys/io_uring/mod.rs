@@ -150,6 +150,7 @@ impl Driver {
     }
 
     /// Mailed; the caller notifies a turn that sleeps. False if the ring has ended, and nothing follows.
+    #[inline]
     pub(crate) fn submit(&self, block: &Block) -> bool {
         self.mailbox.put(Mail::Submit { at: At::of(block) })
     }
@@ -218,10 +219,14 @@ impl Driver {
                     Kind::Cancel => {}
                 }
             });
-            if count == Self::CAPACITY || !ring.has_more() {
+            if count == Self::CAPACITY {
                 break;
             }
-            ring.work(Self::CAPACITY - count)?;
+            if ring.has_more() {
+                ring.work(Self::CAPACITY - count)?;
+            } else if !ring.has_completions() {
+                break; // what came meanwhile is one batch with the rest
+            }
         }
         if !asks && wait.watches {
             return Ok(count); // and the set has nothing to report
@@ -235,25 +240,28 @@ impl Driver {
 
     /// Puts what was mailed into the submission queue, in order.
     fn prepare(&self, wait: &mut Wait) -> io::Result<()> {
-        let mut result = Ok(true);
-        while let (Ok(true), Some(mail)) = (&result, wait.later.front().copied()) {
-            result = wait.submit(mail, &self.pool);
-            if matches!(result, Ok(true)) {
-                wait.later.pop_front();
-            }
-        }
         // Nearly always all of it fits, and nothing is late.
-        let mut mail = mem::take(&mut wait.mail);
-        for mail in mail.drain(..) {
-            if matches!(result, Ok(true)) {
-                result = wait.submit(mail, &self.pool);
-            }
-            if !matches!(result, Ok(true)) {
-                wait.later.push_back(mail); // behind what did not fit, or failed, before it
-            }
+        let mut prepared = if wait.later.is_empty() { Ok(true) } else { self.prepare_late(wait) };
+        let (mut mail, mut done) = (mem::take(&mut wait.mail), 0);
+        while let (Ok(true), Some(next)) = (&prepared, mail.get(done)) {
+            prepared = wait.submit(*next, &self.pool);
+            done += usize::from(matches!(prepared, Ok(true)));
         }
+        wait.later.extend(mail.drain(..).skip(done)); // behind what did not fit, or failed, before it
         wait.mail = mail;
-        result.map(drop)
+        prepared.map(drop)
+    }
+
+    /// Puts what did not fit before into the submission queue. False if not all of it.
+    #[cold]
+    fn prepare_late(&self, wait: &mut Wait) -> io::Result<bool> {
+        while let Some(mail) = wait.later.front().copied() {
+            if !wait.submit(mail, &self.pool)? {
+                return Ok(false);
+            }
+            wait.later.pop_front();
+        }
+        Ok(true)
     }
 
     /// Cancels all, and reaps until nothing is in flight or the limit has passed. On the seat. Says how many operations are left
@@ -330,7 +338,15 @@ impl Wait {
     fn submit(&mut self, mail: Mail, pool: &Arc<Pool>) -> io::Result<bool> {
         match mail {
             Mail::Submit { at } => self.start(at, pool),
+            other => self.submit_else(other),
+        }
+    }
+
+    #[cold]
+    fn submit_else(&mut self, mail: Mail) -> io::Result<bool> {
+        match mail {
             Mail::End { at } => self.push(&cancellation(at.key())),
+            Mail::Submit { .. } => unreachable!("it is started"),
             Mail::Refuse { at } => {
                 self.refused.push((at, libc::ECANCELED));
                 Ok(true)
@@ -342,19 +358,23 @@ impl Wait {
     #[inline]
     fn start(&mut self, at: At, pool: &Arc<Pool>) -> io::Result<bool> {
         // SAFETY: it was mailed, and is reported as final by a later completion, or here.
-        if unsafe { at.takes_buffers() } && self.provided.is_none() {
-            match Provided::new(&self.ring, pool) {
-                Ok(provided) => self.provided = Some(provided),
-                Err(error) => {
-                    self.refused.push((at, error.raw_os_error().unwrap_or(libc::ENOMEM)));
-                    return Ok(true);
-                }
-            }
+        if self.provided.is_none() && unsafe { at.takes_buffers() } && !self.provide(at, pool) {
+            return Ok(true);
         }
         // SAFETY: as above.
         let pushed = self.push(&unsafe { at.entry() })?;
         self.operations += usize::from(pushed);
         Ok(pushed)
+    }
+
+    /// Shares the pool's buffers with the kernel. False if that cannot be: then who needs them is refused.
+    #[cold]
+    fn provide(&mut self, at: At, pool: &Arc<Pool>) -> bool {
+        match Provided::new(&self.ring, pool) {
+            Ok(provided) => self.provided = Some(provided),
+            Err(error) => self.refused.push((at, error.raw_os_error().unwrap_or(libc::ENOMEM))),
+        }
+        self.provided.is_some()
     }
 
     /// For entries that refer to no memory, or to a block's. A full queue is submitted first.
