@@ -425,6 +425,15 @@ macro_rules! for_each_case {
                 handle_gone_duplicate_is_quiet,
                 owned_on_any_descriptor,
             }
+            #[cfg(unix)] // pipes, and datagrams of Unix sockets
+            unix_owned {
+                owned_on_pipes,
+                owned_on_terminals,
+                owned_unix_messages,
+                cancel_races_pipe: alone,
+                cancel_races_unix_datagrams,
+                handle_ends_under_operations: alone,
+            }
             #[cfg(unix)] // limits and signals of Unix
             unix_errors {
                 bad_descriptors_are_refused: alone,

@@ -11,6 +11,7 @@ use std::{
     },
 };
 
+use futures_lite::future;
 use pike::{Event, Notifier, net};
 use pike_conformance::{
     Boxed, Skip,
@@ -179,6 +180,54 @@ fn ring_echo_turn() {
     }
 }
 
+/// Reads and writes of pipes whose buffers are owned are the ring's own requests, and a connect is one: no call of their own.
+#[cfg(target_os = "linux")]
+#[test]
+fn ring_makes_no_other_calls() {
+    const ROUNDS: usize = 20;
+    let counted = alone(|| {
+        trace::count(|| {
+            let notifier = Notifier::builder().backend(pike::Backend::IoUring).build().unwrap();
+            let _here = notifier.enter();
+            let (source, sink) = unix::pipe();
+            let (source, sink) = (pike::Handle::new(source).unwrap(), pike::Handle::new(sink).unwrap());
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            let mut room = Vec::with_capacity(8);
+            notifier.block_on(async {
+                for round in 0..3 + ROUNDS {
+                    if round == 3 {
+                        trace::mark();
+                    }
+                    let reading = source.read_owned(room);
+                    let (got, sent) = future::zip(reading, sink.write_owned(&b"ping"[..])).await;
+                    assert_eq!((got.0.unwrap(), sent.0.unwrap()), (4, 4));
+                    room = got.1;
+                }
+                trace::mark();
+                trace::mark();
+                for _ in 0..ROUNDS {
+                    drop(net::TcpStream::connect(address).await.unwrap());
+                }
+                trace::mark();
+            });
+        })
+    });
+    let pieces = match counted {
+        Err(skip) => return note_skip("ring_makes_no_other_calls".to_owned(), Skip::because(skip.reason())),
+        Ok(pieces) => pieces,
+    };
+    println!("{ROUNDS} rounds, pipes and connects: {pieces:?}");
+    let [pipes, connects] = &pieces[..] else { panic!("{} pieces", pieces.len()) };
+    let enters = pipes.of_kind(&[libc::SYS_io_uring_enter]);
+    assert!(enters > 0 && enters <= 2 * ROUNDS && pipes.total() == enters, "pipes: {pipes:?}");
+    let others =
+        [libc::SYS_connect, libc::SYS_epoll_ctl, libc::SYS_getsockopt, libc::SYS_getpeername, libc::SYS_poll];
+    assert_eq!(connects.of_kind(&others), 0, "connects: {connects:?}");
+    let enters = connects.of_kind(&[libc::SYS_io_uring_enter]);
+    assert!(enters > 0 && enters <= 2 * ROUNDS, "connects: {connects:?}");
+}
+
 /// Some turns in which nothing is left to report.
 async fn settle() {
     for _ in 0..5 {
@@ -203,7 +252,7 @@ fn block_on_echo_turn() {
                     settle().await;
                     ask(peers, round).await;
                 };
-                futures_lite::future::or(async { drop(join_all(all).await) }, asking).await;
+                future::or(async { drop(join_all(all).await) }, asking).await;
             });
         });
     }

@@ -5,6 +5,7 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    os::fd::{AsRawFd, FromRawFd, OwnedFd},
     sync::{Arc, Mutex},
     task::{Poll, Waker},
     thread,
@@ -246,5 +247,37 @@ fn a_reader_that_waits_for_another_is_woken_however_early_that_ends() {
             assert_eq!(&lease.unwrap()[..], b"b");
             return;
         }
+    }
+}
+
+/// A descriptor that is closed behind its Handle's back, under a read: its number is another's by then, of which nothing is read
+/// or cancelled.
+#[test]
+fn a_read_goes_on_where_it_began() {
+    let cx = cx("closed behind its back");
+    let notifier = cx.notifier();
+    for round in 0..20_u8 {
+        let (source, mut sink) = unix::pipe();
+        let raw = source.as_raw_fd();
+        let handle = Handle::new_on(&notifier, source).unwrap();
+        let mut reading = Task::pending(handle.read_owned(Vec::with_capacity(8)));
+        if round % 2 == 0 {
+            cx.settle(&notifier); // it is in the kernel, or waits to be submitted
+        }
+        // SAFETY: the number is open, and that its owner believes so from here on is what is tested.
+        #[allow(unsafe_code)]
+        drop(unsafe { OwnedFd::from_raw_fd(raw) });
+        let (stranger, mut strangers) = unix::pipe();
+        assert_eq!(stranger.as_raw_fd(), raw, "the number was not given out again");
+        strangers.write_all(b"for me").unwrap();
+        sink.write_all(&[round]).unwrap();
+        cx.turn_until(&notifier, "the read", || reading.is_woken());
+        let (count, bytes) = reading.ready();
+        assert_eq!((count.unwrap(), &bytes[..]), (1, &[round][..]));
+        drop(reading);
+        assert_eq!(unix::bytes_queued(&stranger), 6);
+        // Which of the two closes the number is all the same.
+        std::mem::forget(stranger);
+        drop(handle);
     }
 }

@@ -1,6 +1,7 @@
 //! As `allocations`, of what only Unix has: its sockets, pipes, descriptors that are passed on.
 
 use std::{
+    cell::RefCell,
     io::{self, IoSlice, IoSliceMut, Read, Write},
     os::fd::AsFd,
 };
@@ -60,6 +61,24 @@ pub fn no_allocation_of_unix_messages(cx: &Cx) -> Outcome {
         let writing = sink.async_io(Interest::WRITABLE, |mut io| io.write(b"ping"));
         let (got, sent) = zip(reading, writing).await;
         assert_eq!((got.unwrap(), sent.unwrap()), (4, 4));
+    });
+
+    let kept = RefCell::new(Some(Vec::with_capacity(8)));
+    measure(&notifier, "a pipe by Handle, owned", 0, async |_| {
+        let room: Vec<u8> = kept.take().unwrap();
+        let (got, sent) = zip(source.read_owned(room), sink.write_all_owned(&b"ping"[..])).await;
+        assert_eq!((got.0.unwrap(), sent.0.unwrap()), (4, ()));
+        kept.replace(Some(got.1));
+    });
+    measure(&notifier, "datagrams of Unix, owned", 0, async |_| {
+        let room: Vec<u8> = kept.take().unwrap();
+        let sending = receiver.socket().send_to_owned(&b"ping"[..], address);
+        let (got, sent) = zip(receiver.recv_from_owned(room), sending).await;
+        assert_eq!((got.0.unwrap(), sent.0.unwrap()), ((4, address), 4));
+        let sending = receiver.socket().send_to_owned(&b"ping"[..], address);
+        let (lease, sent) = zip(receiver.recv_from_pooled(), sending).await;
+        assert_eq!((&lease.unwrap().0[..], sent.0.unwrap()), (&b"ping"[..], 4));
+        kept.replace(Some(got.1));
     });
 
     let stdin = io::stdin();

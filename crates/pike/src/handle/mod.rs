@@ -8,24 +8,23 @@ use std::{
     task::{Context, Poll},
 };
 
+mod attached;
 pub(crate) mod op;
 mod owned;
 mod ready;
 pub(crate) mod registration;
+mod requests;
 pub(crate) mod waiting;
 
-use self::{
-    op::{Attempt, Op, unless_would_block},
-    ready::UntilReady,
-    registration::Registration,
-    waiting::Special,
-};
+pub(crate) use self::attached::Attached;
+use self::requests::Requests;
 use crate::{
     Notifier,
     interest::{Interest, Ready},
     notifier::{core::Core, current},
+    op::lane::Lane,
     socket::Descriptor,
-    source::{self, Direction, NO_STREAM, Seen},
+    source::{self, Direction},
     sys::platform::{self, IoSafe},
     waiter::Kind,
 };
@@ -105,9 +104,8 @@ use crate::{
 /// # Ok(()) }
 /// ```
 pub struct Handle<T: IoSafe> {
-    // First, so that it is dropped first: the descriptor is detached before it is closed.
-    registration: Registration,
-    io: T,
+    requests: Requests,
+    attached: Attached<T>,
 }
 
 impl<T: IoSafe> Handle<T> {
@@ -142,37 +140,54 @@ impl<T: IoSafe> Handle<T> {
     }
 
     fn attach(core: Arc<Core>, io: T) -> Result<Self, (io::Error, T)> {
-        let attached =
-            platform::set_nonblocking(&io).and_then(|()| Self::attach_nonblocking(core, &io, NO_STREAM));
-        match attached {
-            Ok(registration) => Ok(Self { registration, io }),
-            Err(error) => Err((error, io)),
-        }
-    }
-
-    fn attach_nonblocking(core: Arc<Core>, io: &T, bits: u64) -> io::Result<Registration> {
-        Registration::new(
-            core,
-            platform::raw(io),
-            source::TRY_READ | source::TRY_WRITE | source::ERROR_QUEUE | bits,
-        )
-    }
-
-    /// Attaches what is known to be non-blocking. `bits`: what is known of the source beside.
-    pub(crate) fn from_nonblocking(core: Arc<Core>, io: T, bits: u64) -> io::Result<Self> {
-        let registration = Self::attach_nonblocking(core, &io, bits)?;
-        Ok(Self { registration, io })
+        Attached::new(core, io).map(|attached| Self { requests: Requests::default(), attached })
     }
 
     /// What it was made of.
     #[inline]
     pub fn get_ref(&self) -> &T {
-        &self.io
+        self.attached.get_ref()
     }
 
-    /// Detaches it and gives back what it was made of, still non-blocking.
+    /// Detaches it and gives back what it was made of, still non-blocking. What the kernel does for it is ended first, for
+    /// which the Notifier is turned, or another thread is waited for that does, a second at most.
+    ///
+    /// What a [`read_owned`](Self::read_owned) that was dropped had read, and nobody after it, is lost with this:
+    /// [`into_parts`](Self::into_parts) has it.
     pub fn into_inner(self) -> T {
-        self.io
+        self.into_parts().0
+    }
+
+    /// As [`into_inner`](Self::into_inner), with the bytes that come before anything that the descriptor has: those which
+    /// the kernel read for an operation that was dropped. Only a backend that completes (io_uring) ever leaves any.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use pike::{Handle, Notifier};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let notifier = Notifier::new()?;
+    /// let (one, mut other) = UnixStream::pair()?;
+    /// let handle = Handle::new_on(&notifier, one)?;
+    /// notifier.block_on(async {
+    ///     let reading = futures_lite::future::poll_once(handle.read_owned(Vec::with_capacity(16)));
+    ///     assert!(reading.await.is_none()); // dropped
+    /// });
+    /// other.write_all(b"ping")?;
+    /// let (stream, mut read) = handle.into_parts();
+    /// stream.set_nonblocking(false)?;
+    /// let mut rest = vec![0; 4 - read.len()];
+    /// std::io::Read::read_exact(&mut &stream, &mut rest)?;
+    /// read.extend(rest);
+    /// assert_eq!(read, b"ping");
+    /// # Ok(()) }
+    /// ```
+    pub fn into_parts(self) -> (T, Vec<u8>) {
+        let Self { requests, attached } = self;
+        let read = requests.end();
+        (attached.into_inner(), read)
     }
 
     /// Waits until something can be read or reading has ended. A hint: the system call may still say otherwise.
@@ -185,7 +200,7 @@ impl<T: IoSafe> Handle<T> {
     ///
     /// Nothing is lost.
     pub async fn readable(&self) -> io::Result<()> {
-        self.ready(Interest::READABLE).await.map(drop)
+        self.attached.readable().await
     }
 
     /// Waits until something can be written or writing has ended. Otherwise as [`readable`](Self::readable).
@@ -194,7 +209,7 @@ impl<T: IoSafe> Handle<T> {
     ///
     /// [`Closed`](crate::Closed).
     pub async fn writable(&self) -> io::Result<()> {
-        self.ready(Interest::WRITABLE).await.map(drop)
+        self.attached.writable().await
     }
 
     /// Waits until any of `interest` is ready, and says what is. All who wait this way are woken.
@@ -207,7 +222,7 @@ impl<T: IoSafe> Handle<T> {
     ///
     /// Nothing is lost.
     pub fn ready(&self, interest: Interest) -> impl Future<Output = io::Result<Ready>> + Send + '_ {
-        UntilReady::new(&self.registration, interest)
+        self.attached.ready(interest)
     }
 
     /// Does `attempt` as soon as it succeeds: tries it, and again after each report while it says `WouldBlock`.
@@ -230,9 +245,9 @@ impl<T: IoSafe> Handle<T> {
     where
         F: FnMut(&T) -> io::Result<R>,
     {
-        let (direction, kind) = aim(interest);
-        Op::new(&self.registration, Special { direction, kind }, move |_: Seen| {
-            Attempt::from(attempt(&self.io))
+        self.attached.async_io(interest, move |io: &T| {
+            self.requests.step_aside(interest)?;
+            attempt(io)
         })
     }
 
@@ -243,62 +258,10 @@ impl<T: IoSafe> Handle<T> {
     /// Those of `attempt`; [`io::ErrorKind::WouldBlock`], without calling it, if nothing was reported since an
     /// operation last found the descriptor unready; [`Closed`](crate::Closed).
     pub fn try_io<R>(&self, interest: Interest, attempt: impl FnOnce(&T) -> io::Result<R>) -> io::Result<R> {
-        let (direction, kind) = aim(interest);
-        self.try_bits(direction, kind.bits(), |_| Attempt::from(attempt(&self.io)))
-    }
-
-    #[inline]
-    pub(crate) fn try_op<R>(
-        &self,
-        direction: Direction,
-        attempt: impl FnOnce(Seen) -> Attempt<R>,
-    ) -> io::Result<R> {
-        self.try_bits(direction, direction.bits(), attempt)
-    }
-
-    #[inline]
-    pub(crate) fn try_bits<R>(
-        &self,
-        direction: Direction,
-        bits: u64,
-        attempt: impl FnOnce(Seen) -> Attempt<R>,
-    ) -> io::Result<R> {
-        let source = self.registration.source();
-        let mut seen = source.seen().with(platform::forked());
-        if seen.is_closed() {
-            seen = self.registration.look_again()?;
-        }
-        if !seen.any(bits) {
-            return Err(self.until_reported(seen, direction, bits));
-        }
-        match attempt(seen) {
-            Attempt::Done(result) => Ok(result),
-            Attempt::Drained(result) => {
-                source.clear(seen, bits);
-                Ok(result)
-            }
-            Attempt::Failed(error) => Err(match unless_would_block(error) {
-                Some(error) => error,
-                None => {
-                    source.clear(seen, bits);
-                    self.until_reported(seen, direction, bits)
-                }
-            }),
-            Attempt::Empty => {
-                source.clear(seen, bits);
-                Err(self.until_reported(seen, direction, bits))
-            }
-            Attempt::Partly => Err(io::ErrorKind::WouldBlock.into()),
-        }
-    }
-
-    /// `WouldBlock`, until something is reported: a backend that does so only when asked is asked.
-    #[cold]
-    fn until_reported(&self, seen: Seen, direction: Direction, bits: u64) -> io::Error {
-        match self.registration.arm(seen, direction, bits) {
-            Ok(()) => io::ErrorKind::WouldBlock.into(),
-            Err(error) => error,
-        }
+        self.attached.try_io(interest, |io| {
+            self.requests.step_aside(interest)?;
+            attempt(io)
+        })
     }
 
     /// As [`readable`](Self::readable), for hand-written futures. One waker: the last task that called it is woken.
@@ -307,7 +270,7 @@ impl<T: IoSafe> Handle<T> {
     ///
     /// [`Closed`](crate::Closed).
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.registration.poll_ready(Direction::Read, source::READ_BITS, cx)
+        self.attached.poll_readable(cx)
     }
 
     /// As [`writable`](Self::writable), for hand-written futures. One waker: the last task that called it is woken.
@@ -316,29 +279,25 @@ impl<T: IoSafe> Handle<T> {
     ///
     /// [`Closed`](crate::Closed).
     pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.registration.poll_ready(Direction::Write, source::WRITE_BITS, cx)
+        self.attached.poll_writable(cx)
     }
 
     /// Ends all waiting: every waiter and every later operation gets [`Closed`](crate::Closed). The descriptor stays
     /// open until the Handle is dropped.
     pub fn cancel(&self) {
-        self.registration.cancel();
+        self.attached.cancel();
+        self.requests.cancel();
+    }
+}
+
+impl<T: IoSafe> Handle<T> {
+    pub(crate) fn registration(&self) -> &registration::Registration {
+        self.attached.registration()
     }
 
-    /// What it was made of, whose descriptor stays the same.
-    pub(crate) fn get_mut(&mut self) -> &mut T {
-        &mut self.io
-    }
-
-    /// Detaches it, and says what the system said.
-    pub(crate) fn detach(self) -> (io::Result<()>, T) {
-        let Self { registration, io } = self;
-        (registration.end(), io)
-    }
-
-    #[inline]
-    pub(crate) fn registration(&self) -> &Registration {
-        &self.registration
+    /// What the kernel does for it by itself, if it is one for which it does.
+    pub(crate) fn lane(&self) -> Option<&Arc<Lane>> {
+        self.requests.lane(&self.attached)
     }
 }
 
@@ -370,7 +329,9 @@ where
     ///
     /// The descriptor is closed all the same.
     pub fn close(self) -> impl Future<Output = io::Result<()>> + Send {
-        let (detached, io) = self.detach();
+        let Self { requests, attached } = self;
+        drop(requests);
+        let (detached, io) = attached.detach();
         let descriptor = Descriptor::foreign(io.into());
         async move { detached.and(descriptor.close().await) }
     }
@@ -378,6 +339,9 @@ where
 
 impl<T: IoSafe + fmt::Debug> fmt::Debug for Handle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("io", &self.io).field("registration", &self.registration).finish()
+        f.debug_struct("Handle")
+            .field("io", self.get_ref())
+            .field("registration", self.attached.registration())
+            .finish()
     }
 }

@@ -20,6 +20,13 @@ impl<T: IoSafe> Handle<T> {
     /// # Cancel safety
     ///
     /// Dropped before it is ready, it gives up the buffer, but nothing that was read: that goes to the next who reads.
+    /// [`async_io`](Self::async_io) and [`try_io`](Self::try_io) fail with
+    /// [`ResourceBusy`](io::ErrorKind::ResourceBusy) as long as nobody has.
+    ///
+    /// # Platform
+    ///
+    /// Linux, io_uring: reads and writes of pipes and other descriptors that the kernel waits for are requests of its own, on a
+    /// duplicate of the descriptor, which is made at the first of them.
     ///
     /// # Examples
     ///

@@ -11,7 +11,7 @@ use crate::{
     Closed,
     batch::Batch,
     notifier::core::Core,
-    op::lane::Lane,
+    op::lane::{Carries, Lane},
     source::{self, Direction, PRIORITY, Seen, Source, UNARMED, Wait},
     sys::{Raw, platform},
     token::Token,
@@ -73,9 +73,14 @@ impl Registration {
     }
 
     /// What the kernel does for a socket of a backend that completes.
-    pub(crate) fn new_lane(&self, is_message: bool) -> Arc<Lane> {
+    pub(crate) fn new_lane(&self, carries: Carries) -> Arc<Lane> {
         let descriptor = self.descriptor.expect("a socket has a descriptor");
-        Lane::get(self.core.clone(), descriptor, is_message, self.token, self.source)
+        Lane::get(self.core.clone(), descriptor, carries, self.token, self.source)
+    }
+
+    /// The same of another descriptor, which reports here.
+    pub(crate) fn new_lane_of(&self, descriptor: Raw) -> Arc<Lane> {
+        Lane::get(self.core.clone(), descriptor, Carries::File, self.token, self.source)
     }
 
     pub(crate) fn token(&self) -> Token {

@@ -18,6 +18,7 @@ use crate::{
     op::{
         block::Block,
         lane::{Lane, Spares},
+        name::Names,
     },
     posted::Posted,
     registry::{Registry, View},
@@ -43,6 +44,7 @@ pub(crate) struct Core {
     pub(super) posted: Posted,
     pool: Arc<Pool>,
     lanes: Spares,
+    names: Names,
     pub(super) dispatch: Option<Box<dyn Dispatch>>,
     pub(super) spin: Duration,
     pub(super) bound: Option<Bound>,
@@ -96,6 +98,7 @@ impl Core {
             posted: Posted::new(),
             pool,
             lanes: Spares::new(),
+            names: Names::new(),
             dispatch: plan.dispatch,
             spin: plan.spin,
             bound: plan.bound.then(Bound::new),
@@ -153,6 +156,11 @@ impl Core {
     /// What sockets whose operations are the kernel's own have left behind.
     pub(crate) fn spare_lanes(&self) -> &Spares {
         &self.lanes
+    }
+
+    /// Boxes for the addresses of owned operations.
+    pub(crate) fn spare_names(&self) -> &Names {
+        &self.names
     }
 
     /// Whether this process is a child of the one that made the Notifier. Nothing may be touched then: locks may be

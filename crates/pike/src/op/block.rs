@@ -24,6 +24,10 @@ pub(crate) enum Request {
     Send { descriptor: Raw, at: *const u8, len: u32, flags: i32 },
     /// sendmsg(2): the envelope's vectors, and its address if it has one. Flags are the system's, as in `Send`.
     SendMessage { descriptor: Raw, envelope: *mut Envelope, flags: i32 },
+    /// read(2), where the descriptor's position is.
+    Read { descriptor: Raw, at: *mut u8, len: u32 },
+    /// write(2), likewise.
+    Write { descriptor: Raw, at: *const u8, len: u32 },
     /// connect(2) of a stream, to the envelope's address. The result is 0 once it is connected, and the socket is what a
     /// connected one is. Would-block means that it is for connect(2) and readiness to do.
     Connect { descriptor: Raw, envelope: *mut Envelope },
@@ -37,6 +41,17 @@ pub(crate) enum Request {
     /// accept(2), again and again. The result of each completion is a descriptor, non-blocking and not inherited, which is
     /// whoever's reaps it; an error is the last one.
     AcceptMany { descriptor: Raw },
+}
+
+impl Request {
+    /// The same of what is no socket.
+    pub(super) fn of_file(self) -> Self {
+        match self {
+            Self::Receive { descriptor, at, len } => Self::Read { descriptor, at, len },
+            Self::Send { descriptor, at, len, .. } => Self::Write { descriptor, at, len },
+            other => unreachable!("what is no socket has no messages: {other:?}"),
+        }
+    }
 }
 
 /// Aligned so that its address leaves bits free for the backend's own use.

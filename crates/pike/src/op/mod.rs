@@ -11,6 +11,7 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
@@ -22,6 +23,7 @@ mod cargo;
 mod deadline;
 pub(crate) mod lane;
 pub(crate) mod life;
+pub(crate) mod name;
 mod native;
 pub(crate) mod pooled;
 pub(crate) mod receive;
@@ -29,7 +31,7 @@ pub(crate) mod send;
 
 pub use self::deadline::OwnedDeadline;
 pub(crate) use self::native::Flight;
-use self::native::Native;
+use self::{lane::Lane, name::Name, native::Native};
 use crate::{
     Closed, Handle,
     buf::{BufResult, IoBuf},
@@ -38,7 +40,7 @@ use crate::{
         registration::Registration,
         waiting::Special,
     },
-    socket::{Address, Flavour, RecvFlags, SendFlags, Socket},
+    socket::{Flavour, RecvFlags, SendFlags, Socket},
     source::{Direction, Seen},
     sys::platform::{self, IoSafe},
     time::{Elapsed, after},
@@ -162,8 +164,8 @@ impl<T, B> Future for Owned<'_, T, B> {
         let mut op = self.as_mut().project().op;
         let registration = op.registration();
         let work = op.as_mut().work();
-        if let (Some(native), Endpoint::Socket(socket)) = (work.native, work.at) {
-            if let Some(lane) = work.flight.lane().or_else(|| socket.native_lane()) {
+        if let Some(native) = work.native {
+            if let Some(lane) = work.flight.lane().or_else(|| work.at.lane()) {
                 if let Some(output) = ready!(native.poll(work, lane, registration, given_up, cx)) {
                     return Poll::Ready(output);
                 }
@@ -195,14 +197,13 @@ pub(crate) struct Carried<'a, T, B> {
 }
 
 /// What some calls take beside the buffer.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum How {
     Plainly,
     Receiving(RecvFlags),
     Sending(SendFlags),
     To(SocketAddr),
-    /// In a box, for it is larger than all else that an operation has.
-    ToUnix(Box<Address>),
+    ToUnix(Name),
 }
 
 impl<'a, T, B> Carried<'a, T, B> {
@@ -262,26 +263,34 @@ impl<T, B> std::fmt::Debug for Carried<'_, T, B> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Endpoint<'a> {
     Socket(&'a Socket),
-    /// Any other descriptor: read(2) and write(2).
-    Other(&'a Registration, platform::Borrowed<'a>),
+    /// Any other descriptor: read(2) and write(2). With what the kernel does for it, if it does.
+    Other(&'a Registration, platform::Borrowed<'a>, Option<&'a Arc<Lane>>),
 }
 
 impl<'a> Endpoint<'a> {
     pub(crate) fn of<T: IoSafe>(handle: &'a Handle<T>) -> Self {
-        Self::Other(handle.registration(), platform::borrowed(handle.get_ref()))
+        Self::Other(handle.registration(), platform::borrowed(handle.get_ref()), handle.lane())
     }
 
     fn registration(self) -> &'a Registration {
         match self {
             Self::Socket(socket) => socket.handle().registration(),
-            Self::Other(registration, _) => registration,
+            Self::Other(registration, ..) => registration,
         }
     }
 
     fn descriptor(self) -> platform::Borrowed<'a> {
         match self {
             Self::Socket(socket) => socket.descriptor().borrowed(),
-            Self::Other(_, descriptor) => descriptor,
+            Self::Other(_, descriptor, _) => descriptor,
+        }
+    }
+
+    /// What the kernel does for it by itself, if it is one for which it does.
+    fn lane(self) -> Option<&'a Arc<Lane>> {
+        match self {
+            Self::Socket(socket) => socket.native_lane(),
+            Self::Other(_, _, lane) => lane.filter(|lane| !lane.refuses()),
         }
     }
 
@@ -302,9 +311,14 @@ impl<'a> Endpoint<'a> {
         }
     }
 
-    /// Datagrams that a send names a receiver for, and that come with a sender, by the kernel itself.
+    /// Whether a send names a receiver.
     fn names_others(self) -> bool {
-        matches!(self, Self::Socket(socket) if socket.flavour() == Flavour::Datagram)
+        matches!(self, Self::Socket(socket) if socket.flavour().is_connectionless())
+    }
+
+    /// Whether what it receives comes with a sender.
+    fn has_senders(self) -> bool {
+        matches!(self, Self::Socket(socket) if socket.flavour().has_senders())
     }
 
     fn is_unix_datagram(self) -> bool {

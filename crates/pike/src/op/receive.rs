@@ -66,7 +66,7 @@ impl<'a> Endpoint<'a> {
 
     /// One datagram, and who sent it.
     pub(crate) fn recv_from<B: IoBufMut, A: Peer>(self, buf: B) -> Owned<'a, (usize, A), B> {
-        self.receives(buf, false, self.names_others().then(Native::read_from), recv_from)
+        self.receives(buf, false, self.has_senders().then(Native::read_from), recv_from)
     }
 
     /// One datagram into `room`, and who sent it.
@@ -82,7 +82,10 @@ impl<'a> Endpoint<'a> {
     pub(super) fn fill(self, seen: Seen, room: &mut [MaybeUninit<u8>]) -> Attempt<usize> {
         match self {
             Self::Socket(socket) => socket.attempt_fill(seen, room),
-            Self::Other(_, descriptor) => platform::read_room(descriptor, room).into(),
+            Self::Other(_, descriptor, lane) => match lane.and_then(|lane| lane.fill(room)) {
+                Some(attempt) => attempt,
+                None => platform::read_room(descriptor, room).into(),
+            },
         }
     }
 }

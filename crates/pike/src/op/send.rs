@@ -1,8 +1,8 @@
 //! Sending from a buffer that the operation owns.
 
-use std::{io, net::SocketAddr};
+use std::io;
 
-use super::{Carried, Endpoint, How, Owned, native::Native, rest};
+use super::{Carried, Endpoint, How, Owned, name::Name, native::Native, rest};
 use crate::{
     buf::{IoBuf, IoBufs},
     handle::op::Attempt,
@@ -36,19 +36,20 @@ impl<'a> Endpoint<'a> {
 
     /// One datagram to `address`.
     pub(crate) fn send_to<B: IoBuf>(self, buf: B, address: Address) -> Owned<'a, usize, B> {
-        let how = match SocketAddr::try_from(address) {
-            Ok(address) => How::To(address),
-            Err(_) => How::ToUnix(Box::new(address)),
+        let how = match address {
+            Address::V4(address) => How::To(address.into()),
+            Address::V6(address) => How::To(address.into()),
+            Address::Unix(_) => How::ToUnix(Name::new(self.registration().core(), address)),
         };
-        let native = matches!(how, How::To(_)) && self.names_others();
-        self.sends(buf, how, native.then(Native::write), send_to)
+        self.sends(buf, how, self.names_others().then(Native::write), send_to)
     }
 
     #[inline]
     fn transmit(self, seen: Seen, bytes: &[u8], flags: SendFlags) -> Attempt<usize> {
         match self {
             Self::Socket(socket) => socket.attempt_send(seen, bytes, flags),
-            Self::Other(_, descriptor) => platform::write(descriptor, bytes).into(),
+            Self::Other(_, _, Some(lane)) if lane.is_sending() => Attempt::Empty,
+            Self::Other(_, descriptor, _) => platform::write(descriptor, bytes).into(),
         }
     }
 }
@@ -100,7 +101,7 @@ fn write_vectored<V: IoBufs>(carried: &mut Carried<'_, usize, V>, seen: Seen) ->
 fn send_to<B: IoBuf>(carried: &mut Carried<'_, usize, B>, _: Seen) -> Attempt<usize> {
     let address = match &carried.how {
         How::To(address) => Address::from(*address),
-        How::ToUnix(address) => **address,
+        How::ToUnix(name) => name.address(),
         _ => unreachable!("a datagram to somebody has an address"),
     };
     let at = carried.at;

@@ -6,7 +6,8 @@ use super::{
     Info, Received, Signal, SignalKind, SignalSet, Source, Value, check, process::Process, reserved::Reserved,
 };
 use crate::{
-    Handle, Interest,
+    Interest,
+    handle::Attached,
     notifier::current,
     source::READABLE,
     sync::Mutex,
@@ -29,7 +30,7 @@ pub(crate) fn signalfd(kinds: SignalSet) -> io::Result<Signal> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     }
     let core = current::current_or_background()?;
-    let open = || Handle::from_nonblocking(core, sys::open(numbers())?, 0);
+    let open = || Attached::from_nonblocking(core, sys::open(numbers())?, 0);
     let (handle, reserved) = Process::this().reserve(kinds, open)?;
     let read = Mutex::new(Read { entries: [None; READ_MAX], next: 0 });
     let descriptor = Box::new(Descriptor { handle, read, kinds, _reserved: reserved });
@@ -39,7 +40,7 @@ pub(crate) fn signalfd(kinds: SignalSet) -> io::Result<Signal> {
 #[derive(Debug)]
 pub(super) struct Descriptor {
     // First, so that it is closed before the kinds are free for others.
-    handle: Handle<OwnedFd>,
+    handle: Attached<OwnedFd>,
     read: Mutex<Read>,
     kinds: SignalSet,
     _reserved: Reserved,

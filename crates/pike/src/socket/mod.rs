@@ -25,8 +25,6 @@ use std::{
     net::Shutdown,
     sync::Arc,
     task::{Context, Poll},
-    thread,
-    time::{Duration, Instant},
 };
 
 pub use self::{
@@ -37,18 +35,14 @@ pub use self::{
 };
 pub(crate) use self::{descriptor::Descriptor, kind::Flavour};
 use crate::{
-    Handle, Interest, Notifier, Ready, budget,
+    Interest, Notifier, Ready, budget,
     buf::Residue,
-    handle::op::Attempt,
+    handle::{Attached, op::Attempt},
     notifier::{core::Core, current},
-    op::lane::Lane,
+    op::lane::{Carries, Lane},
     source::{Direction, NO_STREAM, READABLE, Seen, TRY_READ, TRY_WRITE, WRITABLE},
     sys::platform,
 };
-
-/// How long a socket that is taken elsewhere waits for the end of what the kernel does for it, and for each step of that.
-const END_MAX: Duration = Duration::from_secs(1);
-const TURN: Duration = Duration::from_millis(1);
 
 /// A socket of any kind, attached to a Notifier.
 ///
@@ -71,7 +65,7 @@ const TURN: Duration = Duration::from_millis(1);
 /// # Ok(()) }
 /// ```
 pub struct Socket {
-    handle: Handle<Descriptor>,
+    handle: Attached<Descriptor>,
     flavour: Flavour,
 }
 
@@ -80,7 +74,7 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// The system's (`EMFILE`, `EAFNOSUPPORT`, `EPROTONOSUPPORT`, ...), and those of [`Handle::new`].
+    /// The system's (`EMFILE`, `EAFNOSUPPORT`, `EPROTONOSUPPORT`, ...), and those of [`Handle::new`](crate::Handle::new).
     pub fn new(domain: Domain, kind: Type, protocol: Option<Protocol>) -> io::Result<Self> {
         Self::new_in(current::current_or_background()?, domain, kind, protocol)
     }
@@ -176,7 +170,7 @@ impl Socket {
     /// Attaches a non-blocking socket.
     fn attach(core: Arc<Core>, descriptor: Descriptor, flavour: Flavour) -> io::Result<Self> {
         let kind = if flavour.is_stream() { 0 } else { NO_STREAM };
-        Ok(Self { handle: Handle::from_nonblocking(core, descriptor, kind)?, flavour })
+        Ok(Self { handle: Attached::from_nonblocking(core, descriptor, kind)?, flavour })
     }
 
     /// Detaches it and gives up its descriptor, still non-blocking. What the kernel does for it is ended first, for which
@@ -190,15 +184,8 @@ impl Socket {
         // In a child of a fork nothing is in flight, and what has arrived is the parent's (I14).
         let lane = self.descriptor().lane().filter(|_| !self.core().is_forked()).map(Arc::clone);
         if let Some(lane) = &lane {
-            lane.cancel();
-            let end = Instant::now() + END_MAX;
-            while lane.is_in_flight() {
-                if Instant::now() > end {
-                    return Err(io::ErrorKind::ResourceBusy.into());
-                }
-                if self.core().turn(Some(TURN)).is_err() {
-                    thread::sleep(TURN); // another thread turns it, or this one is inside of a turn
-                }
+            if !lane.end() {
+                return Err(io::ErrorKind::ResourceBusy.into());
             }
         }
         let undelivered = lane.map(|lane| lane.take_undelivered()).unwrap_or_default();
@@ -295,12 +282,12 @@ impl Socket {
         option.set(self, value)
     }
 
-    /// The Handle below, to wait for readiness or to cancel.
-    pub(crate) fn handle(&self) -> &Handle<Descriptor> {
+    /// What is below, to wait for readiness or to cancel.
+    pub(crate) fn handle(&self) -> &Attached<Descriptor> {
         &self.handle
     }
 
-    /// Waits until any of `interest` is ready, and says what is. Otherwise as [`Handle::ready`].
+    /// Waits until any of `interest` is ready, and says what is. Otherwise as [`Handle::ready`](crate::Handle::ready).
     ///
     /// # Errors
     ///
@@ -318,19 +305,24 @@ impl Socket {
         }
     }
 
-    /// Of a stream, or a socket for datagrams of the internet, on a backend that completes: what the kernel does for it.
+    /// What the kernel does for it, on a backend that completes; of kinds that it knows.
     #[inline]
     pub(crate) fn native_lane(&self) -> Option<&Arc<Lane>> {
-        let is_message = self.flavour == Flavour::Datagram;
-        ((is_message || self.flavour.is_stream()) && self.core().is_native())
-            .then(|| self.descriptor().lane_or(|| self.handle.registration().new_lane(is_message)))
+        let carries = match self.flavour {
+            Flavour::Tcp | Flavour::UnixStream => Carries::Stream,
+            Flavour::Datagram => Carries::Datagrams,
+            Flavour::UnixDatagram | Flavour::UnixSeqPacket => Carries::Messages,
+            Flavour::Other => return None,
+        };
+        let make = || self.handle.registration().new_lane(carries);
+        self.core().is_native().then(|| self.descriptor().lane_or(make))
     }
 
-    /// Closes it as dropping does, and reports what the system said. Otherwise as [`Handle::close`].
+    /// Closes it as dropping does, and reports what the system said. Otherwise as [`Handle::close`](crate::Handle::close).
     ///
     /// # Errors
     ///
-    /// As [`Handle::close`].
+    /// As [`Handle::close`](crate::Handle::close).
     pub fn close(self) -> impl Future<Output = io::Result<()>> + Send {
         let (detached, descriptor) = self.handle.detach();
         async move { detached.and(descriptor.close().await) }

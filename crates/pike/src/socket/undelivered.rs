@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Address, Flavour, Socket, receive::copy_to_room};
+use super::{Address, Socket, receive::copy_to_room};
 use crate::{Interest, buf::IoBufMut, handle::op::Attempt, op::lane::Found};
 
 impl Socket {
@@ -31,7 +31,7 @@ impl Socket {
         peek: bool,
         take: impl FnOnce(&[u8]) -> usize,
     ) -> Option<Attempt<(usize, Address)>> {
-        if self.flavour != Flavour::Datagram {
+        if !self.flavour.has_senders() {
             return None; // nothing that arrives for nobody has a sender
         }
         let attempt = self.undelivered(len, peek, |bytes, sender| (take(bytes), sender))?;
@@ -71,22 +71,7 @@ impl Socket {
     /// For an attempt of the caller's own: fails if something arrived that comes before all it could find, or, with
     /// `WouldBlock`, if the kernel does something for the socket, which ends for that.
     fn step_aside(&self, interest: Interest) -> io::Result<()> {
-        let Some(lane) = self.descriptor().lane() else { return Ok(()) };
-        if interest.is_writable() && lane.is_sending() {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        if !interest.is_readable() && !interest.is_priority() {
-            return Ok(());
-        }
-        match lane.step_aside() {
-            Found::Free => Ok(()),
-            Found::Delivered(()) => {
-                let what = "what was received or accepted for a dropped operation comes first";
-                Err(io::Error::new(io::ErrorKind::ResourceBusy, what))
-            }
-            Found::Failed(error) => Err(error),
-            Found::Wait => Err(io::ErrorKind::WouldBlock.into()),
-        }
+        self.descriptor().lane().map_or(Ok(()), |lane| lane.make_way(interest))
     }
 
     /// As [`Handle::try_io`](crate::Handle::try_io), behind what the kernel does for the socket.

@@ -12,9 +12,6 @@ use crate::{
     },
 };
 
-/// Room for the end of a datagram that is longer than its receive has room for: if that is dropped, the next has all of it.
-const DATAGRAM_MAX: usize = 1 << 16;
-
 /// The place of one operation. What is in it but the life belongs to whom the life names.
 pub(super) struct Half {
     pub(super) life: Life,
@@ -72,13 +69,13 @@ impl Half {
     /// # Safety
     ///
     /// The caller owns the operation.
-    unsafe fn spill(&self) -> (*mut u8, usize) {
+    unsafe fn spill(&self, len: usize) -> (*mut u8, usize) {
         // SAFETY: passed on to the caller.
         let parcel = unsafe { self.parcel() };
         // SAFETY: it is there, and nobody else looks at this field.
         let spill = unsafe { &mut (*parcel.as_ptr()).spill };
-        spill.reserve_exact(DATAGRAM_MAX);
-        (spill.as_mut_ptr(), DATAGRAM_MAX)
+        spill.reserve_exact(len);
+        (spill.as_mut_ptr(), len)
     }
 }
 
@@ -154,11 +151,11 @@ impl<'a> Pieces<'a> {
         self.push(bytes.as_ptr().cast_mut(), bytes.len());
     }
 
-    /// The request to receive into them. None if it is one for nothing, or not for the kernel.
-    pub(super) fn receive(mut self, descriptor: Raw) -> Option<Request> {
+    /// The request to receive into them, and of a message so much more. None if it is one for nothing, or not for the kernel.
+    pub(super) fn receive(mut self, descriptor: Raw, spill: usize) -> Option<Request> {
         if self.is_message {
             // SAFETY: owned, by the promise at `new`.
-            let (at, len) = unsafe { self.half.spill() };
+            let (at, len) = unsafe { self.half.spill(spill) };
             let envelope = self.in_envelope();
             if envelope.total() < len {
                 if envelope.lens().count() >= platform::VECTORS_MAX {

@@ -3,7 +3,7 @@
 use std::{io, mem, sync::Arc, task::Context};
 
 use super::{
-    Lane, Receiving, Request, State, Unsent, going_on,
+    Carries, Lane, Receiving, Request, State, Unsent, going_on,
     half::{Half, Pieces},
     inbox::{Datagram, Delivered, Front},
 };
@@ -232,10 +232,11 @@ impl Lane {
         let mut pieces = unsafe { Pieces::new(taking, self.is_message) };
         // SAFETY: it is there, and stays until the final completion; nobody calls it meanwhile.
         name(unsafe { at.as_mut() }, &mut pieces);
-        let Some(request) = pieces.receive(self.descriptor) else {
+        let Some(request) = pieces.receive(self.descriptor, self.carries.spill()) else {
             // SAFETY: put in just now.
             return Err(unsafe { taking.cargo.take() });
         };
+        let request = if self.carries == Carries::File { request.of_file() } else { request };
         // SAFETY: this operation has just begun.
         unsafe { self.incoming.set(request) };
         mem::forget(unsent);
@@ -270,6 +271,7 @@ impl Lane {
         match result {
             1.. => {}
             0 if self.is_message => {}
+            0 if self.carries == Carries::File => return state.inbox.push(Delivered::End), // a terminal tells it once
             0 => return, // the end is told as often as one asks
             code => {
                 if platform::is_told_once(-code) {
@@ -294,7 +296,7 @@ impl Lane {
     unsafe fn arrived(&self, count: usize) -> (Vec<u8>, Option<Address>) {
         // SAFETY: it is set by who begins the next one only.
         match unsafe { self.incoming.request() } {
-            Request::Receive { at, .. } => {
+            Request::Receive { at, .. } | Request::Read { at, .. } => {
                 // SAFETY: as many bytes were written there.
                 (unsafe { std::slice::from_raw_parts(at, count) }.to_vec(), None)
             }

@@ -29,14 +29,19 @@ use std::{
     task::{Context, Wake, Waker},
 };
 
+mod aside;
+mod carries;
+mod going_on;
 mod half;
 mod inbox;
 mod incoming;
 mod outgoing;
 mod spare;
 
+pub(crate) use self::{
+    carries::Carries, inbox::Undelivered, incoming::Found, outgoing::Connect, spare::Spares,
+};
 use self::{half::Half, inbox::Inbox, outgoing::Outgoing};
-pub(crate) use self::{inbox::Undelivered, incoming::Found, outgoing::Connect, spare::Spares};
 use super::{
     block::{Block, Request},
     life::Left,
@@ -48,7 +53,7 @@ use crate::{
     source::{Direction, READABLE, Source, WRITABLE},
     sync::{
         Mutex,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
     sys::{Completion, Raw, platform},
     token::Token,
@@ -59,8 +64,11 @@ use crate::{
 pub(crate) struct Lane {
     incoming: Block,
     descriptor: Raw,
-    /// Whether it carries datagrams, each by itself and with a sender.
+    /// Whether it carries messages, each by itself and with a sender.
     is_message: bool,
+    carries: Carries,
+    /// The kernel does not wait for this file.
+    refuses: AtomicBool,
     token: Token,
     source: NonNull<Source>,
     /// None of a spare one, which is no socket's.
@@ -72,32 +80,6 @@ pub(crate) struct Lane {
     /// What is asked without the lock of the state: bits of [`going_on`].
     going_on: AtomicU8,
     state: Mutex<State>,
-}
-
-/// What goes on at a lane.
-mod going_on {
-    use crate::source::Direction;
-
-    /// The request for what comes in is not finally reaped.
-    const COMES_IN: u8 = 1;
-    /// The one for what goes out is not.
-    const GOES_OUT: u8 = 2;
-    pub(super) const IN_FLIGHT: u8 = COMES_IN | GOES_OUT;
-    /// Something is to be done once one of them has ended: to shut down, or to close. Set and cleared under the lock.
-    pub(super) const LATER: u8 = 4;
-    /// The kernel receives or accepts until it is stopped, and its end is reported. As the state says it, under whose lock
-    /// this changes and the next.
-    pub(super) const GOES_ON: u8 = 8;
-    /// One receives.
-    pub(super) const ONE_RECEIVES: u8 = 16;
-    pub(super) const RECEIVES: u8 = GOES_ON | ONE_RECEIVES;
-
-    pub(super) const fn in_flight(direction: Direction) -> u8 {
-        match direction {
-            Direction::Read => COMES_IN,
-            Direction::Write => GOES_OUT,
-        }
-    }
 }
 
 // SAFETY: the blocks are set while nothing is in flight, under the lock or by who began the operation; a half is its
@@ -171,14 +153,16 @@ impl Lane {
     pub(crate) fn new(
         core: Arc<Core>,
         descriptor: Raw,
-        is_message: bool,
+        carries: Carries,
         token: Token,
         source: NonNull<Source>,
     ) -> Arc<Self> {
         Arc::new(Self {
             incoming: Block::new(true),
             descriptor,
-            is_message,
+            is_message: carries.is_message(),
+            carries,
+            refuses: AtomicBool::new(false),
             token,
             source,
             core: Some(core),
@@ -247,7 +231,7 @@ impl Lane {
 
     /// Whether this is a child of a fork: no lock may be touched, and nothing be done for the parent (I14).
     #[inline]
-    fn is_forked(&self) -> bool {
+    pub(crate) fn is_forked(&self) -> bool {
         platform::forked() != 0 && self.core().is_forked()
     }
 

@@ -3,7 +3,7 @@
 use std::{mem, net::Shutdown, sync::Arc, task::Context};
 
 use super::{
-    Block, Lane, Request, State, Unsent, going_on,
+    Block, Carries, Lane, Request, State, Unsent, going_on,
     half::{Half, Pieces},
 };
 use crate::{
@@ -132,6 +132,7 @@ impl Lane {
         let buffer = unsafe { half.cargo.put(buffer) };
         // SAFETY: it is there, and stays until the final completion; nobody calls it meanwhile.
         let request = request(self, half, unsafe { buffer.as_ref() });
+        let request = if self.carries == Carries::File { request.of_file() } else { request };
         // SAFETY: this operation has just begun.
         unsafe { block.set(request) };
         mem::forget(unsent);

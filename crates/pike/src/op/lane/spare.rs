@@ -2,11 +2,14 @@
 
 use std::{ptr::NonNull, sync::Arc};
 
-use super::{Lane, State};
+use super::{Carries, Lane, State};
 use crate::{
     notifier::core::Core,
     source::Source,
-    sync::{Mutex, atomic::Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     sys::Raw,
     token::Token,
 };
@@ -36,15 +39,17 @@ impl Lane {
     pub(crate) fn get(
         core: Arc<Core>,
         descriptor: Raw,
-        is_message: bool,
+        carries: Carries,
         token: Token,
         source: NonNull<Source>,
     ) -> Arc<Self> {
         let Some(mut spare) = core.spare_lanes().0.lock().pop() else {
-            return Self::new(core, descriptor, is_message, token, source);
+            return Self::new(core, descriptor, carries, token, source);
         };
         let lane = Arc::get_mut(&mut spare).expect("a spare lane is nobody's");
-        (lane.descriptor, lane.is_message) = (descriptor, is_message);
+        (lane.descriptor, lane.carries) = (descriptor, carries);
+        lane.is_message = carries.is_message();
+        lane.refuses = AtomicBool::new(false);
         (lane.token, lane.source) = (token, source);
         lane.core = Some(core);
         spare

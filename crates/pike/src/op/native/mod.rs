@@ -184,6 +184,7 @@ fn poll<'a, K: Kind<T, B>, T, B>(
                     match -code {
                         platform::CANCELLED | platform::INTERRUPTED => buffer,
                         platform::WOULD_BLOCK => {
+                            lane.would_block();
                             carried.buffer = Some(buffer);
                             return Poll::Ready(None);
                         }

@@ -16,10 +16,12 @@ const WRITE: Direction = Direction::Write;
 
 #[inline]
 fn flags(how: &How) -> i32 {
-    platform::send_flags(match how {
-        How::Sending(flags) => *flags,
-        _ => SendFlags::NONE,
-    })
+    match how {
+        How::Sending(flags) => platform::send_flags(*flags),
+        // The kernel would go on trying, for nothing tells when a receiver has room: see `Socket::no_room`.
+        How::ToUnix(_) => platform::send_flags(SendFlags::NONE) | platform::DO_NOT_WAIT,
+        _ => platform::send_flags(SendFlags::NONE),
+    }
 }
 
 /// Once, to the peer or to an address.
@@ -30,8 +32,10 @@ impl<B: IoBuf> Kind<usize, B> for Write {
 
     fn submit(lane: &Arc<Lane>, cx: &Context<'_>, buffer: B, _: usize, how: &How) -> Result<(), B> {
         lane.send(cx, buffer, flags(how), |buffer: &B, pieces| {
-            if let How::To(address) = how {
-                pieces.in_envelope().address_to((*address).into());
+            match how {
+                How::To(address) => pieces.in_envelope().address_to((*address).into()),
+                How::ToUnix(name) => pieces.in_envelope().address_to(name.address()),
+                _ => {}
             }
             pieces.push_bytes(buffer.bytes());
         })

@@ -11,6 +11,9 @@ use crate::{
     sys::Completion,
 };
 
+/// Of a read or write: where the descriptor is, as read(2) and write(2).
+const POSITION: u64 = u64::MAX;
+
 /// A block, by its address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct At(NonNull<Block>);
@@ -49,6 +52,12 @@ impl At {
                 // SAFETY: it is the block's, and not touched until the final completion.
                 let header = unsafe { (*envelope).seal() };
                 opcode::SendMsg::new(types::Fd(descriptor), header).flags(flags as u32).build()
+            }
+            Request::Read { descriptor, at, len } => {
+                opcode::Read::new(types::Fd(descriptor), at, len).offset(POSITION).build()
+            }
+            Request::Write { descriptor, at, len } => {
+                opcode::Write::new(types::Fd(descriptor), at, len).offset(POSITION).build()
             }
             Request::Connect { descriptor, envelope } => {
                 // SAFETY: as above.

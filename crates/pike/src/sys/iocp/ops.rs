@@ -231,6 +231,8 @@ fn socket_of(request: Request) -> Raw {
     match request {
         Request::Send { descriptor, .. }
         | Request::SendMessage { descriptor, .. }
+        | Request::Read { descriptor, .. }
+        | Request::Write { descriptor, .. }
         | Request::Connect { descriptor, .. }
         | Request::Receive { descriptor, .. }
         | Request::ReceiveMessage { descriptor, .. }

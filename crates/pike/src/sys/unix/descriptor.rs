@@ -41,6 +41,21 @@ pub(crate) fn set_close_on_exec(io: &impl AsFd) -> io::Result<()> {
     cvt(unsafe { libc::fcntl(io.as_fd().as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) }).map(drop)
 }
 
+/// A duplicate that requests of the kernel's own may name, of what one of them reads as a system call does: not of a socket
+/// for messages, of which a read that nobody waits for any more would cut one. None also if there is no descriptor left.
+#[allow(unsafe_code)]
+pub(crate) fn own_for_requests(io: &impl AsFd) -> Option<Owned> {
+    let mut status = std::mem::MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the kernel fills the struct, or says that it did not.
+    cvt(unsafe { libc::fstat(io.as_fd().as_raw_fd(), status.as_mut_ptr()) }).ok()?;
+    // SAFETY: filled, since the call succeeded.
+    let kind = unsafe { status.assume_init() }.st_mode & libc::S_IFMT;
+    if kind == libc::S_IFSOCK && !super::socket::is_stream(io).ok()? {
+        return None;
+    }
+    io.as_fd().try_clone_to_owned().ok()
+}
+
 /// Closes a descriptor, and says what the system said.
 #[allow(unsafe_code)]
 pub(crate) fn close(owned: Owned) -> io::Result<()> {

@@ -23,7 +23,7 @@ mod transfer;
 pub(crate) use address::{HAS_ABSTRACT_NAMES, UNIX_NAME_LEN, bytes_of_path, path_of_bytes};
 #[cfg(target_os = "macos")]
 pub(crate) use descriptor::set_close_on_exec;
-pub(crate) use descriptor::{Owned, borrowed, close, raw, set_nonblocking};
+pub(crate) use descriptor::{Owned, borrowed, close, own_for_requests, raw, set_nonblocking};
 pub(crate) use disposition::{check_signal, unwatch_signal, watch_signal};
 pub(crate) use envelope::Envelope;
 pub(crate) use fork::{forked, forks, watch_forks};
@@ -41,9 +41,9 @@ pub(crate) use socket::{
     stop_lingering,
 };
 pub(crate) use transfer::{
-    ALREADY, CANCELLED, IN_PROGRESS, INTERRUPTED, INVALID, NO_BUFFERS, Received, TRANSFER_MAX, VECTORS_MAX,
-    WOULD_BLOCK, is_told_once, out_of_room, peek_sender, recv, recv_from, recv_uninit, recv_uninit_message,
-    recv_vectored, send, send_flags, send_to, send_vectored,
+    ALREADY, CANCELLED, DO_NOT_WAIT, IN_PROGRESS, INTERRUPTED, INVALID, NO_BUFFERS, Received, TRANSFER_MAX,
+    VECTORS_MAX, WOULD_BLOCK, is_told_once, out_of_room, peek_sender, recv, recv_from, recv_uninit,
+    recv_uninit_message, recv_vectored, send, send_flags, send_to, send_vectored,
 };
 
 /// A descriptor that somebody else keeps open.

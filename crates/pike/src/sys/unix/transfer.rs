@@ -25,6 +25,9 @@ pub(crate) const IN_PROGRESS: i32 = libc::EINPROGRESS;
 pub(crate) const ALREADY: i32 = libc::EALREADY;
 pub(crate) const INVALID: i32 = libc::EINVAL;
 
+/// Of a send that is over at once, one way or the other.
+pub(crate) const DO_NOT_WAIT: i32 = libc::MSG_DONTWAIT;
+
 /// Whether an error is told to one receive only, and not to each that follows.
 pub(crate) fn is_told_once(code: i32) -> bool {
     matches!(

@@ -33,6 +33,11 @@ fn set_mode(socket: SOCKET, mut nonblocking: u32) -> io::Result<()> {
     cvt(unsafe { ioctlsocket(socket, FIONBIO, &mut nonblocking) })
 }
 
+/// A duplicate that requests of the system's own may name: there is none, since a duplicate stays with its first port, too.
+pub(crate) fn own_for_requests(_: &impl AsSocket) -> Option<Owned> {
+    None
+}
+
 /// Closes a socket and reports what the system said, if it lingers once that is over. The socket is gone in any case.
 pub(crate) fn close(owned: Owned) -> io::Result<()> {
     if super::lingers(&owned) {

@@ -20,7 +20,7 @@ mod transfer;
 
 pub(crate) use address::{HAS_ABSTRACT_NAMES, UNIX_NAME_LEN, bytes_of_path, path_of_bytes};
 pub(crate) use console::{Held, check_signal, unwatch_signal, watch_signal};
-pub(crate) use descriptor::{Owned, borrowed, close, raw, set_nonblocking};
+pub(crate) use descriptor::{Owned, borrowed, close, own_for_requests, raw, set_nonblocking};
 pub(crate) use envelope::Envelope;
 pub(crate) use fork::{forked, forks, watch_forks};
 pub use io_safe::IoSafe;
@@ -35,9 +35,9 @@ pub(crate) use socket::{
     shutdown_raw, socket, stop_lingering, type_of_number,
 };
 pub(crate) use transfer::{
-    ALREADY, CANCELLED, IN_PROGRESS, INTERRUPTED, INVALID, NO_BUFFERS, Received, TRANSFER_MAX, VECTORS_MAX,
-    WOULD_BLOCK, is_told_once, out_of_room, peek_sender, receive_failed, recv, recv_from, recv_uninit,
-    recv_uninit_message, recv_vectored, send, send_failed, send_flags, send_to, send_vectored,
+    ALREADY, CANCELLED, DO_NOT_WAIT, IN_PROGRESS, INTERRUPTED, INVALID, NO_BUFFERS, Received, TRANSFER_MAX,
+    VECTORS_MAX, WOULD_BLOCK, is_told_once, out_of_room, peek_sender, receive_failed, recv, recv_from,
+    recv_uninit, recv_uninit_message, recv_vectored, send, send_failed, send_flags, send_to, send_vectored,
 };
 
 use std::io;

@@ -38,6 +38,9 @@ pub(crate) const IN_PROGRESS: i32 = WinSock::WSAEINPROGRESS;
 pub(crate) const ALREADY: i32 = WinSock::WSAEALREADY;
 pub(crate) const INVALID: i32 = WinSock::WSAEINVAL;
 
+/// Of a send that is over at once, one way or the other: the system has no such flag, and no sockets that need it.
+pub(crate) const DO_NOT_WAIT: i32 = 0;
+
 /// Whether an error is told to one receive only, and not to each that follows.
 pub(crate) fn is_told_once(code: i32) -> bool {
     matches!(

@@ -96,6 +96,8 @@ pub(super) unsafe fn start(
         }
         // `Driver::receives_many` says no.
         Request::ReceiveMany { .. } => return Started::Failed(platform::INVALID),
+        // Of descriptors that are no sockets, which there are none of.
+        Request::Read { .. } | Request::Write { .. } => return Started::Failed(platform::WOULD_BLOCK),
     };
     match failed {
         0 => Started::Done(count),

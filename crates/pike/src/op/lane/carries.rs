@@ -1,0 +1,28 @@
+//! What kinds of descriptors there are, for the requests of the kernel.
+
+/// What goes through a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carries {
+    /// Bytes of a socket.
+    Stream,
+    /// Datagrams of the internet.
+    Datagrams,
+    /// Messages of a Unix socket, which may be longer.
+    Messages,
+    /// Bytes of a descriptor that is read and written, and no socket of pike's.
+    File,
+}
+
+impl Carries {
+    pub(super) fn is_message(self) -> bool {
+        matches!(self, Self::Datagrams | Self::Messages)
+    }
+
+    /// Room for the end of a message that is longer than its receive has room for: if that is dropped, the next has all of it.
+    pub(super) fn spill(self) -> usize {
+        match self {
+            Self::Messages => 1 << 18,
+            _ => 1 << 16,
+        }
+    }
+}
