@@ -354,7 +354,7 @@ impl Lane {
     }
 
     /// By a receive that goes on: `len` bytes in this buffer of the pool.
-    #[inline]
+    #[inline(always)]
     pub(super) fn received(self: &Arc<Self>, buffer: u32, len: u32, batch: &mut Batch) {
         let slot = self.core().pool().adopt(buffer);
         let mut state = self.state.lock();
@@ -369,7 +369,7 @@ impl Lane {
         if stop {
             self.stop(Direction::Read);
         }
-        self.report(READABLE, batch);
+        self.report_inline(READABLE, batch);
     }
 
     /// What else a receive that goes on may come to, its end first of all.

@@ -442,11 +442,17 @@ impl Lane {
     }
 
     fn report(&self, bits: u64, batch: &mut Batch) {
+        self.report_inline(bits, batch);
+    }
+
+    #[inline(always)]
+    fn report_inline(&self, bits: u64, batch: &mut Batch) {
         self.source().report(self.token.generation(), bits, batch.list());
     }
 
-    /// On the seat: what the kernel said about a block.
-    #[inline(always)]
+    /// On the seat: what the kernel said about a block. By itself, with all of what is frequent in it: it is called for each
+    /// completion, and what it needs is put in place once.
+    #[inline(never)]
     pub(crate) fn reap(completion: Completion, batch: &mut Batch) {
         let Completion { block, result, more, buffer } = completion;
         // SAFETY: the block is in flight, so the kernel's share keeps its lane.

@@ -157,7 +157,7 @@ impl Lane {
     }
 
     /// True as for [`Lane::ends`].
-    #[inline]
+    #[inline(always)]
     pub(super) fn went_out(self: &Arc<Self>, result: i32, batch: &mut Batch) -> bool {
         let later = self.ends(Direction::Write);
         match self.half(Direction::Write).life.complete(result) {

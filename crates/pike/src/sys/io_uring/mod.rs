@@ -208,15 +208,11 @@ impl Driver {
             count += ring.reap(Self::CAPACITY - count, |completion| {
                 let last = usize::from(!cqueue::more(completion.flags()));
                 *in_flight -= last;
-                match key::kind(completion.user_data()) {
-                    Kind::Block => {
-                        *operations -= last;
-                        ops::completion(&completion)
-                            .into_iter()
-                            .for_each(|done| tell(sys::Told::Completed(done)));
-                    }
-                    Kind::Watch => *watches = false,
-                    Kind::Cancel => {}
+                if let Some(done) = ops::completion(&completion) {
+                    *operations -= last;
+                    tell(sys::Told::Completed(done));
+                } else if key::kind(completion.user_data()) == Kind::Watch {
+                    *watches = false;
                 }
             });
             if count == Self::CAPACITY {
@@ -300,9 +296,9 @@ impl Driver {
             ring.reap(usize::MAX, |completion| {
                 let last = usize::from(!cqueue::more(completion.flags()));
                 *in_flight -= last;
-                if key::kind(completion.user_data()) == Kind::Block {
+                if let Some(done) = ops::completion(&completion) {
                     *operations -= last;
-                    ops::completion(&completion).into_iter().for_each(&mut completed);
+                    completed(done);
                 }
             });
             if left.is_zero() {

@@ -5,7 +5,10 @@ use std::ptr::NonNull;
 
 use io_uring::{cqueue, opcode, squeue, types};
 
-use super::{key, provided::GROUP};
+use super::{
+    key::{self, Kind},
+    provided::GROUP,
+};
 use crate::{
     op::block::{Block, Request},
     sys::Completion,
@@ -100,12 +103,15 @@ impl At {
     }
 }
 
-/// What the kernel says of a block.
+/// What the kernel says of a block. None if the completion is the driver's own.
 #[inline]
 pub(super) fn completion(entry: &cqueue::Entry) -> Option<Completion> {
-    let flags = entry.flags();
+    let (key, flags) = (entry.user_data(), entry.flags());
+    if key::kind(key) != Kind::Block {
+        return None;
+    }
     Some(Completion {
-        block: key::block(entry.user_data())?,
+        block: key::block(key)?,
         result: entry.result(),
         more: cqueue::more(flags),
         buffer: cqueue::buffer_select(flags).map(u32::from),
