@@ -27,6 +27,11 @@ impl Socket {
     /// # Cancel safety
     ///
     /// Dropped before it is ready, it has sent nothing.
+    ///
+    /// # Platform
+    ///
+    /// Windows: one call of any form takes at most 1 MiB of a stream, since the system keeps a copy of all that it takes,
+    /// however much that is.
     #[inline]
     pub fn write<'a>(&'a self, buf: &'a [u8]) -> impl Future<Output = io::Result<usize>> + Send + use<'a> {
         self.send(buf, SendFlags::NONE)

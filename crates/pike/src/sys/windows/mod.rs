@@ -36,8 +36,9 @@ pub(crate) use socket::{
 };
 pub(crate) use transfer::{
     ALREADY, CANCELLED, DO_NOT_WAIT, IN_PROGRESS, INTERRUPTED, INVALID, NO_BUFFERS, Received, TRANSFER_MAX,
-    VECTORS_MAX, WOULD_BLOCK, is_told_once, out_of_room, peek_sender, receive_failed, recv, recv_from,
-    recv_uninit, recv_uninit_message, recv_vectored, send, send_failed, send_flags, send_to, send_vectored,
+    VECTORS_MAX, WOULD_BLOCK, is_told_once, of_one_call, out_of_room, peek_sender, receive_failed, recv,
+    recv_from, recv_uninit, recv_uninit_message, recv_vectored, send, send_failed, send_flags, send_to,
+    send_vectored,
 };
 
 use std::io;

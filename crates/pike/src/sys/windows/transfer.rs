@@ -257,18 +257,33 @@ pub(super) unsafe fn send_buffers(
     let mut count = 0;
     let mut one = NO_ROOM;
     // SAFETY: as many buffers, as the caller promises.
-    let (buffers, len) = match unsafe { room_of(buffers, len) } {
-        // SAFETY: as above.
-        asked if asked > TRANSFER_MAX => unsafe { cut(io, buffers, len, &mut one) },
-        _ if len == 0 => (&raw const one, 1),
-        _ => (buffers, len),
-    };
+    let (buffers, len) = unsafe { of_one_call(io, buffers, len, &mut one) };
     // SAFETY: the system reads those buffers only, as the caller promises, and keeps nothing without an OVERLAPPED (I1).
     match unsafe {
         WinSock::WSASend(number(&io), buffers, len as u32, &mut count, flags as u32, ptr::null_mut(), None)
     } {
         0 => Ok(count as usize),
         _ => Err(failed_send()),
+    }
+}
+
+/// The buffers that one call is given: at least one, which may be `one`, and no more than it moves.
+///
+/// # Safety
+///
+/// `buffers` are `len` buffers.
+pub(crate) unsafe fn of_one_call(
+    io: Borrowed<'_>,
+    buffers: *const WSABUF,
+    len: usize,
+    one: &mut WSABUF,
+) -> (*const WSABUF, usize) {
+    // SAFETY: as the caller promises.
+    match unsafe { room_of(buffers, len) } {
+        // SAFETY: as above.
+        asked if asked > TRANSFER_MAX => unsafe { cut(io, buffers, len, one) },
+        _ if len == 0 => (ptr::from_ref(one), 1),
+        _ => (buffers, len),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a block asks, as a call of Winsock.
 #![allow(unsafe_code)]
 
-use std::ptr;
+use std::{os::windows::io::BorrowedSocket, ptr};
 
 use windows_sys::Win32::{
     Networking::WinSock::{
@@ -47,15 +47,18 @@ pub(super) unsafe fn start(
         Request::SendMessage { descriptor, envelope, flags } => {
             // SAFETY: the envelope is the request's.
             let header = unsafe { (*envelope).seal() };
-            // SAFETY: as above.
+            // SAFETY: as above; the vectors are read during the call, and the socket is open.
             unsafe {
                 let header = &*header;
-                let (buffers, buffer_count) = (header.lpBuffers, header.dwBufferCount);
+                let mut one = WSABUF { len: 0, buf: ptr::null_mut() };
+                let io = BorrowedSocket::borrow_raw(descriptor);
+                let (buffers, buffer_count) =
+                    platform::of_one_call(io, header.lpBuffers, header.dwBufferCount as usize, &mut one);
                 let name_len = if header.name.is_null() { 0 } else { header.namelen };
                 WSASendTo(
                     descriptor as SOCKET,
                     buffers,
-                    buffer_count,
+                    buffer_count as u32,
                     &mut count,
                     flags as u32,
                     header.name,

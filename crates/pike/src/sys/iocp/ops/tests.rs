@@ -9,7 +9,10 @@ use std::{
 };
 
 use super::*;
-use crate::{sys::iocp::Wait, token::Token};
+use crate::{
+    sys::{iocp::Wait, platform::Envelope},
+    token::Token,
+};
 
 mod connections;
 
@@ -206,4 +209,31 @@ fn a_close_with_a_request_in_flight_ends_it() {
     drop(mem::replace(&mut setting.stream, setting.peer.try_clone().unwrap()));
     let done = setting.wait(LONG);
     assert!(matches!(done[..], [(block, code)] if block == at(&receive) && code < 0), "{done:?}");
+}
+
+/// Goal: a peer that does not read costs no more by vectors than by slices, of which the system keeps a copy.
+#[test]
+fn vectors_are_no_way_around_the_limit_of_a_call() {
+    let mut setting = Setting::new();
+    let mut peer = setting.peer.try_clone().unwrap();
+    let reader = thread::spawn(move || io::copy(&mut peer, &mut io::sink()));
+    let mut bytes = vec![0; 3 * platform::TRANSFER_MAX];
+    let mut envelope = Box::new(Envelope::new());
+    for (before, expected) in [(Some(10), 10), (None, platform::TRANSFER_MAX)] {
+        envelope.clear();
+        if let Some(len) = before {
+            envelope.push(bytes.as_mut_ptr(), len);
+        }
+        envelope.push(bytes.as_mut_ptr(), bytes.len());
+        let descriptor = setting.stream.as_raw_socket();
+        let send = block(Request::SendMessage { descriptor, envelope: &raw mut *envelope, flags: 0 });
+        assert!(setting.driver.submit(&send));
+        let done = setting.wait(LONG);
+        assert!(
+            matches!(done[..], [(block, count)] if block == at(&send) && (1..=expected as i32).contains(&count)),
+            "{done:?}"
+        );
+    }
+    setting.stream.shutdown(std::net::Shutdown::Write).unwrap();
+    reader.join().unwrap().unwrap();
 }

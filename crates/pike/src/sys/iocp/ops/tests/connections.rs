@@ -141,10 +141,16 @@ fn accepts_that_bring_nothing_leave_nothing() {
         assert_eq!(results, [-platform::CANCELLED]);
     };
     round();
-    let before = crate::sys::iocp::tests::handles();
-    (0..20).for_each(|_| round());
-    let grown = crate::sys::iocp::tests::handles().saturating_sub(before);
-    assert!(grown < 15, "{grown} handles more, of 20 rounds with at least one of each kind");
+    // Other tests open and close handles meanwhile; what is left behind is left each time.
+    let grown = [(); 6].map(|()| {
+        let before = crate::sys::iocp::tests::handles();
+        (0..20).for_each(|_| round());
+        crate::sys::iocp::tests::handles().saturating_sub(before)
+    });
+    assert!(
+        grown.iter().any(|grown| *grown < 15),
+        "{grown:?} handles more, of 20 rounds with at least one of each kind"
+    );
 }
 
 /// Closes the listener with its accept in flight; another socket may have its number then.
