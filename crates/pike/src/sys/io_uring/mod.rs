@@ -218,10 +218,11 @@ impl Driver {
             if count == Self::CAPACITY {
                 break;
             }
-            if ring.has_more() {
-                ring.work(Self::CAPACITY - count)?;
-            } else if !ring.has_completions() {
-                break; // what came meanwhile is one batch with the rest
+            ring.work(Self::CAPACITY - count)?;
+            // What came meanwhile is one batch with the rest. That there is work alone means nothing: the kernel says so after it
+            // has noted what there is, and a turn may have done that before it says so.
+            if !ring.has_completions() {
+                break;
             }
         }
         if !asks && wait.watches {

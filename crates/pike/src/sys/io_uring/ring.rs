@@ -142,7 +142,7 @@ impl Ring {
 
     /// Whether a bound ring has work left that makes completions. Of a free one, the kernel does it unasked.
     #[inline]
-    pub(super) fn has_more(&mut self) -> bool {
+    fn has_more(&mut self) -> bool {
         self.deferred && self.inner.submission().taskrun()
     }
 
