@@ -46,7 +46,6 @@ impl Descriptor {
         self.lane.get()
     }
 
-    #[inline]
     pub(crate) fn lane_or(&self, make: impl FnOnce() -> Arc<Lane>) -> &Arc<Lane> {
         self.lane.get_or_init(make)
     }

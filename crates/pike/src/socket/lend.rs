@@ -82,6 +82,7 @@ impl<R, F: FnOnce(&[u8]) -> R> Work<R> for Lend<'_, F> {
 impl<F> Lend<'_, F> {
     /// What the kernel brings by itself, which goes on. None if the system is to be called.
     #[cold]
+    #[inline(never)]
     fn take_delivered(&self, lane: &Lane) -> Option<Attempt<Lent>> {
         match lane.lease() {
             Found::Delivered((Some(lease), _)) => Some(Attempt::Done(Lent::Pooled(lease))),

@@ -306,7 +306,6 @@ impl Socket {
     }
 
     /// What the kernel does for it, on a backend that completes; of kinds that it knows.
-    #[inline]
     pub(crate) fn native_lane(&self) -> Option<&Arc<Lane>> {
         let carries = match self.flavour {
             Flavour::Tcp | Flavour::UnixStream => Carries::Stream,

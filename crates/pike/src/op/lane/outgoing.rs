@@ -42,7 +42,10 @@ pub(super) struct Outgoing {
 
 impl Lane {
     /// Whether a send is in the kernel, or one that was has not been looked at.
-    #[inline]
+    ///
+    /// Out of line: what asks is all that writes, most of which has no lane, and pays for the room of this.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn is_sending(&self) -> bool {
         self.outgoing.get().is_some_and(|outgoing| outgoing.half.life.is_busy())
     }
