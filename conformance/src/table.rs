@@ -166,6 +166,9 @@ macro_rules! for_each_case {
                 shutdown_behind_a_dropped_send,
                 linger_zero_resets,
             }
+            churn {
+                connections_churn_between_threads,
+            }
             tcp_shared {
                 split_halves,
                 many_tasks_one_stream,
