@@ -40,10 +40,10 @@ pub mod undelivered;
 pub mod urgent;
 pub mod waiters;
 
-#[cfg(unix)]
 pub mod churn;
 #[cfg(windows)]
 pub mod console;
+#[cfg(unix)]
 pub mod descriptors;
 #[cfg(unix)]
 pub mod fork;
