@@ -19,6 +19,8 @@ use crate::token::Token;
 const CHUNK: usize = 64;
 /// The end of the free list, and of a side that has no request in flight.
 pub(super) const NONE: u32 = u32::MAX;
+/// A side that waits for its socket's registration (`notifications`), and has no memory here.
+pub(super) const NOTIFIED: u32 = u32::MAX - 1;
 
 #[repr(C)]
 pub(super) struct Arm {

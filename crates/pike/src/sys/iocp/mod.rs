@@ -9,7 +9,8 @@
 //!
 //! - Reading from a connected stream: a receive into no bytes (`receive`).
 //! - All else, datagrams, listeners, writing, connecting, urgent data, every socket behind a layered provider, and one that may
-//!   be with another port (`places`): a poll of the socket driver (`afd`), on a helper handle that many sockets share.
+//!   be with another port (`places`): a poll of the socket driver (`afd`), on a helper handle that many sockets share. Or what
+//!   Windows 11 has for it, if it is asked for (`notifications`).
 //! - A short read proves nothing, since a waiter beside the one who read would be left with no request (`VAGUE`).
 //!
 //! # Memory
@@ -44,9 +45,10 @@ use windows_sys::Win32::System::IO::OVERLAPPED_ENTRY;
 
 use self::{
     arms::{Arm, NONE},
+    notifications::Notifications,
     notify::Notify,
     ops::{Done, Finished},
-    places::{Ends, Name},
+    places::Name,
     port::{Head, NOTIFY, OPERATION, Port, REQUEST, Role},
     receive::Started,
     table::{Reads, Table},
@@ -61,6 +63,7 @@ use crate::{
 
 mod afd;
 mod arms;
+mod notifications;
 mod notify;
 mod ops;
 mod places;
@@ -95,6 +98,7 @@ pub(crate) struct Driver {
     /// Whether all was cancelled, and no operation is to be started any more.
     ended: AtomicBool,
     timer: Option<Timer>,
+    notifications: Option<Notifications>,
     port: Port,
 }
 
@@ -125,6 +129,7 @@ impl Driver {
             finished: Finished::default(),
             ended: AtomicBool::new(false),
             timer: Timer::new(),
+            notifications: Notifications::wanted(),
             port: Port::new()?,
         };
         let entries = vec![OVERLAPPED_ENTRY::default(); ENTRIES].into_boxed_slice();
@@ -144,10 +149,7 @@ impl Driver {
     pub(crate) fn attach(&self, socket: Raw, token: Token) -> io::Result<()> {
         let is_stream = socket::is_stream(socket)?;
         let ends = places::attach(self.name, &self.port, socket, is_stream)?;
-        let may_receive = is_stream && ends != Ends::Elsewhere;
-        self.table()
-            .add(token, socket, may_receive, ends == Ends::Skips)
-            .inspect_err(|_| places::detach(self.name, socket))
+        self.table().add(token, socket, is_stream, ends).inspect_err(|_| places::detach(self.name, socket))
     }
 
     /// The socket listens now: no receive says anything of it.
@@ -165,7 +167,7 @@ impl Driver {
         }
         let Some(entry) = table.entry(token) else { return Ok(0) };
         if direction == Direction::Write {
-            return self.poll(&mut table, token, Role::Write).map(|()| 0);
+            return self.ask_or_poll(&mut table, token, Role::Write).map(|()| 0);
         }
         if entry.reads == Reads::Unknown {
             entry.reads = if socket::listens(entry.socket) { Reads::ByPoll } else { Reads::ByReceive };
@@ -182,7 +184,11 @@ impl Driver {
                 Started::NoStream => {}
             }
         }
-        self.poll(&mut table, token, Role::Read).map(|()| 0)
+        self.ask_or_poll(&mut table, token, Role::Read).map(|()| 0)
+    }
+
+    fn ask_or_poll(&self, table: &mut Table, token: Token, role: Role) -> io::Result<()> {
+        if self.ask(table, token, role) { Ok(()) } else { self.poll(table, token, role) }
     }
 
     /// Starts the request for urgent data, unless it is in flight.
@@ -254,6 +260,9 @@ impl Driver {
                     // SAFETY: it is in flight, and its packet is taken under the lock.
                     unsafe { port::cancel((*at).handle, &raw const (*at).head.overlapped) };
                 }
+            }
+            if let Some(notifications) = self.notifications {
+                notifications.remove(&self.port, token, &entry);
             }
             drop(table);
             places::detach(self.name, entry.socket);
@@ -334,6 +343,13 @@ impl Driver {
                 NOTIFY => {
                     self.notify.taken();
                     news.notified = true;
+                    continue;
+                }
+                key if notifications::is_key(key) => {
+                    if let Some(report) = self.notified(&mut table, packet) {
+                        tell(Told::Ready(report));
+                        news.told += 1;
+                    }
                     continue;
                 }
                 _ => continue, // the timer: the caller looks at the clock

@@ -4,7 +4,8 @@ use std::{collections::HashMap, io};
 
 use super::{
     afd::Helper,
-    arms::{Arms, NONE},
+    arms::{Arms, NONE, NOTIFIED},
+    places::Ends,
     port::{Port, Role},
     socket,
 };
@@ -28,6 +29,18 @@ pub(super) enum Reads {
     ByPoll,
 }
 
+/// What tells of all that no receive does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Polls by another number of the socket: see `bases`.
+    Base,
+    Polls,
+    /// The same, unless the system has `notifications`, and they are asked for.
+    Free,
+    /// They have a registration of the socket.
+    Registered,
+}
+
 /// One source.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
@@ -40,8 +53,7 @@ pub(super) struct Entry {
     pub(super) reads: Reads,
     /// Whether what succeeds at once posts no packet.
     pub(super) skips: bool,
-    /// Whether AFD knows the socket by another number: see `bases`.
-    has_base: bool,
+    pub(super) way: Way,
 }
 
 impl Entry {
@@ -53,7 +65,7 @@ impl Entry {
         is_attached: false,
         reads: Reads::ByPoll,
         skips: false,
-        has_base: false,
+        way: Way::Polls,
     };
 
     pub(super) fn arm(&mut self, role: Role) -> &mut u32 {
@@ -65,7 +77,7 @@ impl Entry {
     }
 
     pub(super) fn arms(&self) -> impl Iterator<Item = u32> {
-        self.arms.into_iter().filter(|arm| *arm != NONE)
+        self.arms.into_iter().filter(|arm| !matches!(*arm, NONE | NOTIFIED))
     }
 }
 
@@ -96,14 +108,8 @@ impl Table {
         }
     }
 
-    /// `may_receive`: whether a receive on the socket itself may tell that there is something to read.
-    pub(super) fn add(
-        &mut self,
-        token: Token,
-        socket: Raw,
-        may_receive: bool,
-        skips: bool,
-    ) -> io::Result<()> {
+    /// Of a stream a receive on the socket itself may tell that there is something to read.
+    pub(super) fn add(&mut self, token: Token, socket: Raw, is_stream: bool, ends: Ends) -> io::Result<()> {
         let base = if socket::all_are_ifs() { socket } else { socket::base(socket)? };
         let (chunk, _) = place(token.slot());
         while self.chunks.len() <= chunk {
@@ -117,9 +123,17 @@ impl Table {
             generation: token.generation(),
             is_attached: true,
             // What stands between may answer a receive before there is something.
-            reads: if may_receive && base == socket { Reads::Unknown } else { Reads::ByPoll },
-            skips,
-            has_base: base != socket,
+            reads: if is_stream && ends != Ends::Elsewhere && base == socket {
+                Reads::Unknown
+            } else {
+                Reads::ByPoll
+            },
+            skips: ends == Ends::Skips,
+            way: match ends {
+                _ if base != socket => Way::Base,
+                Ends::Elsewhere => Way::Polls,
+                Ends::Posts | Ends::Skips => Way::Free,
+            },
             ..Entry::FREE
         };
         Ok(())
@@ -140,7 +154,7 @@ impl Table {
         let entry = self.entry(token)?;
         let was = *entry;
         entry.is_attached = false;
-        if was.has_base {
+        if was.way == Way::Base {
             self.bases.remove(&token.slot());
         }
         if let Some((_, sockets)) = self.helpers.get_mut(was.helper as usize) {
@@ -154,12 +168,12 @@ impl Table {
 
     /// What to poll a source's socket by, and its number there.
     pub(super) fn helper(&mut self, port: &Port, token: Token) -> io::Result<(&Helper, Raw)> {
-        let Entry { mut helper, socket, has_base, .. } = *self.entry(token).expect("looked up by the caller");
+        let Entry { mut helper, socket, way, .. } = *self.entry(token).expect("looked up by the caller");
         if helper == NO_HELPER {
             helper = self.join_helper(port)?;
             self.entry(token).expect("looked up by the caller").helper = helper;
         }
-        let base = if has_base { self.bases[&token.slot()] } else { socket };
+        let base = if way == Way::Base { self.bases[&token.slot()] } else { socket };
         Ok((&self.helpers[helper as usize].0, base))
     }
 

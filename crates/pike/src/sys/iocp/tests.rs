@@ -15,26 +15,26 @@ use windows_sys::Win32::{
 use super::*;
 use crate::source::{PRIORITY, READ_CLOSED, WRITABLE, WRITE_UNARMED};
 
-const SOON: Option<Duration> = Some(Duration::from_millis(50));
-const LONG: Option<Duration> = Some(Duration::from_secs(10));
+pub(super) const SOON: Option<Duration> = Some(Duration::from_millis(50));
+pub(super) const LONG: Option<Duration> = Some(Duration::from_secs(10));
 
 /// Both halves, and what a source would be told.
-struct Both(Driver, Wait);
+pub(super) struct Both(pub(super) Driver, pub(super) Wait);
 
 impl Both {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let (driver, wait) = Driver::new().unwrap();
         Self(driver, wait)
     }
 
-    fn attach(&self, socket: &impl AsRawSocket, slot: u32) -> Token {
+    pub(super) fn attach(&self, socket: &impl AsRawSocket, slot: u32) -> Token {
         let token = Token::new(slot, 7);
         self.0.attach(socket.as_raw_socket(), token).unwrap();
         token
     }
 
     /// What one wait reports.
-    fn wait(&mut self, timeout: Option<Duration>) -> Vec<(u32, u64)> {
+    pub(super) fn wait(&mut self, timeout: Option<Duration>) -> Vec<(u32, u64)> {
         let mut told = Vec::new();
         let Self(driver, wait) = self;
         let report = |what| match what {
@@ -46,7 +46,7 @@ impl Both {
         told
     }
 
-    fn in_flight(&self) -> usize {
+    pub(super) fn in_flight(&self) -> usize {
         self.0.table().arms.in_flight()
     }
 
@@ -60,7 +60,7 @@ impl Both {
     }
 }
 
-fn pair() -> (TcpStream, TcpStream) {
+pub(super) fn pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (server, _) = listener.accept().unwrap();
