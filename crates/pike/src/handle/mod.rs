@@ -165,12 +165,16 @@ impl<T: IoSafe> Handle<T> {
     ///
     /// ```
     /// use pike::{Handle, Notifier};
-    /// use std::{io::Write, os::unix::net::UnixStream};
+    /// use std::{
+    ///     io::Write,
+    ///     net::{TcpListener, TcpStream},
+    /// };
     ///
     /// # fn main() -> std::io::Result<()> {
     /// let notifier = Notifier::new()?;
-    /// let (one, mut other) = UnixStream::pair()?;
-    /// let handle = Handle::new_on(&notifier, one)?;
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let mut other = TcpStream::connect(listener.local_addr()?)?;
+    /// let handle = Handle::new_on(&notifier, listener.accept()?.0)?;
     /// notifier.block_on(async {
     ///     let reading = futures_lite::future::poll_once(handle.read_owned(Vec::with_capacity(16)));
     ///     assert!(reading.await.is_none()); // dropped
