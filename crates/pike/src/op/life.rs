@@ -252,14 +252,17 @@ impl Life {
     }
 
     /// By the future that began it, if it was not submitted: as if it had never begun. True as for [`Life::release`].
-    #[allow(unsafe_code)]
     #[must_use = "somebody may wait for it"]
     pub(crate) fn forget(&self) -> bool {
+        let _waker = self.take_waker();
+        self.release()
+    }
+
+    /// By the future that began it, if it was not submitted: what it put in, which [`Life::release`] follows.
+    #[allow(unsafe_code)]
+    pub(crate) fn take_waker(&self) -> Option<Waker> {
         // SAFETY: as in `begin`.
-        let waker = unsafe { self.replace(None) };
-        let wanted = self.release();
-        drop(waker);
-        wanted
+        unsafe { self.replace(None) }
     }
 
     /// By who owns it, once the kernel is done and what the operation needed has been released: nobody uses it from here

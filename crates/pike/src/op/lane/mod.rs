@@ -595,6 +595,7 @@ impl Drop for Unsent<'_> {
             lane.do_later(&mut batch);
             drop(batch); // wakes all
         }
+        let _waker = lane.half(direction).life.take_waker();
         drop(Abandoned(lane, direction)); // nothing was submitted, so this is its only owner
     }
 }
