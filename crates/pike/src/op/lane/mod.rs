@@ -410,7 +410,7 @@ impl Lane {
         // The kernel's share: ended by `reap`.
         let _ = Arc::into_raw(Arc::clone(self)).expose_provenance();
         if let (Direction::Write, Some(outgoing)) = (direction, self.outgoing.get()) {
-            ptr::from_ref::<Outgoing>(outgoing).expose_provenance();
+            let _ = ptr::from_ref::<Outgoing>(outgoing).expose_provenance();
         }
         let block = self.block(direction);
         if !self.core().submit(block) {
