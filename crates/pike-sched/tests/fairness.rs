@@ -5,6 +5,7 @@
 mod common;
 
 use std::{
+    future::{Future, poll_fn},
     io::{self, Read, Write},
     net,
     sync::{
@@ -28,6 +29,22 @@ fn pair(listener: &net::TcpListener) -> io::Result<(net::TcpStream, net::TcpStre
     let client = net::TcpStream::connect(listener.local_addr()?)?;
     client.set_nodelay(true)?;
     Ok((client, listener.accept()?.0))
+}
+
+/// The future, and how many of its runs changed `count`.
+fn runs_that_count<F: Future>(
+    count: Arc<AtomicUsize>,
+    future: F,
+) -> (Arc<AtomicUsize>, impl Future<Output = F::Output>) {
+    let runs = Arc::new(AtomicUsize::new(0));
+    let (its_runs, mut future) = (Arc::clone(&runs), Box::pin(future));
+    let counting = poll_fn(move |cx| {
+        let before = count.load(SeqCst);
+        let polled = future.as_mut().poll(cx);
+        its_runs.fetch_add(usize::from(count.load(SeqCst) != before), SeqCst);
+        polled
+    });
+    (runs, counting)
 }
 
 fn fairness(workers: usize) -> io::Result<()> {
@@ -70,11 +87,13 @@ fn fairness(workers: usize) -> io::Result<()> {
         let quiet: Vec<_> = servers
             .into_iter()
             .map(|server| {
-                let (runs, future) = polls(async move {
+                let bytes = Arc::new(AtomicUsize::new(0));
+                let (runs, future) = runs_that_count(Arc::clone(&bytes), async move {
                     let (stream, mut buf) = (TcpStream::from_std(server)?, [0; 1]);
                     for _ in 0..ROUNDS {
                         for _ in 0..BUDGET - 2 {
                             stream.read_exact(&mut buf).await?;
+                            bytes.fetch_add(1, SeqCst);
                         }
                         stream.write_all(&buf).await?;
                     }
@@ -85,9 +104,10 @@ fn fairness(workers: usize) -> io::Result<()> {
             .collect();
         for (runs, task) in quiet {
             task.await??;
-            // One run to begin with, and one a round: a budget that others had used up would take more.
+            // All of a round is there at once, so one run reads it: a budget that others had used up would take more. (A run that
+            // reads nothing may come in between, of a report that another worker brought late.)
             let runs = runs.load(SeqCst);
-            assert!(runs <= ROUNDS + 1, "{runs} runs for {ROUNDS} rounds");
+            assert_eq!(runs, ROUNDS, "runs that read something");
         }
         let (reads, runs) = (reads.load(SeqCst), runs.load(SeqCst));
         assert!(reads > BUDGET && reads <= (BUDGET + 1) * runs, "{reads} reads in {runs} runs");
