@@ -1,13 +1,16 @@
 //! What the caller's own code does in the middle of an operation that owns its buffer: nothing is stuck by it.
 
 use std::{
+    future::Future,
     io::{Read, Write},
     mem::MaybeUninit,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -73,9 +76,9 @@ pub fn cancel_while_it_begins(cx: &Cx) -> Outcome {
             };
             at.store(look, SeqCst);
             let (result, buf) = match task.poll() {
-                std::task::Poll::Ready(output) => output,
-                std::task::Poll::Pending if at.load(SeqCst) > 0 => continue, // it looks less often here
-                std::task::Poll::Pending => net::finish(cx, &notifier, "a cancelled operation", &mut task),
+                Poll::Ready(output) => output,
+                Poll::Pending if at.load(SeqCst) > 0 => continue, // it looks less often here
+                Poll::Pending => net::finish(cx, &notifier, "a cancelled operation", &mut task),
             };
             assert!(Closed::is(&result.unwrap_err()), "look {look}, reads {reads}");
             assert_eq!(buf.bytes.capacity(), 16);
@@ -198,10 +201,34 @@ pub fn buffer_that_moves_is_told_the_truth(cx: &Cx) -> Outcome {
     for _ in 0..8 {
         peer.write_all(b"x").unwrap();
         cx.turn_until(&notifier, "a byte", || reading.is_woken());
-        if let std::task::Poll::Ready((result, moving)) = reading.poll() {
+        if let Poll::Ready((result, moving)) = reading.poll() {
             assert_eq!(result.unwrap(), moving.told, "no more than it has");
             return Ok(());
         }
     }
     panic!("it has filled a buffer that forgets what it is given");
+}
+
+/// An operation that waited behind another is cancelled, gives its buffer back, and is kept for a while: the wake that comes
+/// next is for who waits behind it.
+pub fn cancelled_and_kept_takes_no_wake(cx: &Cx) -> Outcome {
+    let notifier = cx.notifier();
+    let (stream, mut peer) = net::with_peer(cx, &notifier);
+    cx.settle(&notifier);
+    let mut byte = [0];
+    let first = Task::pending(stream.read(&mut byte));
+    let mut kept = pin!(stream.read_owned(Vec::with_capacity(1)));
+    assert!(kept.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    let mut last = Task::pending(stream.read_owned(Vec::with_capacity(1)));
+    kept.as_mut().cancel();
+    let Poll::Ready((result, _)) = kept.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
+        panic!("it was cancelled");
+    };
+    assert!(Closed::is(&result.unwrap_err()));
+    drop(first);
+    cx.settle(&notifier);
+    peer.write_all(b"x").unwrap();
+    cx.turn_until(&notifier, "the byte for the last", || last.is_woken());
+    assert_eq!(net::finish(cx, &notifier, "the last", &mut last).1, b"x");
+    Ok(())
 }

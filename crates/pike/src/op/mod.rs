@@ -167,6 +167,7 @@ impl<T, B> Future for Owned<'_, T, B> {
         if let Some(native) = work.native {
             if let Some(lane) = work.flight.lane().or_else(|| work.at.lane()) {
                 if let Some(output) = ready!(native.poll(work, lane, registration, given_up, cx)) {
+                    op.stop(); // it may have waited behind others: a wake would be lost with it
                     return Poll::Ready(output);
                 }
             }
