@@ -290,6 +290,7 @@ macro_rules! for_each_case {
                 cancel_while_it_begins,
                 buffer_that_panics_when_dropped,
                 buffer_that_moves_is_told_the_truth,
+                buffer_of_a_leaked_future,
                 cancelled_and_kept_takes_no_wake,
             }
             pooled {

@@ -2,12 +2,12 @@
 
 use std::{
     future::Future,
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     mem::MaybeUninit,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     task::{Context, Poll, Waker},
@@ -15,7 +15,7 @@ use std::{
 };
 
 use pike::{
-    Closed,
+    Closed, Notifier,
     buf::{IoBuf, IoBufMut},
     net::TcpStream,
 };
@@ -207,6 +207,59 @@ pub fn buffer_that_moves_is_told_the_truth(cx: &Cx) -> Outcome {
         }
     }
     panic!("it has filled a buffer that forgets what it is given");
+}
+
+/// A future that is leaked leaves its buffer to the kernel. If the socket is dropped and the kernel is done, it is dropped
+/// after the turn has left the seat, as code of others always is.
+pub fn buffer_of_a_leaked_future(cx: &Cx) -> Outcome {
+    struct Turns(Vec<u8>, Notifier, Arc<Mutex<Vec<ErrorKind>>>);
+    impl Drop for Turns {
+        fn drop(&mut self) {
+            self.2
+                .lock()
+                .unwrap()
+                .extend(self.1.poll(Some(Duration::ZERO)).map_err(|error| error.kind()).err());
+        }
+    }
+    impl IoBuf for Turns {
+        fn bytes(&self) -> &[u8] {
+            &self.0
+        }
+    }
+    impl IoBufMut for Turns {
+        fn room(&mut self) -> &mut [MaybeUninit<u8>] {
+            self.0.room()
+        }
+
+        #[allow(unsafe_code)]
+        unsafe fn filled(&mut self, count: usize) {
+            // SAFETY: what `room` returned last.
+            unsafe { self.0.filled(count) };
+        }
+    }
+
+    let notifier = cx.notifier();
+    for reads in [true, false] {
+        let (stream, _peer) = net::with_peer(cx, &notifier);
+        let errors = Arc::default();
+        let buf = Turns(vec![0; 8], notifier.clone(), Arc::clone(&errors));
+        if reads {
+            Task::pending(stream.read_owned(buf)).forget();
+        } else {
+            cx.fill_stream(&stream);
+            Task::pending(stream.write_owned(buf)).forget();
+        }
+        cx.settle(&notifier);
+        assert!(errors.lock().unwrap().is_empty());
+        drop(stream);
+        cx.settle(&notifier);
+        // A backend that reports readiness has no part in the buffer, which is leaked with the future.
+        assert!(
+            !errors.lock().unwrap().contains(&ErrorKind::ResourceBusy),
+            "dropped on the seat, reads: {reads}"
+        );
+    }
+    Ok(())
 }
 
 /// An operation that waited behind another is cancelled, gives its buffer back, and is kept for a while: the wake that comes

@@ -53,6 +53,11 @@ impl Cargo {
         })
     }
 
+    pub(super) fn is_full(&mut self) -> bool {
+        // SAFETY: borrowed exclusively.
+        self.drop.with_mut(|drop| unsafe { (*drop).is_some() })
+    }
+
     /// Puts a buffer in, and shows where it is from now on.
     ///
     /// # Safety

@@ -468,7 +468,7 @@ impl Lane {
         if lane.went_out(result, batch) {
             lane.do_later(batch);
         }
-        let _share = ManuallyDrop::into_inner(lane); // the kernel's
+        ManuallyDrop::into_inner(lane).end_share(batch);
     }
 
     /// For what comes in, but a buffer of a receive that goes on.
@@ -484,7 +484,7 @@ impl Lane {
             lane.do_later(batch);
         }
         if !more {
-            let _share = ManuallyDrop::into_inner(lane); // the kernel's
+            ManuallyDrop::into_inner(lane).end_share(batch);
         }
     }
 

@@ -1,9 +1,10 @@
 //! Lanes that nobody has any more: the next socket takes one, so that connections which come and go cost no allocation.
 
-use std::{ptr::NonNull, sync::Arc};
+use std::{ptr::NonNull, sync::Arc, task::Waker};
 
 use super::{Carries, Lane, State};
 use crate::{
+    batch::Batch,
     notifier::core::Core,
     source::Source,
     sync::{
@@ -86,5 +87,28 @@ impl Lane {
         self.going_on.store(0, Ordering::Relaxed); // nobody else has it
         drop(state);
         self.core.take()
+    }
+
+    /// The kernel's share ends, on the seat.
+    #[inline]
+    pub(super) fn end_share(self: Arc<Self>, batch: &mut Batch) {
+        if Arc::strong_count(&self) == 1 {
+            self.end_last_share(batch);
+        }
+    }
+
+    /// The socket is gone. If a future was leaked it has left a buffer, which is dropped after the seat was left, as one that
+    /// was abandoned is: that is its owner's code (I6).
+    #[cold]
+    fn end_last_share(mut self: Arc<Self>, batch: &mut Batch) {
+        if Arc::get_mut(&mut self).is_some_and(Self::has_buffer) {
+            batch.list().push(Waker::from(self));
+        }
+    }
+
+    fn has_buffer(&mut self) -> bool {
+        let outgoing = self.outgoing.get_mut().map(|outgoing| &mut outgoing.half);
+        let mut halves = self.taking.get_mut().map(|half| &mut **half).into_iter().chain(outgoing);
+        halves.any(|half| half.cargo.is_full())
     }
 }
