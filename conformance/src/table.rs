@@ -315,6 +315,7 @@ macro_rules! for_each_case {
                 dropped_receive_keeps_bytes,
                 dropped_receive_keeps_datagrams,
                 dropped_accept_keeps_connections,
+                receive_from_a_listener_fails,
                 no_allocation_of_owned_forms,
             }
             cancel {

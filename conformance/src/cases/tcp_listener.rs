@@ -349,6 +349,7 @@ pub fn listen_on_bare_sockets(cx: &Cx) -> Outcome {
         assert_kind(&soon(&notifier, &what("read"), socket.read(&mut buf)).unwrap_err(), NOT_NOW);
         assert_kind(&soon(&notifier, &what("peek"), socket.peek(&mut buf)).unwrap_err(), NOT_NOW);
         assert_kind(&soon(&notifier, &what("recv_with"), socket.recv_with(|_| ())).unwrap_err(), NOT_NOW);
+        assert_kind(&soon(&notifier, &what("recv_pooled"), socket.recv_pooled()).unwrap_err(), NOT_NOW);
         assert_kind(&soon(&notifier, &what("write"), socket.write(b"x")).unwrap_err(), NOT_NOW);
         match socket.shutdown(Shutdown::Write) {
             // Linux has nothing against it on a listener.

@@ -3,14 +3,14 @@
 
 use std::{
     cell::Cell,
-    io::{ErrorKind, IoSliceMut, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    io::{self, ErrorKind, IoSliceMut, Write},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
 };
 
 use futures_lite::future::zip;
 use pike::{
     Interest,
-    socket::{Address, RecvFlags, control::ControlBuf},
+    socket::{Address, RecvFlags, Type, control::ControlBuf},
 };
 
 use super::{allocations::counts, budget::measure};
@@ -181,6 +181,37 @@ pub fn dropped_accept_keeps_connections(cx: &Cx) -> Outcome {
         }
         assert_eq!(peers, expected);
     }
+    Ok(())
+}
+
+/// What makes no sense on a listener fails while connections wait that nobody has accepted, and takes none of them. And what
+/// a receive came to that was dropped before the socket listened is in no accept's way.
+pub fn receive_from_a_listener_fails(cx: &Cx) -> Outcome {
+    let notifier = cx.notifier();
+    let socket = net::bare(&notifier, v4(), Type::Stream);
+    let _ = Task::new(socket.recv_pooled()).poll();
+    cx.settle(&notifier);
+    socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+    let _ = Task::new(socket.recv_pooled()).poll();
+    socket.listen(64).unwrap();
+    let at = net::internet(socket.local_addr());
+    let mut first = Task::pending(socket.accept());
+    cx.settle(&notifier);
+    assert!(first.poll().is_pending());
+    let clients: Vec<_> = (0..40).map(|_| TcpStream::connect(at).unwrap()).collect();
+    cx.settle(&notifier);
+    let mut peers = vec![net::internet(first.ready().map(|(_, peer)| peer))];
+    cx.settle(&notifier);
+    let fails = |result: io::Result<usize>| assert_eq!(result.unwrap_err().kind(), ErrorKind::NotConnected);
+    let taken = soon(&notifier, "a pooled receive", socket.recv_pooled());
+    fails(taken.map(|lease| lease.len()));
+    fails(soon(&notifier, "an owned one", socket.read_owned(Vec::with_capacity(8))).0);
+    fails(soon(&notifier, "a lent one", socket.recv_with(|bytes| bytes.len())));
+    while peers.len() < clients.len() {
+        let (_, peer) = soon(&notifier, "a connection", socket.accept()).unwrap();
+        peers.push(net::internet(Ok(peer)));
+    }
+    assert!(clients.iter().map(|client| client.local_addr().unwrap()).eq(peers));
     Ok(())
 }
 

@@ -147,6 +147,15 @@ impl Inbox {
         }
     }
 
+    /// What comes before the first connection.
+    pub(super) fn take_all_before_connections(&mut self) -> Self {
+        let mut taken = Self::default();
+        while !matches!(self.first, None | Some(Delivered::Connection(_))) {
+            self.pop().into_iter().for_each(|delivered| taken.push(delivered));
+        }
+        taken
+    }
+
     /// The first connection.
     pub(super) fn accept(&mut self) -> Option<platform::Owned> {
         match self.first {

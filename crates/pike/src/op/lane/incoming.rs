@@ -122,8 +122,10 @@ impl Lane {
         match state.inbox.lease() {
             Front::Taken(lease) => Found::Delivered((lease, false)),
             Front::Failed(code) => Found::Failed(io::Error::from_raw_os_error(code)),
-            // The system says what it thinks of that.
-            Front::Empty if state.receiving == Receiving::TheKernelAccepts => Found::Free,
+            // It listens: the system says what it thinks of that. No receive could be begun meanwhile.
+            Front::Empty if state.receiving == Receiving::TheKernelAccepts || !state.inbox.is_empty() => {
+                Found::Delivered((None, false))
+            }
             Front::Empty => state.wait_or_free(),
         }
     }
@@ -185,8 +187,15 @@ impl Lane {
 
     #[allow(unsafe_code)]
     fn go_on(self: &Arc<Self>, receiving: Receiving, request: Request) {
+        let _stale; // dropped after the unlock: it may wake who waits for a buffer
         let mut state = self.state.lock();
-        if state.receiving != Receiving::NobodyReceives || !state.inbox.is_empty() {
+        if state.receiving != Receiving::NobodyReceives {
+            return;
+        }
+        // The system has just said that it listens: what a receive came to that was dropped is of the time before that.
+        let accepts = receiving == Receiving::TheKernelAccepts;
+        _stale = accepts.then(|| state.inbox.take_all_before_connections());
+        if !state.inbox.is_empty() {
             return;
         }
         self.source().make_vague();
