@@ -336,7 +336,8 @@ impl Lane {
         if receives {
             self.stop(Direction::Read);
         }
-        if self.is_sending() {
+        // An exchange, as who begins one makes: this sees what has begun, or that one sees that the source was closed before.
+        if self.going_on.fetch_or(0, Ordering::AcqRel) & going_on::in_flight(Direction::Write) != 0 {
             self.stop(Direction::Write);
         }
     }
