@@ -300,9 +300,9 @@ impl Core {
 
     /// Once the Notifier is closed: cancels what the backend has in flight (I3). Whoever has the seat does it after having
     /// left it: the closing and the leaving thread both write the seat's word, so one of them sees what the other did.
-    #[cold]
     ///
     /// How many operations are in flight still.
+    #[cold]
     pub(super) fn end(&self, limit: Duration) -> usize {
         let Some(mut seat) = self.seat.take() else { return 0 };
         let mut batch = Batch::new();

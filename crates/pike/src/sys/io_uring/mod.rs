@@ -1,4 +1,4 @@
-//! The io_uring backend: completions, and readiness made of multishot polls.
+//! The io_uring backend: completions, and readiness by an epoll set.
 //!
 //! # Readiness
 //!

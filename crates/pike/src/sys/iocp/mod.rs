@@ -87,7 +87,7 @@ const COARSE: Duration = Duration::from_millis(20);
 /// The half that every thread uses.
 #[derive(Debug)]
 pub(crate) struct Driver {
-    /// Last, when the requests are done with it.
+    /// The sources, and the memory of their requests.
     table: Mutex<Table>,
     notify: Notify,
     name: Name,
