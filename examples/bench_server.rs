@@ -7,7 +7,8 @@
 //!
 //! `borrowed` reads into a buffer of BUFFER_SIZE bytes that each connection has. With `recv_with` a connection has
 //! none: it writes at once what it is lent, and keeps only what did not fit. `pooled` receives into a buffer of the
-//! Notifier's pool and gives that very buffer to an owned send: on io_uring both are the kernel's affair.
+//! Notifier's pool and gives that very buffer to an owned send: on io_uring both are the kernel's affair. Datagrams are
+//! `borrowed` or `pooled`.
 
 use std::{env, error::Error, io, net::Ipv4Addr, net::SocketAddr, process::ExitCode};
 
@@ -54,6 +55,7 @@ fn serve(config: Config) -> io::Result<()> {
             Mode::Datagrams => {
                 datagrams(bound(Type::Datagram, address)?.try_into()?, config.buffer_len).await
             }
+            Mode::PooledDatagrams => pooled_datagrams(bound(Type::Datagram, address)?.try_into()?).await,
             Mode::Borrowed => accept(address, |stream| borrowed(stream, config.buffer_len)).await,
             Mode::Lent => accept(address, lent).await,
             Mode::Pooled => accept(address, pooled).await,
@@ -135,6 +137,13 @@ async fn datagrams(socket: UdpSocket, buffer_len: usize) -> io::Result<()> {
     }
 }
 
+async fn pooled_datagrams(socket: UdpSocket) -> io::Result<()> {
+    loop {
+        let (lease, from) = socket.recv_from_pooled().await?;
+        socket.send_to_owned(lease, from).await.0?;
+    }
+}
+
 struct Config {
     backend: Option<Backend>,
     mode: Mode,
@@ -148,6 +157,7 @@ enum Mode {
     Lent,
     Pooled,
     Datagrams,
+    PooledDatagrams,
 }
 
 impl Config {
@@ -174,7 +184,8 @@ impl Config {
         let mode = match (protocol.as_str(), stream_mode) {
             ("tcp", mode) => mode,
             ("udp", Mode::Borrowed) => Mode::Datagrams,
-            ("udp", _) => return Err("an answer needs its sender, which only the borrowed form tells".into()),
+            ("udp", Mode::Pooled) => Mode::PooledDatagrams,
+            ("udp", _) => return Err("an answer needs its sender, which recv_with does not tell".into()),
             _ => return Err(format!("the protocol is tcp or udp, not {protocol}").into()),
         };
         let port = port.parse().map_err(|_| format!("{port} is no port"))?;

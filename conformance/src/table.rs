@@ -311,6 +311,18 @@ macro_rules! for_each_case {
                 pooled_residue_of_into_std,
                 pooled_close_under_operations: alone,
             }
+            pooled_messages {
+                pooled_datagram_lengths,
+                pooled_datagrams_run_dry,
+                pooled_nearly_dry_is_quiet,
+                pooled_datagrams_greedy,
+                dropped_pooled_receive_keeps_datagrams,
+                cancel_races_pooled_datagrams,
+                pooled_datagrams_beside_other_readers,
+                pooled_datagrams_end_with_closed,
+                pooled_datagrams_refused_once,
+                pooled_datagrams_own_shutdown,
+            }
             undelivered {
                 dropped_receive_keeps_bytes,
                 dropped_receive_keeps_datagrams,
@@ -434,6 +446,7 @@ macro_rules! for_each_case {
             #[cfg(unix)] // pipes, and datagrams of Unix sockets
             unix_owned {
                 owned_on_pipes,
+                unix_pooled_messages,
                 owned_on_terminals,
                 owned_unix_messages,
                 cancel_races_pipe: alone,

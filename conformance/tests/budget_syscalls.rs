@@ -4,7 +4,7 @@
 
 use std::{
     io::{Read, Write},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UdpSocket},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
@@ -106,6 +106,16 @@ async fn relay(stream: net::TcpStream, round: Arc<Round>) {
     }
 }
 
+/// The same of datagrams, whose senders are told.
+#[cfg(target_os = "linux")]
+async fn answer(socket: net::UdpSocket, round: Arc<Round>) {
+    loop {
+        let (lease, from) = socket.recv_from_pooled().await.unwrap();
+        socket.send_to_owned(lease, from).await.0.unwrap();
+        round.has_echoed();
+    }
+}
+
 /// The other ends: makes all sockets ready and waits for the end of the round, so that between the marks there is the turn
 /// that finds them, the work of the tasks, and nothing else.
 async fn ask(mut peers: Vec<TcpStream>, round: Arc<Round>) {
@@ -150,7 +160,6 @@ fn pool_echo_turn() {
 #[test]
 fn ring_echo_turn() {
     const SOCKETS: usize = 64;
-    const LIMIT: f64 = 0.04;
     let counted = alone(|| {
         unix::raise_descriptor_limit();
         trace::count(|| {
@@ -167,13 +176,54 @@ fn ring_echo_turn() {
             });
         })
     });
+    expect_few("ring_echo_turn", counted, SOCKETS);
+}
+
+/// The same of datagrams, each on a socket of its own.
+#[cfg(target_os = "linux")]
+#[test]
+fn ring_datagram_turn() {
+    const SOCKETS: usize = 64;
+    let counted = alone(|| {
+        trace::count(|| {
+            let socket = || UdpSocket::bind("127.0.0.1:0").unwrap();
+            let (ours, peers): (Vec<_>, Vec<_>) = (0..SOCKETS).map(|_| (socket(), socket())).unzip();
+            let pool = pike_sched::Pool::builder().backend(pike::Backend::IoUring).build().unwrap();
+            pool.run(async {
+                let round = Round::new(SOCKETS);
+                for (ours, peer) in ours.into_iter().zip(&peers) {
+                    peer.connect(ours.local_addr().unwrap()).unwrap();
+                    let socket = net::UdpSocket::from_std(ours).unwrap();
+                    pike_sched::spawn(answer(socket, round.clone()));
+                }
+                settle().await;
+                for n in 0..4 {
+                    peers.iter().for_each(|peer| _ = peer.send(b"ping").unwrap());
+                    round.echoed.store(0, SeqCst);
+                    round.counted.store(n > 0, SeqCst);
+                    round.mark();
+                    while round.echoed.load(SeqCst) < SOCKETS {
+                        round.over.wait().await.unwrap();
+                    }
+                    peers.iter().for_each(|peer| assert_eq!(peer.recv(&mut [0; 8]).unwrap(), 4));
+                }
+            });
+        })
+    });
+    expect_few("ring_datagram_turn", counted, SOCKETS);
+}
+
+/// At most the limit for a message, in each round that was counted.
+#[cfg(target_os = "linux")]
+fn expect_few(what: &str, counted: Result<Vec<Calls>, Skip>, sockets: usize) {
+    const LIMIT: f64 = 0.04;
     let pieces = match counted {
-        Err(skip) => return note_skip("ring_echo_turn".to_owned(), Skip::because(skip.reason())),
+        Err(skip) => return note_skip(what.to_owned(), Skip::because(skip.reason())),
         Ok(pieces) => pieces,
     };
     assert_eq!(pieces.len(), 3, "the rounds that are counted");
     for piece in pieces {
-        let each = piece.total() as f64 / SOCKETS as f64;
+        let each = piece.total() as f64 / sockets as f64;
         println!("{each:.3} calls a message: {piece:?}");
         assert!(piece.of_kind(&[libc::SYS_io_uring_enter]) > 0, "nothing of the ring was counted: {piece:?}");
         assert!(each <= LIMIT, "{each:.3} calls a message, where {LIMIT} are allowed: {piece:?}");

@@ -179,6 +179,8 @@ pub fn fork_child_operations_in_flight(cx: &Cx) -> Outcome {
     let mut write = Task::pending(writes.write_owned(b"end".to_vec()));
     let mut accept = Task::pending(listener.accept());
     drop(Task::pending(pooled.recv_pooled()));
+    let udp = notifier.block_on(net::UdpSocket::bind("127.0.0.1:0")).unwrap();
+    let mut datagram = Task::pending(udp.recv_from_pooled());
     cx.settle(&notifier);
 
     let mut taken = Some(pooled);
@@ -194,6 +196,13 @@ pub fn fork_child_operations_in_flight(cx: &Cx) -> Outcome {
         expect_closed(
             "an accept",
             match accept.poll() {
+                Poll::Ready(result) => result,
+                Poll::Pending => Err(io::Error::other("it waits")),
+            },
+        )?;
+        expect_closed(
+            "a pooled receive of datagrams",
+            match datagram.poll() {
                 Poll::Ready(result) => result,
                 Poll::Pending => Err(io::Error::other("it waits")),
             },
@@ -216,6 +225,11 @@ pub fn fork_child_operations_in_flight(cx: &Cx) -> Outcome {
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     cx.turn_until(&notifier, "an accept from before the fork", || accept.is_woken());
     assert_eq!(accept.ready().unwrap().1, client.local_addr().unwrap());
+    let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    sender.send_to(b"parent", udp.local_addr().unwrap()).unwrap();
+    cx.turn_until(&notifier, "a pooled receive from before the fork", || datagram.is_woken());
+    let (lease, from) = datagram.ready().unwrap();
+    assert_eq!((&lease[..], from), (&b"parent"[..], sender.local_addr().unwrap()));
     let pooled = taken.take().expect("the parent's");
     pooled_peer.write_all(b"pooled").unwrap();
     assert_eq!(notifier.block_on(read_some(&pooled)).unwrap(), b"pooled");

@@ -22,6 +22,7 @@ pub mod notifier_gone;
 pub mod options;
 pub mod owned;
 pub mod pooled;
+pub mod pooled_messages;
 pub mod readiness;
 pub mod stream_ends;
 pub mod tcp_connect;

@@ -7,7 +7,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
 };
 
-use futures_lite::future::zip;
+use futures_lite::future::{poll_once, zip};
 use pike::{
     Interest,
     socket::{Address, RecvFlags, Type, control::ControlBuf},
@@ -251,6 +251,18 @@ pub fn no_allocation_of_owned_forms(cx: &Cx) -> Outcome {
     });
     let (client, server) = (net::udp(&notifier, v4()), net::udp(&notifier, v4()));
     let (client, server, to) = (&client, &server, server.local_addr().unwrap());
+    let from = client.local_addr().unwrap();
+    measure(&notifier, "pooled datagrams", 0, async |_| {
+        for _ in 0..2 {
+            let (got, sent) = zip(server.recv_from_pooled(), client.send_to(b"ping", to)).await;
+            let (lease, sender) = got.unwrap();
+            assert_eq!((&lease[..], sender, sent.unwrap()), (&b"ping"[..], from, 4));
+        }
+        let (got, sent) = zip(server.recv_pooled(), client.send_to_owned(&b"ping"[..], to)).await;
+        assert_eq!((&got.unwrap()[..], sent.0.unwrap()), (&b"ping"[..], 4));
+        // Dropped while it waits.
+        assert!(poll_once(server.recv_from_pooled()).await.is_none());
+    });
     let kept = Cell::new(Some((Box::new(*b"abcd"), Box::new([0; 4]))));
     measure(&notifier, "owned datagrams", 0, async |_| {
         let (bytes, room) = kept.take().unwrap();

@@ -6,6 +6,7 @@
 //! back by whoever reaps the final completion.
 
 use crate::{
+    buf::Slot,
     sync::UnsafeCell,
     sys::{
         Raw, Space,
@@ -35,9 +36,13 @@ pub(crate) enum Request {
     Receive { descriptor: Raw, at: *mut u8, len: u32 },
     /// recvmsg(2), once: into the envelope's vectors, and who sent it into its address if that is asked for.
     ReceiveMessage { descriptor: Raw, envelope: *mut Envelope },
+    /// recvmsg(2), once: into a buffer of the pool that the kernel chooses when the message is there, which is put in `slot` by
+    /// who reaps it; and who sent it into the envelope, which names no memory.
+    ReceivePooled { descriptor: Raw, envelope: *mut Envelope, slot: *mut Option<Slot> },
     /// recv(2), again and again, each time into a buffer of the pool that the kernel chooses. Each completion but the last
-    /// has a buffer.
-    ReceiveMany { descriptor: Raw },
+    /// has a buffer. `is_late`: it is not tried before the socket is readable, so it does not end for want of a buffer while
+    /// there is nothing to put in one.
+    ReceiveMany { descriptor: Raw, is_late: bool },
     /// accept(2), again and again. The result of each completion is a descriptor, non-blocking and not inherited, which is
     /// whoever's reaps it; an error is the last one.
     AcceptMany { descriptor: Raw },
@@ -68,7 +73,7 @@ pub(crate) struct Block {
 impl Block {
     pub(crate) fn new(is_first: bool) -> Self {
         Self {
-            request: UnsafeCell::new(Request::ReceiveMany { descriptor: NO_RAW }),
+            request: UnsafeCell::new(Request::ReceiveMany { descriptor: NO_RAW, is_late: false }),
             is_first,
             space: Space::default(),
         }

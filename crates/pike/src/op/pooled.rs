@@ -10,6 +10,9 @@ use std::{
 
 use pin_project_lite::pin_project;
 
+mod message;
+
+use self::message::{Fetch, Fetched, Sender};
 use super::{
     Endpoint,
     lane::{Found, Lane},
@@ -42,6 +45,7 @@ pin_project! {
     #[project = StateProjected]
     enum State<'a> {
         Brings { #[pin] op: Op<'a, Brought, Bring<'a>, Received<()>> },
+        Fetches { fetch: Fetch<'a, ()> },
         Receives { #[pin] op: Op<'a, Reads, Receive<'a, ()>, Received<()>> },
         WaitsForBuffer { at: Endpoint<'a>, #[pin] buffer: Buffer<'a> },
     }
@@ -66,7 +70,14 @@ impl<'a> State<'a> {
             Attempt::Failed(error) => Attempt::Failed(error),
         };
         let pool = registration.core().pool();
-        Self::Receives { op: Op::new(registration, Reads, Receive { at, pool, slot, call }) }
+        match Fetch::new(Receive { at, pool, slot, call }) {
+            Ok(fetch) => Self::Fetches { fetch },
+            Err(receive) => Self::by_calls(receive),
+        }
+    }
+
+    fn by_calls(receive: Receive<'a, ()>) -> Self {
+        Self::Receives { op: Op::new(receive.at.registration(), Reads, receive) }
     }
 }
 
@@ -81,6 +92,13 @@ impl Future for ReadPooled<'_> {
                     let received = ready!(poll_without_buffer(op.as_mut(), cx, |work| &mut work.slot))?;
                     (received, Endpoint::Socket(op.work().socket))
                 }
+                StateProjected::Fetches { fetch } => match ready!(Pin::new(&mut *fetch).poll(cx))? {
+                    Fetched::Received(received) => (received, fetch.at()),
+                    Fetched::Left(receive) => {
+                        state.set(State::by_calls(receive));
+                        continue;
+                    }
+                },
                 StateProjected::Receives { mut op } => {
                     let received = ready!(poll_without_buffer(op.as_mut(), cx, |work| &mut work.slot))?;
                     (received, op.work().at)
@@ -171,7 +189,9 @@ impl Bring<'_> {
     /// Has the kernel receive.
     #[cold]
     fn begin(&mut self, seen: Seen) -> Attempt<Received<()>> {
-        // Nobody receives: the kernel has not begun, or was stopped, or the pool was dry.
+        // Nobody receives: the kernel has not begun, or was stopped, or the pool was dry. If that is so still, a receive would end
+        // at once where nothing is to be received, and this would spin: there may be a buffer that the kernel has no part in.
+        let was_dry = self.slot.is_some();
         if let Some(mut slot) = self.slot.take() {
             match self.socket.attempt_fill(seen, slot.room()) {
                 Attempt::Done(count) | Attempt::Drained(count) => {
@@ -185,7 +205,7 @@ impl Bring<'_> {
         } else if self.lane.is_dry() {
             return Attempt::Done(Received::NoBuffer);
         }
-        match self.lane.arm() {
+        match self.lane.arm(was_dry) {
             Ok(()) => Attempt::Empty,
             Err(error) => Attempt::Failed(error),
         }
@@ -227,18 +247,22 @@ pub(crate) async fn recv_from<A: Peer>(at: Endpoint<'_>) -> io::Result<(Lease, A
 
 /// Receives with `call` into a buffer. While the pool has none the operation waits for one, and other readers of the
 /// socket do not wait for it.
-async fn receive<T>(
-    at: Endpoint<'_>,
-    call: fn(Endpoint<'_>, &mut Slot, Seen) -> Attempt<(T, usize)>,
-) -> io::Result<(Lease, T)> {
+async fn receive<T: Sender>(at: Endpoint<'_>, call: Call<T>) -> io::Result<(Lease, T)> {
     let registration = at.registration();
     let pool = registration.core().pool();
     let mut slot = None;
     loop {
-        let received = {
-            let mut op = pin!(Op::new(registration, Reads, Receive { at, pool, slot, call }));
-            // If another reader came first: who waits has no buffer.
-            poll_fn(|cx| poll_without_buffer(op.as_mut(), cx, |work| &mut work.slot)).await?
+        let fetched = match Fetch::new(Receive { at, pool, slot, call }) {
+            Ok(fetch) => fetch.await?,
+            Err(receive) => Fetched::Left(receive),
+        };
+        let received = match fetched {
+            Fetched::Received(received) => received,
+            Fetched::Left(receive) => {
+                let mut op = pin!(Op::new(registration, Reads, receive));
+                // If another reader came first: who waits has no buffer.
+                poll_fn(|cx| poll_without_buffer(op.as_mut(), cx, |work| &mut work.slot)).await?
+            }
         };
         match received {
             Received::Some(lease, brought) => return Ok((lease, brought)),
@@ -252,8 +276,11 @@ struct Receive<'a, T> {
     pool: &'a Arc<Pool>,
     /// The buffer that it waited for.
     slot: Option<Slot>,
-    call: fn(Endpoint<'_>, &mut Slot, Seen) -> Attempt<(T, usize)>,
+    call: Call<T>,
 }
+
+/// A system call that receives into the buffer: what it brings beside, and how many bytes.
+type Call<T> = fn(Endpoint<'_>, &mut Slot, Seen) -> Attempt<(T, usize)>;
 
 enum Received<T> {
     Some(Lease, T),

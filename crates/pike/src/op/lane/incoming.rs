@@ -152,7 +152,7 @@ impl Lane {
         matches!(self.state.lock().wait_or_free::<()>(), Found::Wait)
     }
 
-    /// Starts the receive that goes on, if nobody receives.
+    /// Starts the receive that goes on, if nobody receives. `is_late`: as the request has it, for who has waited for a buffer.
     ///
     /// A reader that waits for the end of it takes back readiness, closed bits too. The end of the stream may be reported
     /// and forgotten then; so from the first time on a short read does not mean that nothing is behind it.
@@ -160,9 +160,9 @@ impl Lane {
     /// # Errors
     ///
     /// [`io::ErrorKind::OutOfMemory`] if there is no memory for the pool.
-    pub(crate) fn arm(self: &Arc<Self>) -> io::Result<()> {
+    pub(crate) fn arm(self: &Arc<Self>, is_late: bool) -> io::Result<()> {
         self.core().pool().prepare()?;
-        let request = Request::ReceiveMany { descriptor: self.descriptor };
+        let request = Request::ReceiveMany { descriptor: self.descriptor, is_late };
         self.go_on(Receiving::TheKernelReceives, request);
         Ok(())
     }
@@ -207,18 +207,12 @@ impl Lane {
         self.submit(Direction::Read);
     }
 
-    /// Starts to receive into what `name` names of `buffer`. Gives the buffer back if something has arrived already, somebody
-    /// else receives or waits, or nothing was named.
-    #[allow(unsafe_code)]
-    pub(crate) fn receive<B: Send + 'static>(
-        self: &Arc<Self>,
-        cx: &Context<'_>,
-        buffer: B,
-        name: impl FnOnce(&mut B, &mut Pieces<'_>),
-    ) -> Result<(), B> {
+    /// Takes what comes in for one receive: the place of that. None if something has arrived already, or somebody else receives
+    /// or waits.
+    pub(super) fn begin_one(&self, cx: &Context<'_>) -> Option<&Half> {
         let taking = self.taking.get_or_init(|| Box::new(Half::new()));
         if self.source().is_waited_for(Direction::Read) || !taking.life.begin(cx.waker()) {
-            return Err(buffer);
+            return None;
         }
         let mut state = self.state.lock();
         let is_free = state.receiving == Receiving::NobodyReceives && state.inbox.is_empty();
@@ -227,12 +221,24 @@ impl Lane {
             if taking.life.forget() {
                 self.tell(Direction::Read);
             }
-            return Err(buffer);
+            return None;
         }
         self.source().make_vague();
         self.set_receiving(&mut state, Receiving::OneReceives);
         self.begins(Direction::Read);
-        drop(state);
+        Some(taking)
+    }
+
+    /// Starts to receive into what `name` names of `buffer`. Gives the buffer back if it could not begin, or nothing was
+    /// named.
+    #[allow(unsafe_code)]
+    pub(crate) fn receive<B: Send + 'static>(
+        self: &Arc<Self>,
+        cx: &Context<'_>,
+        buffer: B,
+        name: impl FnOnce(&mut B, &mut Pieces<'_>),
+    ) -> Result<(), B> {
+        let Some(taking) = self.begin_one(cx) else { return Err(buffer) };
         // If `name` panics, nothing was submitted.
         let unsent = Unsent(self, Direction::Read);
         // SAFETY: this operation has just begun, so the place is empty and ours.
@@ -315,6 +321,10 @@ impl Lane {
                 // SAFETY: its memory is where it was, and as many bytes were written there.
                 (unsafe { envelope.copy(count) }, envelope.sender().ok())
             }
+            // SAFETY: passed on to the caller.
+            Request::ReceivePooled { envelope, slot, .. } => unsafe {
+                Self::arrived_pooled(envelope, slot, count)
+            },
             other => unreachable!("a receive into a buffer is none: {other:?}"),
         }
     }
@@ -332,11 +342,12 @@ impl Lane {
         match unsafe { self.incoming.request() } {
             Request::ReceiveMany { .. } => self.received_else(result, more, buffer, batch),
             Request::AcceptMany { .. } => self.accepted(result, more, batch),
+            Request::ReceivePooled { slot, .. } => self.received_pooled(slot, result, buffer, batch),
             _ => self.received_once(result, batch),
         }
     }
 
-    fn received_once(self: &Arc<Self>, result: i32, batch: &mut Batch) -> bool {
+    pub(super) fn received_once(self: &Arc<Self>, result: i32, batch: &mut Batch) -> bool {
         let mut state = self.state.lock();
         let later = self.ends(Direction::Read);
         // Nobody else reads before its future has the result: what comes later must not overtake.

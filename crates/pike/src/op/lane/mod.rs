@@ -36,6 +36,7 @@ mod half;
 mod inbox;
 mod incoming;
 mod outgoing;
+mod pooled_message;
 mod spare;
 
 pub(crate) use self::{

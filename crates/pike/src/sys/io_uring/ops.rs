@@ -1,7 +1,7 @@
 //! Operations that own their buffers: what a block asks, as an entry, and what a completion says of it.
 #![allow(unsafe_code)]
 
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
 use io_uring::{cqueue, opcode, squeue, types};
 
@@ -16,6 +16,11 @@ use crate::{
 
 /// Of a read or write: where the descriptor is, as read(2) and write(2).
 const POSITION: u64 = u64::MAX;
+
+/// `IORING_RECVSEND_POLL_FIRST`, Linux 5.19.
+const POLL_FIRST: u16 = 1;
+/// `IORING_RECV_MULTISHOT`, Linux 6.0.
+const MULTISHOT: u16 = 1 << 1;
 
 /// A block, by its address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,8 +80,24 @@ impl At {
                 let header = unsafe { (*envelope).seal() };
                 opcode::RecvMsg::new(types::Fd(descriptor), header).build()
             }
-            Request::ReceiveMany { descriptor } => {
+            Request::ReceivePooled { descriptor, envelope, .. } => {
+                // SAFETY: as above, for the envelope. Without a vector the whole buffer is the room.
+                let header = unsafe { (*envelope).seal() };
+                opcode::RecvMsg::new(types::Fd(descriptor), header)
+                    .buf_group(GROUP)
+                    .build()
+                    .flags(squeue::Flags::BUFFER_SELECT)
+            }
+            Request::ReceiveMany { descriptor, is_late: false } => {
                 opcode::RecvMulti::new(types::Fd(descriptor), GROUP).build()
+            }
+            Request::ReceiveMany { descriptor, is_late: true } => {
+                // The same, which has no place for that.
+                opcode::Recv::new(types::Fd(descriptor), ptr::null_mut(), 0)
+                    .buf_group(GROUP)
+                    .ioprio(MULTISHOT | POLL_FIRST)
+                    .build()
+                    .flags(squeue::Flags::BUFFER_SELECT)
             }
             Request::AcceptMany { descriptor } => {
                 let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
@@ -94,7 +115,8 @@ impl At {
     #[inline]
     pub(super) unsafe fn takes_buffers(self) -> bool {
         // SAFETY: passed on to the caller.
-        matches!(unsafe { self.0.as_ref().request() }, Request::ReceiveMany { .. })
+        let request = unsafe { self.0.as_ref().request() };
+        matches!(request, Request::ReceiveMany { .. } | Request::ReceivePooled { .. })
     }
 
     /// The completion of one that never reached the kernel.

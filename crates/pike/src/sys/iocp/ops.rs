@@ -236,7 +236,8 @@ fn socket_of(request: Request) -> Raw {
         | Request::Connect { descriptor, .. }
         | Request::Receive { descriptor, .. }
         | Request::ReceiveMessage { descriptor, .. }
-        | Request::ReceiveMany { descriptor }
+        | Request::ReceivePooled { descriptor, .. }
+        | Request::ReceiveMany { descriptor, .. }
         | Request::AcceptMany { descriptor } => descriptor,
     }
 }

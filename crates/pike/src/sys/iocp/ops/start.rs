@@ -98,7 +98,9 @@ pub(super) unsafe fn start(
             return unsafe { connect::start(descriptor, envelope, overlapped) };
         }
         // `Driver::receives_many` says no.
-        Request::ReceiveMany { .. } => return Started::Failed(platform::INVALID),
+        Request::ReceiveMany { .. } | Request::ReceivePooled { .. } => {
+            return Started::Failed(platform::INVALID);
+        }
         // Of descriptors that are no sockets, which there are none of.
         Request::Read { .. } | Request::Write { .. } => return Started::Failed(platform::WOULD_BLOCK),
     };

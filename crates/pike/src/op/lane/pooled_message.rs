@@ -1,0 +1,85 @@
+//! A receive of one message, for which the kernel chooses a buffer of the pool once the message is there.
+//!
+//! It is one receive as those into a buffer of their own are (`incoming`): begun by a future, which has what comes in to
+//! itself until it has the result or is gone. Its buffer is none until the reaper puts in the one that the kernel chose, and
+//! its envelope, which the lane keeps, is for the sender alone. So a socket that waits has no buffer, and nothing is
+//! allocated for a message.
+//!
+//! Of a future that is gone the message is copied, as of every such receive: what nobody asks for keeps no buffer from
+//! others.
+
+use std::{io, sync::Arc, task::Context};
+
+use super::Lane;
+use crate::{
+    batch::Batch, buf::Slot, op::block::Request, socket::Address, source::Direction, sys::platform::Envelope,
+};
+
+impl Lane {
+    /// Starts to receive one message. False if something has arrived already, or somebody else receives or waits.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::OutOfMemory`] if there is no memory for the pool.
+    pub(crate) fn receive_pooled(self: &Arc<Self>, cx: &Context<'_>) -> io::Result<bool> {
+        self.core().pool().prepare()?;
+        let Some(taking) = self.begin_one(cx) else { return Ok(false) };
+        // SAFETY: this operation has just begun, so the place is empty and ours; as below.
+        let slot = unsafe { taking.cargo.put(None::<Slot>) }.as_ptr();
+        // SAFETY: as above.
+        let envelope = unsafe { taking.envelope() }.as_ptr();
+        // SAFETY: it is there, and nobody else looks at it.
+        let named = unsafe { &mut *envelope };
+        named.clear();
+        named.ask_sender();
+        let descriptor = self.descriptor;
+        // SAFETY: this operation has just begun.
+        unsafe { self.incoming.set(Request::ReceivePooled { descriptor, envelope, slot }) };
+        self.submit(Direction::Read);
+        Ok(true)
+    }
+
+    /// What such a receive brought that is done: its buffer, if it has one, and what `look` makes of its envelope.
+    ///
+    /// # Safety
+    ///
+    /// The caller began it, and has its result.
+    pub(crate) unsafe fn take_pooled<T>(&self, look: impl FnOnce(&Envelope) -> T) -> (Option<Slot>, T) {
+        // SAFETY: passed on to the caller.
+        let looked = look(unsafe { self.envelope() });
+        // SAFETY: as above; `receive_pooled` put it in.
+        (unsafe { self.take_back::<Option<Slot>>(Direction::Read, |_| ()) }, looked)
+    }
+
+    /// True as for [`Lane::ends`].
+    pub(super) fn received_pooled(
+        self: &Arc<Self>,
+        slot: *mut Option<Slot>,
+        result: i32,
+        buffer: Option<u32>,
+        batch: &mut Batch,
+    ) -> bool {
+        if let Some(index) = buffer {
+            // SAFETY: what the operation needs is the reaper's until it says that it is done. There is none in it yet.
+            unsafe { slot.write(Some(self.core().pool().adopt(index))) };
+        }
+        self.received_once(result, batch)
+    }
+
+    /// The bytes of one whose future is gone. Its buffer goes with the operation, which happens under no lock.
+    ///
+    /// # Safety
+    ///
+    /// The kernel is done with it, brought `count` bytes, and the caller owns it.
+    pub(super) unsafe fn arrived_pooled(
+        envelope: *const Envelope,
+        slot: *const Option<Slot>,
+        count: usize,
+    ) -> (Vec<u8>, Option<Address>) {
+        // SAFETY: the caller's; as below.
+        let slot = unsafe { &*slot };
+        let bytes = slot.as_ref().map_or_else(Vec::new, |slot| slot.bytes(count).to_vec());
+        // SAFETY: as above.
+        (bytes, unsafe { &*envelope }.sender().ok())
+    }
+}
