@@ -23,8 +23,9 @@ use crate::{
     budget,
     op::lane::Lane,
     parker::Parker,
+    registry::{Registry, View},
     source::{READABLE, WRITABLE},
-    sys::{Report, Told},
+    sys::{Completion, Report, Tell},
     word::Waiting,
 };
 
@@ -172,14 +173,7 @@ impl Core {
     #[inline]
     fn reap(&self, on_seat: &mut OnSeat, timeout: Option<Duration>, batch: &mut Batch) -> io::Result<usize> {
         let OnSeat { wait, view, .. } = on_seat;
-        self.driver.wait(wait, timeout, |told| match told {
-            Told::Ready(Report { token, bits }) => {
-                if let Some(source) = self.registry.look_up(view, token) {
-                    source.report(token.generation(), bits, batch.list());
-                }
-            }
-            Told::Completed(completion) => Lane::reap(completion, batch),
-        })
+        self.driver.wait(wait, timeout, &mut Collects { registry: &self.registry, view, batch })
     }
 
     /// Step 6.
@@ -196,6 +190,27 @@ impl Core {
             drop(batch); // what the dispatcher left
         }
         count
+    }
+}
+
+/// Applies what the kernel says, and puts whom it wakes into the batch.
+struct Collects<'a> {
+    registry: &'a Registry,
+    view: &'a mut View,
+    batch: &'a mut Batch,
+}
+
+impl Tell for Collects<'_> {
+    #[inline(always)]
+    fn ready(&mut self, Report { token, bits }: Report) {
+        if let Some(source) = self.registry.look_up(self.view, token) {
+            source.report(token.generation(), bits, self.batch.list());
+        }
+    }
+
+    #[inline(always)]
+    fn completed(&mut self, completion: Completion) {
+        Lane::reap_inline(completion, self.batch);
     }
 }
 

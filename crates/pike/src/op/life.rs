@@ -43,6 +43,7 @@ const LEFT: u64 = 4;
 const STATE: u64 = 7;
 
 const LOCKED: u64 = 1 << 3;
+const LOCKED_WAITING: u64 = LOCKED | WAITING;
 const WANTED: u64 = 1 << 4;
 const RELEASED: u64 = 1 << 5;
 /// Behind these bits: the result, while DONE.
@@ -84,6 +85,11 @@ pub(crate) enum Completed {
 #[inline]
 fn result(word: u64) -> i32 {
     (word >> RESULT_SHIFT) as u32 as i32
+}
+
+#[inline]
+fn with_result(code: i32) -> u64 {
+    u64::from(code as u32) << RESULT_SHIFT
 }
 
 impl Life {
@@ -225,26 +231,37 @@ impl Life {
 
     /// By who reaped it: the kernel's share ends. If that is for nobody, [`Life::release`] follows once what the
     /// operation needed has been released; until then others may not begin.
-    #[allow(unsafe_code)]
     #[inline]
     pub(crate) fn complete(&self, code: i32) -> Completed {
-        const LOCKED_WAITING: u64 = WAITING | LOCKED;
-        let result = u64::from(code as u32) << RESULT_SHIFT;
+        // Nearly always the future waits, and nobody else has asked for it. AcqRel: as in `change`.
+        match self.word.compare_exchange(WAITING, LOCKED_WAITING, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => self.complete_locked(code),
+            Err(_) => self.complete_else(code),
+        }
+    }
+
+    /// The future waits, and this has locked it.
+    #[allow(unsafe_code)]
+    #[inline]
+    fn complete_locked(&self, code: i32) -> Completed {
+        // SAFETY: locked by the caller.
+        let waker = unsafe { self.replace(None) };
+        // AcqRel: as in `change`. Nobody else changes more than WANTED of what is locked.
+        self.word.fetch_xor(LOCKED_WAITING ^ (DONE | with_result(code)), Ordering::AcqRel);
+        Completed::ForTheFuture(waker)
+    }
+
+    #[cold]
+    fn complete_else(&self, code: i32) -> Completed {
         let before = self.change(|word| match word & (STATE | LOCKED) {
             WAITING => Some(word | LOCKED),
             // Who puts another waker there looks again when it has.
-            LOCKED_WAITING => Some((word & !STATE) | DONE | result),
+            LOCKED_WAITING => Some((word & !STATE) | DONE | with_result(code)),
             _ if word & STATE == GONE => Some((word & !STATE) | LEFT),
             _ => None,
         });
         match before.map(|word| word & (STATE | LOCKED)) {
-            Ok(WAITING) => {
-                // SAFETY: locked by this.
-                let waker = unsafe { self.replace(None) };
-                // AcqRel: as in `change`. Nobody else changes more than WANTED of what this has locked.
-                self.word.fetch_xor(LOCKED_WAITING ^ (DONE | result), Ordering::AcqRel);
-                Completed::ForTheFuture(waker)
-            }
+            Ok(WAITING) => self.complete_locked(code),
             Ok(LOCKED_WAITING) => Completed::ForTheFuture(None),
             Ok(_) => Completed::ForNobody,
             Err(_) => unreachable!("completed twice, or never begun"),

@@ -215,7 +215,9 @@ impl Lane {
     #[inline]
     #[must_use]
     fn ends(&self, direction: Direction) -> bool {
-        let before = self.going_on.fetch_and(!going_on::in_flight(direction), Ordering::AcqRel);
+        // Its bit is set, so this takes that away and nothing else, in one instruction that tells the rest.
+        let before = self.going_on.fetch_sub(going_on::in_flight(direction), Ordering::AcqRel);
+        debug_assert!(before & going_on::in_flight(direction) != 0);
         before & going_on::LATER != 0
     }
 
@@ -452,10 +454,14 @@ impl Lane {
         self.source().report(self.token.generation(), bits, batch.list());
     }
 
-    /// On the seat: what the kernel said about a block. By itself, with all of what is frequent in it: it is called for each
-    /// completion, and what it needs is put in place once.
-    #[inline(never)]
+    /// On the seat: what the kernel said about a block.
     pub(crate) fn reap(completion: Completion, batch: &mut Batch) {
+        Self::reap_inline(completion, batch);
+    }
+
+    /// As [`Lane::reap`], with what is frequent in it, for the loop over all completions of a turn.
+    #[inline(always)]
+    pub(crate) fn reap_inline(completion: Completion, batch: &mut Batch) {
         let Completion { block, result, more, buffer } = completion;
         // SAFETY: the block is in flight, so the kernel's share keeps its lane.
         let (lane, comes_in) = unsafe { Self::of(block) };

@@ -164,15 +164,19 @@ impl Lane {
     pub(super) fn went_out(self: &Arc<Self>, result: i32, batch: &mut Batch) -> bool {
         let later = self.ends(Direction::Write);
         match self.half(Direction::Write).life.complete(result) {
-            Completed::ForTheFuture(waker) => batch.list().extend(waker),
-            Completed::ForNobody => {
-                let mut state = self.state.lock();
-                state.keep_connected(result);
-                let waker = self.abandon(&mut state, Direction::Write);
-                drop(state);
-                batch.list().push(waker);
-            }
+            Completed::ForTheFuture(Some(waker)) => batch.list().push(waker),
+            Completed::ForTheFuture(None) => {}
+            Completed::ForNobody => self.went_out_for_nobody(result, batch),
         }
         later
+    }
+
+    #[cold]
+    fn went_out_for_nobody(self: &Arc<Self>, result: i32, batch: &mut Batch) {
+        let mut state = self.state.lock();
+        state.keep_connected(result);
+        let waker = self.abandon(&mut state, Direction::Write);
+        drop(state);
+        batch.list().push(waker);
     }
 }

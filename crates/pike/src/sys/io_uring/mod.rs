@@ -45,10 +45,10 @@ use std::{
 use io_uring::{cqueue, opcode, squeue, types};
 
 use super::{
-    Completion, Raw,
+    Completion, Raw, Tell,
     linux::{Events, Set},
 };
-use crate::{buf::Pool, op::block::Block, source::UNARMED, sys, token::Token};
+use crate::{buf::Pool, op::block::Block, source::UNARMED, token::Token};
 
 mod at_once;
 mod attached;
@@ -175,13 +175,13 @@ impl Driver {
         &self,
         wait: &mut Wait,
         timeout: Option<Duration>,
-        mut tell: impl FnMut(sys::Told),
+        tell: &mut impl Tell,
     ) -> io::Result<usize> {
         wait.ring.enable()?;
         self.mailbox.take(&mut wait.mail);
         match wait.needs_ring() {
             true => self.wait_in_ring(wait, timeout, tell),
-            false => self.set.wait(&mut wait.events, timeout, |report| tell(sys::Told::Ready(report))),
+            false => self.set.wait(&mut wait.events, timeout, |report| tell.ready(report)),
         }
     }
 
@@ -189,14 +189,16 @@ impl Driver {
         &self,
         wait: &mut Wait,
         timeout: Option<Duration>,
-        mut tell: impl FnMut(sys::Told),
+        tell: &mut impl Tell,
     ) -> io::Result<usize> {
         if !wait.mail.is_empty() || !wait.later.is_empty() {
             self.prepare(wait)?;
         }
         let asks = timeout == Some(Duration::ZERO);
         let may_sleep = !asks && wait.later.is_empty() && wait.refused.is_empty();
-        wait.refused.drain(..).for_each(|(at, code)| tell(sys::Told::Completed(at.failed(code))));
+        if !wait.refused.is_empty() {
+            wait.tell_refused(tell);
+        }
         let sleeps = may_sleep && wait.watch(&self.set)? && !wait.ring.has_completions();
         if let Some(provided) = &mut wait.provided {
             provided.fill()?;
@@ -210,7 +212,7 @@ impl Driver {
                 *in_flight -= last;
                 if let Some(done) = ops::completion(&completion) {
                     *operations -= last;
-                    tell(sys::Told::Completed(done));
+                    tell.completed(done);
                 } else if key::kind(completion.user_data()) == Kind::Watch {
                     *watches = false;
                 }
@@ -228,8 +230,7 @@ impl Driver {
         if !asks && wait.watches {
             return Ok(count); // and the set has nothing to report
         }
-        let reports =
-            self.set.wait(&mut wait.events, Some(Duration::ZERO), |report| tell(sys::Told::Ready(report)))?;
+        let reports = self.set.wait(&mut wait.events, Some(Duration::ZERO), |report| tell.ready(report))?;
         // Whichever was full has more.
         let full = count.max(reports) == Self::CAPACITY;
         Ok(if full { Self::CAPACITY } else { (count + reports).min(Self::CAPACITY - 1) })
@@ -318,6 +319,11 @@ impl Wait {
             || !self.mail.is_empty()
             || !self.later.is_empty()
             || !self.refused.is_empty()
+    }
+
+    #[cold]
+    fn tell_refused(&mut self, tell: &mut impl Tell) {
+        self.refused.drain(..).for_each(|(at, code)| tell.completed(at.failed(code)));
     }
 
     /// Makes sure that what the set has to report ends a wait in the ring. False if there is no room for that now.
