@@ -85,8 +85,13 @@ impl Free {
     #[inline]
     pub(crate) fn take_beyond(&self, reserve: usize, mut each: impl FnMut(u32)) {
         let mut state = self.0.lock();
-        while state.can_be_taken() > state.promised + reserve {
-            state.pop().into_iter().for_each(&mut each);
+        let spare = state.can_be_taken().saturating_sub(state.promised + reserve);
+        let back = spare.min(state.back.len());
+        let left = state.back.len() - back;
+        state.back.drain(left..).rev().for_each(&mut each);
+        for _ in back..spare {
+            each(state.fresh);
+            state.fresh += 1;
         }
     }
 

@@ -39,10 +39,11 @@ impl Mailbox {
     #[inline]
     pub(super) fn put(&self, mail: Mail) -> bool {
         let mut inside = self.lock();
-        if !inside.closed {
-            inside.mail.push(mail);
+        if inside.closed {
+            return false;
         }
-        !inside.closed
+        inside.mail.push(mail);
+        true
     }
 
     /// Takes all, and leaves the empty `into` in their place: the two change roles, and nothing is allocated.

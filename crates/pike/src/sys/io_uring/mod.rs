@@ -238,14 +238,27 @@ impl Driver {
 
     /// Puts what was mailed into the submission queue, in order.
     fn prepare(&self, wait: &mut Wait) -> io::Result<()> {
+        let mut mail = mem::take(&mut wait.mail);
         // Nearly always all of it fits, and nothing is late.
+        let mut done = 0;
         let mut prepared = if wait.later.is_empty() { Ok(true) } else { self.prepare_late(wait) };
-        let (mut mail, mut done) = (mem::take(&mut wait.mail), 0);
-        while let (Ok(true), Some(next)) = (&prepared, mail.get(done)) {
-            prepared = wait.submit(*next, &self.pool);
-            done += usize::from(matches!(prepared, Ok(true)));
+        if let Ok(true) = prepared {
+            for next in &mail {
+                if wait.submit_send(*next) {
+                    done += 1;
+                    continue;
+                }
+                prepared = wait.submit(*next, &self.pool);
+                if !matches!(prepared, Ok(true)) {
+                    break;
+                }
+                done += 1;
+            }
         }
-        wait.later.extend(mail.drain(..).skip(done)); // behind what did not fit, or failed, before it
+        if done < mail.len() {
+            wait.later.extend(mail.drain(done..)); // behind what did not fit, or failed, before it
+        }
+        mail.clear();
         wait.mail = mail;
         prepared.map(drop)
     }
@@ -336,20 +349,27 @@ impl Wait {
         Ok(self.watches)
     }
 
+    /// For the start of a send, which nearly all is: its entry is built in its place. False if it is something else, or there
+    /// is no room.
+    #[allow(unsafe_code)]
+    #[inline(always)]
+    fn submit_send(&mut self, mail: Mail) -> bool {
+        let Mail::Submit { at } = mail else { return false };
+        // SAFETY: it was mailed, and is reported as final by a later completion.
+        let Some(entry) = (unsafe { at.send() }) else { return false };
+        // SAFETY: what a block names stays until its final completion.
+        let pushed = unsafe { self.ring.push(&entry) };
+        self.in_flight += usize::from(pushed);
+        self.operations += usize::from(pushed);
+        pushed
+    }
+
     /// False if the queue is full and stays so: the kernel takes nothing before completions were reaped.
-    #[inline]
+    #[inline(never)]
     fn submit(&mut self, mail: Mail, pool: &Arc<Pool>) -> io::Result<bool> {
         match mail {
             Mail::Submit { at } => self.start(at, pool),
-            other => self.submit_else(other),
-        }
-    }
-
-    #[cold]
-    fn submit_else(&mut self, mail: Mail) -> io::Result<bool> {
-        match mail {
             Mail::End { at } => self.push(&cancellation(at.key())),
-            Mail::Submit { .. } => unreachable!("it is started"),
             Mail::Refuse { at } => {
                 self.refused.push((at, libc::ECANCELED));
                 Ok(true)
@@ -358,7 +378,6 @@ impl Wait {
     }
 
     #[allow(unsafe_code)]
-    #[inline]
     fn start(&mut self, at: At, pool: &Arc<Pool>) -> io::Result<bool> {
         // SAFETY: it was mailed, and is reported as final by a later completion, or here.
         if self.provided.is_none() && unsafe { at.takes_buffers() } && !self.provide(at, pool) {

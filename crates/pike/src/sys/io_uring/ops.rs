@@ -43,12 +43,28 @@ impl At {
         key::of_block(self.0)
     }
 
+    /// The entry for a send.
+    ///
+    /// # Safety
+    ///
+    /// As for [`At::entry`].
+    #[inline(always)]
+    pub(super) unsafe fn send(self) -> Option<squeue::Entry> {
+        // SAFETY: passed on to the caller.
+        match unsafe { self.0.as_ref().request() } {
+            Request::Send { descriptor, at, len, flags } => {
+                let send = opcode::Send::new(types::Fd(descriptor), at, len).flags(flags);
+                Some(send.build().user_data(self.key()))
+            }
+            _ => None,
+        }
+    }
+
     /// The entry for what it asks.
     ///
     /// # Safety
     ///
     /// The block was submitted and not reported as final, so that it and what it names are there (I2).
-    #[inline]
     pub(super) unsafe fn entry(self) -> squeue::Entry {
         // SAFETY: passed on to the caller.
         let request = unsafe { self.0.as_ref().request() };

@@ -65,22 +65,22 @@ impl Provided {
     /// Hands the kernel what buffers the pool can spare.
     #[inline]
     pub(super) fn fill(&mut self) -> io::Result<()> {
-        let (before, entries, mask) = (self.tail, self.entries, self.mask);
-        let tail = &mut self.tail;
+        let (mut tail, entries, mask) = (self.tail, self.entries, self.mask);
         self.pool.provide(|index, at, len| {
             // SAFETY: in bounds, by the mask. The pool has at most as many buffers as the ring has entries, and each is in the
             // ring once, so this entry was consumed and the kernel does not look at it before the tail says so.
-            let entry = unsafe { &mut *entries.as_ptr().add((*tail & mask) as usize) };
+            let entry = unsafe { &mut *entries.as_ptr().add((tail & mask) as usize) };
             entry.set_addr(at.as_ptr() as u64);
             entry.set_len(len as u32);
             entry.set_bid(index as u16);
-            *tail = tail.wrapping_add(1);
+            tail = tail.wrapping_add(1);
         })?;
-        if self.tail != before {
+        if self.tail != tail {
+            self.tail = tail;
             // SAFETY: the tail lies in the first entry, where nothing else is; it is aligned, and only this value writes it.
             let shared = unsafe { AtomicU16::from_ptr(BufRingEntry::tail(entries.as_ptr()).cast_mut()) };
             // Release: publishes the entries to the kernel.
-            shared.store(self.tail, Ordering::Release);
+            shared.store(tail, Ordering::Release);
         }
         Ok(())
     }
