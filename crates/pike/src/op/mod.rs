@@ -164,12 +164,10 @@ impl<T, B> Future for Owned<'_, T, B> {
         let mut op = self.as_mut().project().op;
         let registration = op.registration();
         let work = op.as_mut().work();
-        if let Some(native) = work.native {
-            if let Some(lane) = work.flight.lane().or_else(|| work.at.lane()) {
-                if let Some(output) = ready!(native.poll(work, lane, registration, given_up, cx)) {
-                    op.stop(); // it may have waited behind others: a wake would be lost with it
-                    return Poll::Ready(output);
-                }
+        if let Some((native, lane)) = work.native {
+            if let Some(output) = ready!(native.poll(work, lane, registration, given_up, cx)) {
+                op.stop(); // it may have waited behind others: a wake would be lost with it
+                return Poll::Ready(output);
             }
         }
         if let Some(reason) = given_up {
@@ -192,8 +190,8 @@ pub(crate) struct Carried<'a, T, B> {
     /// Whether it was asked for nothing, and so has nothing to wait for.
     is_nothing: bool,
     attempt: fn(&mut Carried<'a, T, B>, Seen) -> Attempt<T>,
-    /// How the kernel does it, where it does.
-    native: Option<Native<T, B>>,
+    /// How the kernel does it, and where, if it does.
+    native: Option<(Native<T, B>, &'a Arc<Lane>)>,
     flight: Flight<'a>,
 }
 
@@ -343,7 +341,7 @@ impl<'a> Endpoint<'a> {
     ) -> Owned<'a, T, B> {
         let aim = Special { direction: Direction::Read, kind: Kind::plain(Direction::Read) };
         // What is asked for nothing has nothing to ask the kernel for.
-        let native = native.filter(|_| !is_nothing);
+        let native = native.filter(|_| !is_nothing).and_then(|native| Some((native, self.lane()?)));
         let carried = Carried { native, ..Carried::new(self, buffer, How::Plainly, is_nothing, attempt) };
         Owned::new(aim, carried)
     }
@@ -356,6 +354,7 @@ impl<'a> Endpoint<'a> {
         attempt: fn(&mut Carried<'a, T, B>, Seen) -> Attempt<T>,
     ) -> Owned<'a, T, B> {
         let aim = Special { direction: Direction::Write, kind: Kind::plain(Direction::Write) };
+        let native = native.and_then(|native| Some((native, self.lane()?)));
         let carried = Carried { native, ..Carried::new(self, buffer, how, false, attempt) };
         Owned::new(aim, carried)
     }

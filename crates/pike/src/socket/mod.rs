@@ -307,14 +307,16 @@ impl Socket {
 
     /// What the kernel does for it, on a backend that completes; of kinds that it knows.
     pub(crate) fn native_lane(&self) -> Option<&Arc<Lane>> {
-        let carries = match self.flavour {
-            Flavour::Tcp | Flavour::UnixStream => Carries::Stream,
-            Flavour::Datagram => Carries::Datagrams,
-            Flavour::UnixDatagram | Flavour::UnixSeqPacket => Carries::Messages,
-            Flavour::Other => return None,
-        };
-        let make = || self.handle.registration().new_lane(carries);
-        self.core().is_native().then(|| self.descriptor().lane_or(make))
+        if !self.core().is_native() || self.flavour == Flavour::Other {
+            return None;
+        }
+        Some(self.descriptor().lane_or(|| {
+            self.handle.registration().new_lane(match self.flavour {
+                Flavour::Tcp | Flavour::UnixStream => Carries::Stream,
+                Flavour::Datagram => Carries::Datagrams,
+                Flavour::UnixDatagram | Flavour::UnixSeqPacket | Flavour::Other => Carries::Messages,
+            })
+        }))
     }
 
     /// Closes it as dropping does, and reports what the system said. Otherwise as [`Handle::close`](crate::Handle::close).

@@ -48,11 +48,14 @@ impl Lane {
         }
     }
 
-    /// A request was answered with would-block, where the kernel should have waited. Of a socket that was for that once.
-    pub(crate) fn would_block(&self) {
-        if self.carries == Carries::File {
+    /// A request was answered with would-block, where the kernel should have waited. Of a socket that was for that once. Whether
+    /// nobody asks it any more.
+    pub(crate) fn would_block(&self) -> bool {
+        let is_file = self.carries == Carries::File;
+        if is_file {
             self.refuses.store(true, Ordering::Relaxed);
         }
+        is_file
     }
 
     /// Whether the kernel does not wait for what is to be read or written here, so that nobody asks it to. It waits for sockets

@@ -204,7 +204,7 @@ impl Lane {
         // SAFETY: nobody receives, and the lock is held.
         unsafe { self.incoming.set(request) };
         drop(state);
-        self.submit(Direction::Read);
+        self.submit(&self.incoming, Direction::Read);
     }
 
     /// Takes what comes in for one receive: the place of that. None if something has arrived already, or somebody else receives
@@ -229,34 +229,35 @@ impl Lane {
         Some(taking)
     }
 
-    /// Starts to receive into what `name` names of `buffer`. Gives the buffer back if it could not begin, or nothing was
-    /// named.
+    /// Takes the buffer, and starts to receive into what `name` names of it. False if it could not begin, or nothing was named.
     #[allow(unsafe_code)]
     pub(crate) fn receive<B: Send + 'static>(
         self: &Arc<Self>,
         cx: &Context<'_>,
-        buffer: B,
+        buffer: &mut Option<B>,
         name: impl FnOnce(&mut B, &mut Pieces<'_>),
-    ) -> Result<(), B> {
-        let Some(taking) = self.begin_one(cx) else { return Err(buffer) };
+    ) -> bool {
+        let Some(taking) = self.begin_one(cx) else { return false };
         // If `name` panics, nothing was submitted.
         let unsent = Unsent(self, Direction::Read);
         // SAFETY: this operation has just begun, so the place is empty and ours.
-        let mut at = unsafe { taking.cargo.put(buffer) };
+        let mut at =
+            unsafe { taking.cargo.put(buffer.take().expect("an operation is polled after it was done")) };
         // SAFETY: this operation has just begun, and is nobody else's.
         let mut pieces = unsafe { Pieces::new(taking, self.is_message) };
         // SAFETY: it is there, and stays until the final completion; nobody calls it meanwhile.
         name(unsafe { at.as_mut() }, &mut pieces);
         let Some(request) = pieces.receive(self.descriptor, self.carries.spill()) else {
             // SAFETY: put in just now.
-            return Err(unsafe { taking.cargo.take() });
+            *buffer = Some(unsafe { taking.cargo.take() });
+            return false;
         };
         let request = if self.carries == Carries::File { request.of_file() } else { request };
         // SAFETY: this operation has just begun.
         unsafe { self.incoming.set(request) };
         mem::forget(unsent);
-        self.submit(Direction::Read);
-        Ok(())
+        self.submit(&self.incoming, Direction::Read);
+        true
     }
 
     /// Who sent the datagram of a receive that is done, and how much room each of its buffers had.

@@ -408,15 +408,11 @@ impl Lane {
         descriptor
     }
 
-    /// The direction's block is set, and counted as in flight.
+    /// The direction's block is set, and counted as in flight. What it is part of was exposed.
     #[inline]
-    fn submit(self: &Arc<Self>, direction: Direction) {
+    fn submit(self: &Arc<Self>, block: &Block, direction: Direction) {
         // The kernel's share: ended by `reap`.
         let _ = Arc::into_raw(Arc::clone(self)).expose_provenance();
-        if let (Direction::Write, Some(outgoing)) = (direction, self.outgoing.get()) {
-            let _ = ptr::from_ref::<Outgoing>(outgoing).expose_provenance();
-        }
-        let block = self.block(direction);
         if !self.core().submit(block) {
             let mut batch = Batch::new();
             Self::reap_refused(NonNull::from(block), &mut batch);

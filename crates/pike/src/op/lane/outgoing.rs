@@ -1,6 +1,6 @@
 //! Sends and connects: one in flight, and who comes later waits.
 
-use std::{mem, net::Shutdown, sync::Arc, task::Context};
+use std::{mem, net::Shutdown, ptr, sync::Arc, task::Context};
 
 use super::{
     Block, Carries, Lane, Request, State, Unsent, going_on,
@@ -59,36 +59,36 @@ impl Lane {
         })
     }
 
-    /// Starts to send what `bytes` shows of `buffer`. Otherwise as [`Lane::send`].
+    /// Starts to send what `bytes` shows of `buffer`, if that is anything. Otherwise as [`Lane::send`].
     #[inline]
     pub(crate) fn send_bytes<B: Send + 'static>(
         self: &Arc<Self>,
         cx: &Context<'_>,
-        buffer: B,
+        buffer: &mut Option<B>,
         flags: i32,
         bytes: impl FnOnce(&B) -> &[u8],
-    ) -> Result<(), B> {
+    ) -> bool {
         self.go_out(cx, buffer, |lane, _, buffer| {
             let bytes = bytes(buffer);
             let (at, len) = (bytes.as_ptr(), bytes.len().min(platform::TRANSFER_MAX) as u32);
-            Request::Send { descriptor: lane.descriptor, at, len, flags }
+            (len > 0).then_some(Request::Send { descriptor: lane.descriptor, at, len, flags })
         })
     }
 
-    /// Starts to send what `name` names of `buffer`. Gives the buffer back if another send is under way, or others wait.
+    /// Takes the buffer, and starts to send what `name` names of it. False if another send is under way, or others wait.
     #[inline]
     pub(crate) fn send<B: Send + 'static>(
         self: &Arc<Self>,
         cx: &Context<'_>,
-        buffer: B,
+        buffer: &mut Option<B>,
         flags: i32,
         name: impl FnOnce(&B, &mut Pieces<'_>),
-    ) -> Result<(), B> {
+    ) -> bool {
         self.go_out(cx, buffer, |lane, half, buffer| {
             // SAFETY: this operation has just begun, and is nobody else's.
             let mut pieces = unsafe { Pieces::new(half, lane.is_message) };
             name(buffer, &mut pieces);
-            pieces.send(lane.descriptor, flags)
+            Some(pieces.send(lane.descriptor, flags))
         })
     }
 
@@ -97,15 +97,15 @@ impl Lane {
         if let Some(result) = self.state.lock().connected.take() {
             return Connect::Ended(result);
         }
-        let begun = self.go_out(cx, (), |lane, half, ()| {
+        let begun = self.go_out(cx, &mut Some(()), |lane, half, ()| {
             // SAFETY: this operation has just begun, and is nobody else's; as below.
             let envelope = unsafe { half.envelope() }.as_ptr();
             // SAFETY: as above.
             unsafe { &mut *envelope }.connect_to(peer());
             lane.state.lock().connecting = true;
-            Request::Connect { descriptor: lane.descriptor, envelope }
+            Some(Request::Connect { descriptor: lane.descriptor, envelope })
         });
-        begun.map_or(Connect::Busy, |()| Connect::Begun)
+        if begun { Connect::Begun } else { Connect::Busy }
     }
 
     /// By who began the connect and has its result: whoever waited to write goes on.
@@ -113,34 +113,53 @@ impl Lane {
         if !self.is_forked() {
             self.state.lock().connecting = false;
         }
-        // SAFETY: nothing was put in when it was begun.
-        unsafe { self.take_back::<()>(Direction::Write, |()| ()) };
+        // SAFETY: begun by the caller, with nothing.
+        unsafe { self.take_back_sent::<()>() };
+    }
+
+    /// The buffer of a send that is done. The operation ends here: others may begin.
+    ///
+    /// # Safety
+    ///
+    /// The caller began it with a `B`, and has its result.
+    #[inline]
+    pub(crate) unsafe fn take_back_sent<B: 'static>(&self) -> B {
+        // SAFETY: put in when it was begun, and the kernel is done.
+        let buffer = unsafe { self.half(Direction::Write).cargo.take() };
+        self.release(Direction::Write);
+        buffer
     }
 
     #[inline]
     fn go_out<B: Send + 'static>(
         self: &Arc<Self>,
         cx: &Context<'_>,
-        buffer: B,
-        request: impl FnOnce(&Self, &Half, &B) -> Request,
-    ) -> Result<(), B> {
-        let Outgoing { block, half, .. } = self.outgoing();
+        buffer: &mut Option<B>,
+        request: impl FnOnce(&Self, &Half, &B) -> Option<Request>,
+    ) -> bool {
+        let outgoing = self.outgoing();
+        let half = &outgoing.half;
         if self.source().is_waited_for(Direction::Write) || !half.life.begin(cx.waker()) {
-            return Err(buffer);
+            return false;
         }
         self.begins(Direction::Write);
         // If `request` panics, nothing was submitted.
         let unsent = Unsent(self, Direction::Write);
         // SAFETY: this operation has just begun, so the place is empty and ours.
-        let buffer = unsafe { half.cargo.put(buffer) };
+        let at = unsafe { half.cargo.put(buffer.take().expect("an operation is polled after it was done")) };
         // SAFETY: it is there, and stays until the final completion; nobody calls it meanwhile.
-        let request = request(self, half, unsafe { buffer.as_ref() });
+        let Some(request) = request(self, half, unsafe { at.as_ref() }) else {
+            // SAFETY: put in just now.
+            *buffer = Some(unsafe { half.cargo.take() });
+            return false;
+        };
         let request = if self.carries == Carries::File { request.of_file() } else { request };
         // SAFETY: this operation has just begun.
-        unsafe { block.set(request) };
+        unsafe { outgoing.block.set(request) };
         mem::forget(unsent);
-        self.submit(Direction::Write);
-        Ok(())
+        let _ = ptr::from_ref(outgoing).expose_provenance();
+        self.submit(&outgoing.block, Direction::Write);
+        true
     }
 
     /// Ends writing (and reading) once the send that is under way has ended. False if there is none.

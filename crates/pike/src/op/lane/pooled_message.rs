@@ -35,7 +35,7 @@ impl Lane {
         let descriptor = self.descriptor;
         // SAFETY: this operation has just begun.
         unsafe { self.incoming.set(Request::ReceivePooled { descriptor, envelope, slot }) };
-        self.submit(Direction::Read);
+        self.submit(&self.incoming, Direction::Read);
         Ok(true)
     }
 

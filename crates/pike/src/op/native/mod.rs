@@ -29,8 +29,8 @@ const READ: Direction = Direction::Read;
 trait Kind<T, B> {
     const DIRECTION: Direction;
 
-    /// Has the kernel do it behind so many bytes, or gives the buffer back.
-    fn submit(lane: &Arc<Lane>, cx: &Context<'_>, buffer: B, done: usize, how: &How) -> Result<(), B>;
+    /// Has the kernel do it behind so many bytes, for which it takes the buffer, or leaves that alone.
+    fn submit(lane: &Arc<Lane>, cx: &Context<'_>, buffer: &mut Option<B>, done: usize, how: &How) -> bool;
 
     /// Once the kernel is done: the buffer, and what it means that behind so many bytes as many more were moved.
     fn finish(lane: &Lane, done: usize, count: usize) -> (B, Step<T>);
@@ -74,18 +74,6 @@ impl<T, B> Clone for Native<T, B> {
 
 impl<T, B> Copy for Native<T, B> {}
 
-/// The buffer of an operation that is done.
-///
-/// # Safety
-///
-/// The caller began it with a `B`, and has its result.
-#[allow(unsafe_code)]
-#[inline]
-unsafe fn take_back<B: 'static>(lane: &Lane, direction: Direction) -> B {
-    // SAFETY: passed on to the caller.
-    unsafe { lane.take_back(direction, |_| ()) }
-}
-
 /// An operation that is in the kernel. Dropped, it leaves the buffer to whoever reaps it.
 #[derive(Default)]
 pub(crate) struct Flight<'a>(Option<(&'a Arc<Lane>, Direction)>);
@@ -108,12 +96,6 @@ impl<'a> Flight<'a> {
                 Poll::Ready(result)
             }
         }
-    }
-
-    /// Where it is under way.
-    #[inline]
-    pub(super) fn lane(&self) -> Option<&'a Arc<Lane>> {
-        self.0.map(|(lane, _)| lane)
     }
 
     #[inline]
@@ -184,8 +166,10 @@ fn poll<'a, K: Kind<T, B>, T, B>(
                     match -code {
                         platform::CANCELLED | platform::INTERRUPTED => buffer,
                         platform::WOULD_BLOCK => {
-                            lane.would_block();
                             carried.buffer = Some(buffer);
+                            if lane.would_block() {
+                                carried.native = None;
+                            }
                             return Poll::Ready(None);
                         }
                         code => return done(Err(io::Error::from_raw_os_error(code)), buffer),
@@ -202,10 +186,6 @@ fn poll<'a, K: Kind<T, B>, T, B>(
                 Ok(word) => seen = word,
                 Err(error) => return done(Err(error), carried.take()),
             }
-        }
-        let done_before = carried.done;
-        if let Some(result) = K::nothing_left(carried.buffer(), done_before) {
-            return done(Ok(result), carried.take());
         }
         if !budget::take(cx) {
             return Poll::Pending;
@@ -231,17 +211,15 @@ fn poll<'a, K: Kind<T, B>, T, B>(
                 }
             };
         }
-        let (buffer, behind) = (carried.take(), carried.done);
-        return match K::submit(lane, cx, buffer, behind, &carried.how) {
-            Ok(()) => {
-                carried.flight = Flight::of(lane, K::DIRECTION);
-                Poll::Pending // it has begun with this waker
-            }
-            Err(buffer) => {
-                carried.buffer = Some(buffer);
-                budget::give_back();
-                Poll::Ready(None)
-            }
+        if K::submit(lane, cx, &mut carried.buffer, carried.done, &carried.how) {
+            carried.flight = Flight::of(lane, K::DIRECTION);
+            return Poll::Pending; // it has begun with this waker
+        }
+        budget::give_back();
+        let behind = carried.done;
+        return match K::nothing_left(carried.buffer(), behind) {
+            Some(result) => done(Ok(result), carried.take()),
+            None => Poll::Ready(None),
         };
     }
 }

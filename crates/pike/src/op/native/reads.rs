@@ -3,7 +3,7 @@
 
 use std::{io, marker::PhantomData, sync::Arc, task::Context};
 
-use super::{Kind, Native, READ, Step, take_back};
+use super::{Kind, Native, READ, Step};
 use crate::{
     buf::{self, IoBufMut, IoBufs},
     op::{
@@ -17,10 +17,10 @@ use crate::{
 /// Takes a buffer back from a receive that was begun with a `B`, whose result the caller has.
 fn back<B: 'static>(lane: &Lane) -> B {
     // SAFETY: called by the future that submitted a `B`, with the result.
-    unsafe { take_back(lane, READ) }
+    unsafe { lane.take_back(READ, |_| ()) }
 }
 
-fn receive<B: IoBufMut>(lane: &Arc<Lane>, cx: &Context<'_>, buffer: B) -> Result<(), B> {
+fn receive<B: IoBufMut>(lane: &Arc<Lane>, cx: &Context<'_>, buffer: &mut Option<B>) -> bool {
     lane.receive(cx, buffer, |buffer: &mut B, pieces| pieces.push_room(buffer.room()))
 }
 
@@ -30,7 +30,7 @@ struct Read;
 impl<B: IoBufMut> Kind<usize, B> for Read {
     const DIRECTION: Direction = READ;
 
-    fn submit(lane: &Arc<Lane>, cx: &Context<'_>, buffer: B, _: usize, _: &How) -> Result<(), B> {
+    fn submit(lane: &Arc<Lane>, cx: &Context<'_>, buffer: &mut Option<B>, _: usize, _: &How) -> bool {
         receive(lane, cx, buffer)
     }
 
@@ -50,7 +50,7 @@ struct ReadExact;
 impl<B: IoBufMut> Kind<usize, B> for ReadExact {
     const DIRECTION: Direction = READ;
 
-    fn submit(lane: &Arc<Lane>, cx: &Context<'_>, buffer: B, done: usize, _: &How) -> Result<(), B> {
+    fn submit(lane: &Arc<Lane>, cx: &Context<'_>, buffer: &mut Option<B>, done: usize, _: &How) -> bool {
         lane.receive(cx, buffer, |buffer: &mut B, pieces| {
             pieces.push_room(room_behind(buffer, done));
         })
@@ -80,7 +80,7 @@ struct ReadFrom<A>(PhantomData<A>);
 impl<B: IoBufMut, A: Peer> Kind<(usize, A), B> for ReadFrom<A> {
     const DIRECTION: Direction = READ;
 
-    fn submit(lane: &Arc<Lane>, cx: &Context<'_>, buffer: B, _: usize, _: &How) -> Result<(), B> {
+    fn submit(lane: &Arc<Lane>, cx: &Context<'_>, buffer: &mut Option<B>, _: usize, _: &How) -> bool {
         receive(lane, cx, buffer)
     }
 
@@ -102,7 +102,7 @@ struct ReadVectored;
 impl<V: IoBufs<Buf: IoBufMut>> Kind<usize, V> for ReadVectored {
     const DIRECTION: Direction = READ;
 
-    fn submit(lane: &Arc<Lane>, cx: &Context<'_>, buffers: V, _: usize, _: &How) -> Result<(), V> {
+    fn submit(lane: &Arc<Lane>, cx: &Context<'_>, buffers: &mut Option<V>, _: usize, _: &How) -> bool {
         lane.receive(cx, buffers, |buffers: &mut V, pieces| {
             pieces.in_envelope();
             for buffer in buffers.bufs_mut() {

@@ -3,7 +3,7 @@
 
 use std::{io, sync::Arc, task::Context};
 
-use super::{Kind, Native, Step, take_back};
+use super::{Kind, Native, Step};
 use crate::{
     buf::{IoBuf, IoBufs},
     op::{How, lane::Lane, rest},
@@ -30,7 +30,7 @@ struct Write;
 impl<B: IoBuf> Kind<usize, B> for Write {
     const DIRECTION: Direction = WRITE;
 
-    fn submit(lane: &Arc<Lane>, cx: &Context<'_>, buffer: B, _: usize, how: &How) -> Result<(), B> {
+    fn submit(lane: &Arc<Lane>, cx: &Context<'_>, buffer: &mut Option<B>, _: usize, how: &How) -> bool {
         lane.send(cx, buffer, flags(how), |buffer: &B, pieces| {
             match how {
                 How::To(address) => pieces.in_envelope().address_to((*address).into()),
@@ -47,7 +47,7 @@ impl<B: IoBuf> Kind<usize, B> for Write {
 
     fn take_back(lane: &Lane) -> B {
         // SAFETY: called by the future that submitted a `B`, with the result.
-        unsafe { take_back(lane, WRITE) }
+        unsafe { lane.take_back_sent() }
     }
 }
 
@@ -58,8 +58,9 @@ impl<B: IoBuf> Kind<(), B> for WriteAll {
     const DIRECTION: Direction = WRITE;
 
     #[inline]
-    fn submit(lane: &Arc<Lane>, cx: &Context<'_>, buffer: B, done: usize, how: &How) -> Result<(), B> {
-        lane.send_bytes(cx, buffer, flags(how), |buffer: &B| rest(buffer, done))
+    fn submit(lane: &Arc<Lane>, cx: &Context<'_>, buffer: &mut Option<B>, done: usize, _: &How) -> bool {
+        let flags = platform::send_flags(SendFlags::NONE);
+        lane.send_bytes(cx, buffer, flags, |buffer: &B| rest(buffer, done))
     }
 
     #[inline]
@@ -74,7 +75,7 @@ impl<B: IoBuf> Kind<(), B> for WriteAll {
     #[inline]
     fn take_back(lane: &Lane) -> B {
         // SAFETY: called by the future that submitted a `B`, with the result.
-        unsafe { take_back(lane, WRITE) }
+        unsafe { lane.take_back_sent() }
     }
 
     #[inline]
@@ -89,7 +90,7 @@ struct WriteVectored;
 impl<V: IoBufs> Kind<usize, V> for WriteVectored {
     const DIRECTION: Direction = WRITE;
 
-    fn submit(lane: &Arc<Lane>, cx: &Context<'_>, buffers: V, _: usize, how: &How) -> Result<(), V> {
+    fn submit(lane: &Arc<Lane>, cx: &Context<'_>, buffers: &mut Option<V>, _: usize, how: &How) -> bool {
         lane.send(cx, buffers, flags(how), |buffers: &V, pieces| {
             pieces.in_envelope();
             for buffer in buffers.bufs() {
@@ -107,7 +108,7 @@ impl<V: IoBufs> Kind<usize, V> for WriteVectored {
 
     fn take_back(lane: &Lane) -> V {
         // SAFETY: called by the future that submitted a `V`, with the result.
-        unsafe { take_back(lane, WRITE) }
+        unsafe { lane.take_back_sent() }
     }
 }
 
