@@ -286,6 +286,10 @@ macro_rules! for_each_case {
                 owned_sends_keep_order,
                 owned_allocates_nothing,
             }
+            kept {
+                kept_receives_of_a_stream,
+                kept_receives_of_datagrams,
+            }
             meanwhile {
                 cancel_while_it_begins,
                 buffer_that_panics_when_dropped,

@@ -9,6 +9,7 @@ pub mod errors;
 pub mod event;
 pub mod handle;
 pub mod interval;
+pub mod kept;
 pub mod lifecycle;
 pub mod linger;
 pub mod lost_wakes;
