@@ -60,7 +60,7 @@ pub fn timeout_of_a_future(cx: &Cx) -> Outcome {
         let _guard = guard;
         poll_fn(|_| if gate.load(SeqCst) { Poll::Ready(7) } else { Poll::Pending }).await
     };
-    let mut both = Task::pending(on(&notifier, || timeout(MS, gated)));
+    let mut both = Task::pending(on(&notifier, || timeout(SHORT, gated)));
     cx.turn_until(&notifier, "the limit", || both.is_woken());
     open.store(true, SeqCst);
     assert_eq!(both.ready(), Ok(7));
