@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Gate, within};
+use common::{Gate, at_rest, within};
 use pike::{Closed, Event, time};
 use pike_sched::{Pool, spawn, yield_now};
 
@@ -209,10 +209,7 @@ fn an_idle_pool_stays_idle() -> io::Result<()> {
         });
         pool.notifiers()[2].shutdown(Duration::ZERO);
         until(|| reports.lock().unwrap().len() == 1);
-        thread::sleep(Duration::from_millis(300));
-        let before = pool.counters();
-        thread::sleep(Duration::from_millis(300));
-        assert_eq!(before, pool.counters());
+        at_rest(&pool, Duration::from_millis(300));
         gate.open();
         driver.join().unwrap();
         Ok(())

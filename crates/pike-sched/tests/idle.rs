@@ -6,7 +6,7 @@ mod common;
 
 use std::{env, fs, io, sync::Arc, thread, time::Duration};
 
-use common::{Gate, within};
+use common::{Gate, at_rest, within};
 use pike::Event;
 use pike_sched::{Pool, spawn};
 
@@ -43,8 +43,8 @@ fn it_uses_no_processor_time() -> io::Result<()> {
             }
             Event::new()?.wait().await.map(drop)
         });
-        thread::sleep(Duration::from_millis(300));
-        let (before, counters) = (processor_time()?, pool.counters());
+        let counters = at_rest(&pool, Duration::from_millis(300));
+        let before = processor_time()?;
         thread::sleep(time);
         let (used, after) = (processor_time()? - before, pool.counters());
         println!("{used:?} of processor time in {time:?}");

@@ -21,64 +21,75 @@ use pike_sched::{Pool, spawn, yield_now};
 
 const CONNECTIONS: usize = 64;
 
-/// All clients write while the worker is kept from turning. Then there must be one batch with all of them,
-/// and it is answered whole: nobody reads an answer until all were written.
+/// All clients write while the worker is kept from turning, and nobody reads an answer until all were written. The batches.
+fn batches() -> io::Result<Vec<usize>> {
+    let batches = Arc::new(Mutex::new(Vec::new()));
+    let notifier = {
+        let batches = Arc::clone(&batches);
+        Notifier::builder().dispatch(move |batch: &mut Batch| {
+            batches.lock().unwrap().push(batch.len());
+            batch.for_each(|waker| waker.wake());
+        })
+    }
+    .build()?;
+    let (connected, connect) = mpsc::channel();
+    let (go, gone) = (mpsc::channel::<()>(), mpsc::channel());
+    let client = thread::spawn(move || {
+        let address: net::SocketAddr = connect.recv().unwrap();
+        let mut streams: Vec<_> =
+            (0..CONNECTIONS).map(|_| net::TcpStream::connect(address).unwrap()).collect();
+        go.1.recv().unwrap();
+        for stream in &mut streams {
+            stream.write_all(b"ping").unwrap();
+        }
+        gone.0.send(()).unwrap();
+        for mut stream in streams {
+            let mut buf = [0; 4];
+            stream.read_exact(&mut buf).unwrap();
+            assert_eq!(&buf, b"ping");
+        }
+    });
+    Pool::builder().notifier(notifier).build()?.run(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        connected.send(listener.local_addr()?).unwrap();
+        let mut tasks = Vec::new();
+        for _ in 0..CONNECTIONS {
+            let (stream, _) = listener.accept().await?;
+            tasks.push(spawn(async move {
+                let mut buf = [0; 64];
+                let n = stream.read(&mut buf).await?;
+                stream.write_all(&buf[..n]).await
+            }));
+        }
+        // All of them read, and wait.
+        for _ in 0..40 {
+            yield_now().await;
+        }
+        batches.lock().unwrap().clear();
+        go.0.send(()).unwrap();
+        gone.1.recv().unwrap();
+        for task in tasks {
+            task.await??;
+        }
+        io::Result::Ok(())
+    })?;
+    client.join().unwrap();
+    let batches = batches.lock().unwrap().clone();
+    Ok(batches)
+}
+
+/// What is there when the worker turns is one batch, and it is answered whole. That is all, unless the system delivers some of
+/// it after the writer's call has returned, as a loaded one does now and then.
 #[test]
 #[cfg_attr(miri, ignore = "a test of sockets, not of memory")]
 fn all_that_is_ready() -> io::Result<()> {
-    within(20, || {
-        let batches = Arc::new(Mutex::new(Vec::new()));
-        let notifier = {
-            let batches = Arc::clone(&batches);
-            Notifier::builder().dispatch(move |batch: &mut Batch| {
-                batches.lock().unwrap().push(batch.len());
-                batch.for_each(|waker| waker.wake());
-            })
+    within(60, || {
+        let mut seen = Vec::new();
+        while seen.last().is_none_or(|last: &Vec<usize>| last.len() > 1) {
+            assert!(seen.len() < 10, "never one batch: {seen:?}");
+            seen.push(batches()?);
+            assert_eq!(seen.last().unwrap().iter().sum::<usize>(), CONNECTIONS, "{seen:?}");
         }
-        .build()?;
-        let (connected, connect) = mpsc::channel();
-        let (go, gone) = (mpsc::channel::<()>(), mpsc::channel());
-        let client = thread::spawn(move || {
-            let address: net::SocketAddr = connect.recv().unwrap();
-            let mut streams: Vec<_> =
-                (0..CONNECTIONS).map(|_| net::TcpStream::connect(address).unwrap()).collect();
-            go.1.recv().unwrap();
-            for stream in &mut streams {
-                stream.write_all(b"ping").unwrap();
-            }
-            gone.0.send(()).unwrap();
-            for mut stream in streams {
-                let mut buf = [0; 4];
-                stream.read_exact(&mut buf).unwrap();
-                assert_eq!(&buf, b"ping");
-            }
-        });
-        Pool::builder().notifier(notifier).build()?.run(async {
-            let listener = TcpListener::bind("127.0.0.1:0").await?;
-            connected.send(listener.local_addr()?).unwrap();
-            let mut tasks = Vec::new();
-            for _ in 0..CONNECTIONS {
-                let (stream, _) = listener.accept().await?;
-                tasks.push(spawn(async move {
-                    let mut buf = [0; 64];
-                    let n = stream.read(&mut buf).await?;
-                    stream.write_all(&buf[..n]).await
-                }));
-            }
-            // All of them read, and wait.
-            for _ in 0..40 {
-                yield_now().await;
-            }
-            batches.lock().unwrap().clear();
-            go.0.send(()).unwrap();
-            gone.1.recv().unwrap();
-            for task in tasks {
-                task.await??;
-            }
-            io::Result::Ok(())
-        })?;
-        client.join().unwrap();
-        assert_eq!(*batches.lock().unwrap(), [CONNECTIONS]);
         Ok(())
     })
 }

@@ -13,8 +13,10 @@ use std::{
     },
     task::{Context, Poll, Waker},
     thread::{self, ThreadId},
-    time::Duration,
+    time::{Duration, Instant},
 };
+
+use pike_sched::{Counters, Pool};
 
 /// Runs a test on a thread of its own, and fails it if it hangs.
 pub fn within<R: Send + 'static>(seconds: u64, test: impl FnOnce() -> R + Send + 'static) -> R {
@@ -25,6 +27,22 @@ pub fn within<R: Send + 'static>(seconds: u64, test: impl FnOnce() -> R + Send +
         Ok(Ok(result)) => result,
         Ok(Err(payload)) => panic::resume_unwind(payload),
         Err(_) => panic!("the test hangs"),
+    }
+}
+
+/// Waits until nobody in the pool has done anything for so long, and gives what was done until then. On a loaded machine workers
+/// may take a while to fall asleep; one that goes on looking is never at rest.
+pub fn at_rest(pool: &Pool, time: Duration) -> Vec<Counters> {
+    let begin = Instant::now();
+    let mut before = pool.counters();
+    loop {
+        thread::sleep(time);
+        let after = pool.counters();
+        if after == before {
+            return after;
+        }
+        assert!(begin.elapsed() < Duration::from_secs(20), "never at rest: {before:?}, {after:?}");
+        before = after;
     }
 }
 
