@@ -179,17 +179,19 @@ fn bench_server_echoes() {
 
 #[test]
 fn bench_server_echoes_datagrams() {
-    let port = free_port();
-    let mut command = example("bench_server");
-    command.args(["udp", &port.to_string(), "2048"]);
-    let _server = Running::start(command);
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
-    socket.connect((Ipv4Addr::LOCALHOST, port)).expect("an address");
-    socket.set_read_timeout(Some(Duration::from_millis(100))).expect("a timeout");
-    let mut buf = [0; 100];
-    // Until the server is there, a datagram is refused or lost.
-    let n = patiently(|| socket.send(b"ping").and_then(|_| socket.recv(&mut buf)).ok());
-    assert_eq!(&buf[..n], b"ping");
+    for mode in ["borrowed", "pooled"] {
+        let port = free_port();
+        let mut command = example("bench_server");
+        command.args(["--mode", mode, "udp", &port.to_string(), "2048"]);
+        let _server = Running::start(command);
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+        socket.connect((Ipv4Addr::LOCALHOST, port)).expect("an address");
+        socket.set_read_timeout(Some(Duration::from_millis(100))).expect("a timeout");
+        let mut buf = [0; 100];
+        // Until the server is there, a datagram is refused or lost.
+        let n = patiently(|| socket.send(b"ping").and_then(|_| socket.recv(&mut buf)).ok());
+        assert_eq!(&buf[..n], b"ping");
+    }
 }
 
 /// All bytes both ways, the end of each way by itself, and a server that is not there.
