@@ -16,8 +16,8 @@
 //! Who may touch what, when:
 //! - Taking a node stores NOTIFIED *last*: from that store on the owner may free the node without any lock. All other
 //!   stores to `state` are the owner's, or made under the list's lock.
-//! - `inner` is filled while the node is LINKED or FRONT, and empty otherwise. It is touched under the lock while
-//!   LINKED, by whoever takes it out of the front while FRONT, and by the owner otherwise.
+//! - `inner` and `kind` are filled while the node is LINKED, and `inner` while it is FRONT; they are empty otherwise. They are
+//!   touched under the lock while LINKED, by whoever takes it out of the front while FRONT, and by the owner otherwise.
 //! - The order in the list: first those that are all woken, in any order, then the consuming ones, first in first
 //!   out. So a wake walks the first group and stops at the first of the second.
 
@@ -79,6 +79,8 @@ impl Kind {
 #[derive(Debug)]
 pub(crate) struct Node {
     state: AtomicU8,
+    /// What it waits for. Of a linked one; in the front all wait for the same. Here, where it takes no room of its own.
+    kind: UnsafeCell<MaybeUninit<Kind>>,
     inner: UnsafeCell<MaybeUninit<Inner>>,
     /// Others point at this one, so it must not move.
     _pinned: PhantomPinned,
@@ -86,10 +88,9 @@ pub(crate) struct Node {
 
 #[derive(Debug)]
 struct Inner {
-    /// The neighbours in the list, and what it waits for; meaningless in the front, where all wait for the same.
+    /// The neighbours in the list; meaningless in the front.
     previous: *const Node,
     next: *const Node,
-    kind: Kind,
     waker: Waker,
 }
 
@@ -113,6 +114,7 @@ impl Node {
     pub(crate) fn new() -> Self {
         Self {
             state: AtomicU8::new(IDLE),
+            kind: UnsafeCell::new(MaybeUninit::uninit()),
             inner: UnsafeCell::new(MaybeUninit::uninit()),
             _pinned: PhantomPinned,
         }
@@ -125,6 +127,8 @@ impl Node {
         let at = place.as_mut_ptr();
         // SAFETY: in bounds of `place`, which is borrowed exclusively.
         unsafe { (&raw mut (*at).state).write(AtomicU8::new(IDLE)) };
+        // SAFETY: as above.
+        unsafe { (&raw mut (*at).kind).write(UnsafeCell::new(MaybeUninit::uninit())) };
         // SAFETY: as above.
         unsafe { (&raw mut (*at).inner).write(UnsafeCell::new(MaybeUninit::uninit())) };
         // SAFETY: all fields with a size have been written.
@@ -211,7 +215,24 @@ impl Node {
         // SAFETY: filled, and reached by one thread at a time.
         self.inner.with_mut(|inner| f(unsafe { (*inner).assume_init_mut() }))
     }
+
+    /// The one behind it, and what it waits for itself.
+    ///
+    /// # Safety
+    ///
+    /// The node is linked, and the caller holds the lock.
+    #[allow(unsafe_code)]
+    #[inline]
+    unsafe fn next_and_kind(&self) -> (*const Self, Kind) {
+        // SAFETY: linked, so it is filled.
+        let kind = self.kind.with_mut(|kind| unsafe { (*kind).assume_init() });
+        // SAFETY: passed on to the caller.
+        (unsafe { self.with(|inner| inner.next) }, kind)
+    }
 }
+
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<Node>() <= 5 * size_of::<usize>(), "each suspended operation has one");
 
 /// A list of nodes. Every method is called with the lock held that guards this list.
 #[derive(Debug)]
@@ -250,7 +271,9 @@ impl List {
             false => (ptr::null(), self.head),
         };
         // SAFETY: empty, and the caller's.
-        node.inner.with_mut(|at| unsafe { (*at).write(Inner { previous, next, kind, waker }) });
+        node.kind.with_mut(|at| unsafe { (*at).write(kind) });
+        // SAFETY: as above.
+        node.inner.with_mut(|at| unsafe { (*at).write(Inner { previous, next, waker }) });
         node.state.store(LINKED, Ordering::Relaxed);
         // SAFETY: the node is filled, and its neighbours are linked nodes of this list.
         unsafe { self.join(previous, node) };
@@ -264,7 +287,7 @@ impl List {
         // SAFETY: null, or a linked node, which lives; the lock is held.
         while let Some(node) = unsafe { next.as_ref() } {
             // SAFETY: linked, and the lock is held.
-            let (after, kind) = unsafe { node.with(|inner| (inner.next, inner.kind)) };
+            let (after, kind) = unsafe { node.next_and_kind() };
             if kind.consumes {
                 break;
             }
@@ -349,7 +372,7 @@ impl List {
             // SAFETY: a linked node lives until it is unlinked, and the lock is held.
             let node = unsafe { &*at };
             // SAFETY: linked, and the lock is held.
-            let (next, kind) = unsafe { node.with(|inner| (inner.next, inner.kind)) };
+            let (next, kind) = unsafe { node.next_and_kind() };
             let step = step(kind);
             if matches!(step, Step::Take | Step::TakeAndStop) {
                 // SAFETY: linked in this list.
