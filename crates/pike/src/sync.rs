@@ -68,6 +68,14 @@ impl<T> Mutex<T> {
         }
     }
 
+    /// Without locking it: nobody else has it.
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        match self.0.get_mut() {
+            Ok(value) => value,
+            Err(poisoned) => poisoned.into_inner(),
+        }
+    }
+
     /// For the tests of I6.
     #[cfg(all(test, not(loom)))]
     pub(crate) fn is_locked(&self) -> bool {

@@ -181,7 +181,9 @@ impl Pool {
         self.count
     }
 
-    /// A buffer that the kernel has filled, of those that it was handed.
+    /// A buffer that the kernel has filled, of those that it was handed; or that was made a number by [`Slot::into_number`].
+    /// Nobody else has it.
+    #[inline]
     pub(crate) fn adopt(self: &Arc<Self>, index: u32) -> Slot {
         match self.memory.get() {
             Some(memory) if index < self.count => Slot::new(self, memory.at, index),
@@ -250,6 +252,11 @@ impl Slot {
         if !self.pool.is_forked() {
             batch.list().extend(self.pool.free.give_back(self.index));
         }
+        self.into_number();
+    }
+
+    /// Its number, by which [`Pool::adopt`] makes it again. It is not given back.
+    pub(crate) fn into_number(self) -> u32 {
         // Only what the drop does beside.
         let mut this = std::mem::ManuallyDrop::new(self);
         // SAFETY: `this` is not dropped, so this field is dropped once.
@@ -257,6 +264,7 @@ impl Slot {
         unsafe {
             std::ptr::drop_in_place(&mut this.pool)
         };
+        this.index
     }
 }
 

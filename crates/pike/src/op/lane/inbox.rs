@@ -1,32 +1,37 @@
 //! What the kernel received for nobody yet, in order.
+//!
+//! A buffer of the pool is here by its number alone: each socket has an inbox, and the lane knows the pool. So whoever takes it
+//! out names the pool, and an inbox is emptied before it goes.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, mem::ManuallyDrop, sync::Arc};
 
 use crate::{
-    buf::{Lease, Slot},
+    buf::{Lease, Pool, Slot},
     socket::Address,
     sys::platform,
 };
 
 /// One thing that arrived.
 pub(super) enum Delivered {
-    /// A buffer of the pool, of whose bytes some may have been taken.
+    /// A buffer of the pool that the kernel has filled, of whose bytes some may have been taken.
     Bytes {
-        slot: Slot,
+        buffer: u32,
         from: u32,
         to: u32,
     },
-    /// Bytes of a stream that came into the buffer of a receive that was dropped.
-    Copied {
-        bytes: Vec<u8>,
-        from: usize,
-    },
-    /// A datagram of such a receive, whole, even if that had less room. In a box: it is rare.
+    /// Bytes of a stream that came into the buffer of a receive that was dropped. In a box, as the next: they are rare.
+    Copied(Box<Copied>),
+    /// A datagram of such a receive, whole, even if that had less room.
     Datagram(Box<Datagram>),
     /// A connection that nobody has accepted.
     Connection(platform::Owned),
     End,
     Failed(i32),
+}
+
+pub(super) struct Copied {
+    pub(super) bytes: Vec<u8>,
+    pub(super) from: usize,
 }
 
 pub(super) struct Datagram {
@@ -82,23 +87,31 @@ impl Inbox {
     }
 
     /// Shows up to `len` bytes of the first thing to `take`, with the sender of a datagram, of which the rest is lost. `peek`:
-    /// it stays. What is empty by that is put in `emptied`, to be dropped after the unlock: it may wake who waits for a buffer.
+    /// it stays. A buffer that is empty by that is put in `emptied`, to be dropped after the unlock: it may wake who waits for one.
     pub(super) fn read<T>(
         &mut self,
+        pool: &Arc<Pool>,
         len: usize,
         peek: bool,
-        emptied: &mut Option<Delivered>,
+        emptied: &mut Option<Slot>,
         take: impl FnOnce(&[u8], Option<Address>) -> T,
     ) -> Front<T> {
         let (taken, is_over) = match &mut self.first {
             None | Some(Delivered::Connection(_)) => return Front::Empty,
-            Some(Delivered::Bytes { slot, from, to }) => {
+            Some(Delivered::Bytes { buffer, from, to }) => {
                 let (start, end) = (*from as usize, (*from as usize).saturating_add(len).min(*to as usize));
+                let slot = ManuallyDrop::new(pool.adopt(*buffer)); // not given back if `take` panics: it is here still
                 let taken = take(&slot.bytes(*to as usize)[start..end], None);
                 *from = if peek { *from } else { end as u32 };
-                (taken, from == to)
+                let (slot, is_over) = (ManuallyDrop::into_inner(slot), !peek && from == to);
+                match is_over {
+                    true => *emptied = Some(slot),
+                    false => _ = slot.into_number(),
+                }
+                (taken, is_over)
             }
-            Some(Delivered::Copied { bytes, from }) => {
+            Some(Delivered::Copied(copied)) => {
+                let Copied { bytes, from } = &mut **copied;
                 let end = from.saturating_add(len).min(bytes.len());
                 let taken = take(&bytes[*from..end], None);
                 *from = if peek { *from } else { end };
@@ -116,32 +129,34 @@ impl Inbox {
             }
         };
         if is_over && !peek {
-            *emptied = self.pop();
+            self.pop();
         }
         Front::Taken(taken)
     }
 
     /// The first thing, if it is bytes in a buffer, which nearly everything is.
     #[inline(always)]
-    pub(super) fn lease_bytes(&mut self) -> Option<Lease> {
+    pub(super) fn lease_bytes(&mut self, pool: &Arc<Pool>) -> Option<Lease> {
         match self.first {
-            Some(Delivered::Bytes { .. }) => match self.pop() {
-                Some(Delivered::Bytes { slot, from, to }) => Some(Lease::part(slot, from, to)),
-                _ => None,
-            },
+            Some(Delivered::Bytes { buffer, from, to }) => {
+                self.pop();
+                Some(Lease::part(pool.adopt(buffer), from, to))
+            }
             _ => None,
         }
     }
 
     /// The first thing, as a lease. None in it if it is in no buffer of the pool: it is to be read.
-    pub(super) fn lease(&mut self) -> Front<Option<Lease>> {
+    pub(super) fn lease(&mut self, pool: &Arc<Pool>) -> Front<Option<Lease>> {
         match self.first {
             None | Some(Delivered::Connection(_)) => return Front::Empty,
-            Some(Delivered::Copied { .. } | Delivered::Datagram(_)) => return Front::Taken(None),
+            Some(Delivered::Copied(_) | Delivered::Datagram(_)) => return Front::Taken(None),
             Some(Delivered::Bytes { .. } | Delivered::End | Delivered::Failed(_)) => {}
         }
         match self.pop() {
-            Some(Delivered::Bytes { slot, from, to }) => Front::Taken(Some(Lease::part(slot, from, to))),
+            Some(Delivered::Bytes { buffer, from, to }) => {
+                Front::Taken(Some(Lease::part(pool.adopt(buffer), from, to)))
+            }
             Some(Delivered::Failed(code)) => Front::Failed(code),
             _ => Front::Taken(Some(Lease::empty())),
         }
@@ -168,6 +183,17 @@ impl Inbox {
     }
 }
 
+/// What nobody will take: when it is dropped, buffers go back to their pool, which may wake who waits for one.
+pub(super) struct Emptied<'a>(pub(super) Inbox, pub(super) &'a Arc<Pool>);
+
+impl Drop for Emptied<'_> {
+    fn drop(&mut self) {
+        if !self.0.is_empty() {
+            drop(Undelivered::new(std::mem::take(&mut self.0), self.1));
+        }
+    }
+}
+
 /// All that nobody has taken, of a socket that is taken elsewhere.
 #[derive(Debug, Default)]
 pub(crate) struct Undelivered {
@@ -184,15 +210,17 @@ impl Undelivered {
     }
 }
 
-impl From<Inbox> for Undelivered {
-    fn from(inbox: Inbox) -> Self {
+impl Undelivered {
+    /// All that is in an inbox. Buffers go back to their pool, which may wake who waits for one.
+    pub(super) fn new(inbox: Inbox, pool: &Arc<Pool>) -> Self {
         let mut all = Self::default();
         for delivered in inbox.first.into_iter().chain(inbox.rest.into_iter().flat_map(|rest| *rest)) {
             match delivered {
-                Delivered::Bytes { slot, from, to } => {
+                Delivered::Bytes { buffer, from, to } => {
+                    let slot = pool.adopt(buffer);
                     all.bytes.extend_from_slice(&slot.bytes(to as usize)[from as usize..]);
                 }
-                Delivered::Copied { bytes, from } => all.bytes.extend_from_slice(&bytes[from..]),
+                Delivered::Copied(copied) => all.bytes.extend_from_slice(&copied.bytes[copied.from..]),
                 Delivered::Datagram(datagram) => (all.bytes, all.sender) = (datagram.bytes, datagram.sender),
                 Delivered::Connection(owned) => all.connections.push(owned),
                 Delivered::End | Delivered::Failed(_) => {}
@@ -207,14 +235,19 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
+    use crate::buf::Size;
+
+    fn pool() -> Arc<Pool> {
+        Arc::new(Pool::new(Size::new(2, 16).unwrap()))
+    }
 
     fn copied(bytes: &[u8]) -> Delivered {
-        Delivered::Copied { bytes: bytes.to_vec(), from: 0 }
+        Delivered::Copied(Box::new(Copied { bytes: bytes.to_vec(), from: 0 }))
     }
 
     fn read(inbox: &mut Inbox, len: usize, peek: bool) -> Option<(Vec<u8>, Option<Address>)> {
         let mut emptied = None;
-        match inbox.read(len, peek, &mut emptied, |bytes, sender| (bytes.to_vec(), sender)) {
+        match inbox.read(&pool(), len, peek, &mut emptied, |bytes, sender| (bytes.to_vec(), sender)) {
             Front::Taken(taken) => Some(taken),
             Front::Failed(code) => Some((vec![code as u8], None)),
             Front::Empty => None,
@@ -232,10 +265,10 @@ mod tests {
         assert_eq!(read(&mut inbox, 2, false).unwrap().0, b"ab");
         assert_eq!(read(&mut inbox, usize::MAX, false).unwrap().0, b"cde");
         assert_eq!(read(&mut inbox, 1, true).unwrap().0, [7], "an error is told once, to whoever looks");
-        assert!(matches!(inbox.lease(), Front::Taken(None)));
+        assert!(matches!(inbox.lease(&pool()), Front::Taken(None)));
         assert_eq!(read(&mut inbox, 9, false).unwrap().0, b"f");
         assert_eq!(read(&mut inbox, 9, true).unwrap().0, b"");
-        assert!(matches!(inbox.lease(), Front::Taken(Some(lease)) if lease.is_empty()));
+        assert!(matches!(inbox.lease(&pool()), Front::Taken(Some(lease)) if lease.is_empty()));
         assert!(read(&mut inbox, 9, false).is_none() && inbox.is_empty());
     }
 
@@ -249,7 +282,38 @@ mod tests {
         assert_eq!(read(&mut inbox, 0, true), Some((b"".to_vec(), sender)));
         assert_eq!(read(&mut inbox, 2, false), Some((b"fi".to_vec(), sender)));
         assert_eq!(read(&mut inbox, 2, false), Some((b"".to_vec(), sender)));
-        let rest = Undelivered::from(inbox);
+        let rest = Undelivered::new(inbox, &pool());
         assert_eq!((&rest.bytes[..], rest.sender), (&b"last"[..], sender));
+    }
+
+    /// Goal: whoever empties a buffer gives it back once, and who only looks or takes a part of it does not.
+    #[test]
+    fn a_buffer_goes_back_when_it_is_empty() {
+        let pool = pool();
+        let free = || {
+            let slots: Vec<_> = std::iter::from_fn(|| pool.take().unwrap()).collect();
+            (slots.len(), Arc::strong_count(&pool) - 1 - slots.len())
+        };
+        let arrive =
+            || Delivered::Bytes { buffer: pool.take().unwrap().unwrap().into_number(), from: 0, to: 4 };
+        let mut inbox = Inbox::default();
+        inbox.push(arrive());
+        for (len, peek, left) in [(4, true, 1), (3, false, 1), (1, true, 1), (9, false, 2)] {
+            let mut emptied = None;
+            let found = inbox.read(&pool, len, peek, &mut emptied, |bytes, _| bytes.len());
+            assert!(matches!(found, Front::Taken(1..)));
+            assert_eq!(emptied.is_some(), left == 2);
+            drop(emptied);
+            assert_eq!(free(), (left, 0));
+        }
+        assert!(inbox.is_empty());
+        inbox.push(arrive());
+        inbox.push(arrive());
+        let lease = inbox.lease_bytes(&pool).unwrap();
+        assert_eq!((lease.len(), free()), (4, (0, 1)));
+        assert_eq!(Undelivered::new(inbox, &pool).bytes.len(), 4);
+        assert_eq!(free(), (1, 1));
+        drop(lease);
+        assert_eq!(free(), (2, 0));
     }
 }

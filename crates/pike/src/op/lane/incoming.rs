@@ -5,7 +5,7 @@ use std::{io, mem, sync::Arc, task::Context};
 use super::{
     Carries, Lane, Receiving, Request, State, Unsent, going_on,
     half::{Half, Pieces},
-    inbox::{Datagram, Delivered, Front},
+    inbox::{Copied, Datagram, Delivered, Emptied, Front},
 };
 use crate::{
     batch::Batch,
@@ -64,7 +64,7 @@ impl Lane {
     ) -> Found<T> {
         let mut emptied = None;
         let mut state = self.state.lock();
-        let found = Option::from(state.inbox.read(len, peek, &mut emptied, take));
+        let found = Option::from(state.inbox.read(self.pool(), len, peek, &mut emptied, take));
         let stop = found.is_none() && state.receiving == Receiving::TheKernelReceives;
         if stop {
             state.receiving = Receiving::TheKernelWasAskedToStop;
@@ -107,19 +107,19 @@ impl Lane {
     #[inline(always)]
     pub(crate) fn lease(&self) -> Found<(Option<Lease>, bool)> {
         let mut state = self.state.lock();
-        match state.inbox.lease_bytes() {
+        match state.inbox.lease_bytes(self.pool()) {
             Some(lease) => {
                 let drained = state.inbox.is_empty() && state.receiving == Receiving::TheKernelReceives;
                 Found::Delivered((Some(lease), drained))
             }
-            None => Self::lease_else(&mut state),
+            None => self.lease_else(&mut state),
         }
     }
 
     /// What there is if not bytes in a buffer.
     #[inline(never)]
-    fn lease_else(state: &mut State) -> Found<(Option<Lease>, bool)> {
-        match state.inbox.lease() {
+    fn lease_else(&self, state: &mut State) -> Found<(Option<Lease>, bool)> {
+        match state.inbox.lease(self.pool()) {
             Front::Taken(lease) => Found::Delivered((lease, false)),
             Front::Failed(code) => Found::Failed(io::Error::from_raw_os_error(code)),
             // It listens: the system says what it thinks of that. No receive could be begun meanwhile.
@@ -194,7 +194,7 @@ impl Lane {
         }
         // The system has just said that it listens: what a receive came to that was dropped is of the time before that.
         let accepts = receiving == Receiving::TheKernelAccepts;
-        _stale = accepts.then(|| state.inbox.take_all_before_connections());
+        _stale = accepts.then(|| Emptied(state.inbox.take_all_before_connections(), self.pool()));
         if !state.inbox.is_empty() {
             return;
         }
@@ -210,7 +210,7 @@ impl Lane {
     /// Takes what comes in for one receive: the place of that. None if something has arrived already, or somebody else receives
     /// or waits.
     pub(super) fn begin_one(&self, cx: &Context<'_>) -> Option<&Half> {
-        let taking = self.taking.get_or_init(|| Box::new(Half::new()));
+        let taking = self.taking.get_or_init(Half::new);
         if self.source().is_waited_for(Direction::Read) || !taking.life.begin(cx.waker()) {
             return None;
         }
@@ -301,7 +301,7 @@ impl Lane {
         let (bytes, sender) = unsafe { self.arrived(result as usize) };
         state.inbox.push(match self.is_message {
             true => Delivered::Datagram(Box::new(Datagram { bytes, sender })),
-            false => Delivered::Copied { bytes, from: 0 },
+            false => Delivered::Copied(Box::new(Copied { bytes, from: 0 })),
         });
     }
 
@@ -377,13 +377,12 @@ impl Lane {
     /// By a receive that goes on: `len` bytes in this buffer of the pool.
     #[inline(always)]
     pub(super) fn received(self: &Arc<Self>, buffer: u32, len: u32, batch: &mut Batch) {
-        let slot = self.core().pool().adopt(buffer);
         let mut state = self.state.lock();
         if state.closed.is_some() {
             drop(state);
-            return slot.give_back(batch); // nobody will ask for it
+            return self.pool().adopt(buffer).give_back(batch); // nobody will ask for it
         }
-        state.inbox.push(Delivered::Bytes { slot, from: 0, to: len });
+        state.inbox.push(Delivered::Bytes { buffer, from: 0, to: len });
         let stop =
             state.inbox.has_more() && self.go_on_or_stop(&mut state, true, UNDELIVERED_MAX) == Next::Stop;
         drop(state);
@@ -401,20 +400,19 @@ impl Lane {
         buffer: Option<u32>,
         batch: &mut Batch,
     ) -> bool {
-        let slot = buffer.map(|index| self.core().pool().adopt(index));
         let mut state = self.state.lock();
         let is_open = state.closed.is_none();
         let mut unused = None;
-        match (result, slot) {
-            (1.., Some(slot)) if is_open => {
-                state.inbox.push(Delivered::Bytes { slot, from: 0, to: result as u32 });
+        match (result, buffer) {
+            (1.., Some(buffer)) if is_open => {
+                state.inbox.push(Delivered::Bytes { buffer, from: 0, to: result as u32 });
             }
-            (0, slot) => {
-                unused = slot;
+            (0, buffer) => {
+                unused = buffer;
                 state.inbox.push(Delivered::End);
             }
-            (code, slot) => {
-                unused = slot;
+            (code, buffer) => {
+                unused = buffer;
                 match -code {
                     _ if code > 0 => {} // closed: nobody will ask for it
                     platform::CANCELLED => {}
@@ -428,8 +426,8 @@ impl Lane {
         if next == Next::Stop {
             self.stop(Direction::Read);
         }
-        if let Some(slot) = unused {
-            slot.give_back(batch);
+        if let Some(buffer) = unused {
+            self.pool().adopt(buffer).give_back(batch);
         }
         self.report(READABLE, batch);
         next == Next::EndedLater

@@ -25,7 +25,7 @@ use std::{
     mem::ManuallyDrop,
     net::Shutdown,
     ptr::{self, NonNull},
-    sync::{Arc, OnceLock},
+    sync::Arc,
     task::{Context, Wake, Waker},
 };
 
@@ -35,6 +35,7 @@ mod going_on;
 mod half;
 mod inbox;
 mod incoming;
+mod once_box;
 mod outgoing;
 mod pooled_message;
 mod spare;
@@ -42,13 +43,19 @@ mod spare;
 pub(crate) use self::{
     carries::Carries, inbox::Undelivered, incoming::Found, outgoing::Connect, spare::Spares,
 };
-use self::{half::Half, inbox::Inbox, outgoing::Outgoing};
+use self::{
+    half::Half,
+    inbox::{Emptied, Inbox},
+    once_box::OnceBox,
+    outgoing::Outgoing,
+};
 use super::{
     block::{Block, Request},
     life::Left,
 };
 use crate::{
     batch::Batch,
+    buf::Pool,
     notifier::core::Core,
     socket::Descriptor,
     source::{Direction, READABLE, Source, WRITABLE},
@@ -60,7 +67,8 @@ use crate::{
     token::Token,
 };
 
-/// In this order: the address of its block says where a lane is.
+/// In this order: the address of its block says where a lane is, and there is no room between the others. A connection that
+/// is idle in a pooled receive has one.
 #[repr(C)]
 pub(crate) struct Lane {
     incoming: Block,
@@ -70,24 +78,32 @@ pub(crate) struct Lane {
     carries: Carries,
     /// The kernel does not wait for this file.
     refuses: AtomicBool,
-    token: Token,
+    /// What is asked without the lock of the state: bits of [`going_on`].
+    going_on: AtomicU8,
     source: NonNull<Source>,
     /// None of a spare one, which is no socket's.
     core: Option<Arc<Core>>,
     /// Once something went out by the kernel itself: an idle connection that only receives costs nothing for it.
-    outgoing: OnceLock<Box<Outgoing>>,
+    outgoing: OnceBox<Outgoing>,
     /// Of receives into a buffer of their own, once there was one.
-    taking: OnceLock<Box<Half>>,
-    /// What is asked without the lock of the state: bits of [`going_on`].
-    going_on: AtomicU8,
+    taking: OnceBox<Half>,
+    /// The use of the source's slot that is the socket's.
+    generation: u32,
     state: Mutex<State>,
 }
+
+/// A mutex of the system's is larger elsewhere.
+#[cfg(all(target_os = "linux", target_pointer_width = "64", not(loom)))]
+const _: () = assert!(size_of::<Lane>() == 128);
 
 // SAFETY: the blocks are set while nothing is in flight, under the lock or by who began the operation; a half is its
 // owner's.
 unsafe impl Send for Lane {}
 // SAFETY: as for Send.
 unsafe impl Sync for Lane {}
+
+/// No request comes to this.
+const NO_RESULT: i32 = i32::MAX;
 
 struct State {
     receiving: Receiving,
@@ -98,14 +114,14 @@ struct State {
     refused: bool,
     /// A reader was told to wait, and may have taken back the source's readiness for that.
     turned_away: bool,
-    /// Buffers whose futures are gone, and that the kernel is done with: of what comes in, of what goes out.
-    abandoned: [bool; 2],
+    /// Buffers whose futures are gone, and that the kernel is done with: a bit a direction.
+    abandoned: u8,
     /// To be done once the send has ended.
     shutdown: Option<Shutdown>,
     /// What goes out is a connect.
     connecting: bool,
-    /// What a connect came to whose future was gone, for the next.
-    connected: Option<i32>,
+    /// What a connect came to whose future was gone, for the next. Or [`NO_RESULT`].
+    connected: i32,
     /// The socket is closed; whether it lingers.
     closed: Option<bool>,
     /// What is left to be closed.
@@ -120,10 +136,10 @@ impl State {
             dry: false,
             refused: false,
             turned_away: false,
-            abandoned: [false; 2],
+            abandoned: 0,
             shutdown: None,
             connecting: false,
-            connected: None,
+            connected: NO_RESULT,
             closed: None,
             closing: None,
         }
@@ -131,7 +147,7 @@ impl State {
 
     /// Whether nothing is in it, and the kernel has nothing to do with it.
     fn is_idle(&self) -> bool {
-        self.abandoned == [false; 2]
+        self.abandoned == 0
             && self.receiving == Receiving::NobodyReceives
             && self.inbox.is_empty()
             && self.closing.is_none()
@@ -164,12 +180,12 @@ impl Lane {
             is_message: carries.is_message(),
             carries,
             refuses: AtomicBool::new(false),
-            token,
+            going_on: AtomicU8::new(0),
             source,
             core: Some(core),
-            outgoing: OnceLock::new(),
-            taking: OnceLock::new(),
-            going_on: AtomicU8::new(0),
+            outgoing: OnceBox::new(),
+            taking: OnceBox::new(),
+            generation: token.generation(),
             state: Mutex::new(State::new()),
         })
     }
@@ -359,7 +375,7 @@ impl Lane {
         }
         let inbox = mem::take(&mut state.inbox);
         drop(state);
-        inbox.into()
+        Undelivered::new(inbox, self.pool())
     }
 
     /// Keeps a descriptor until nothing that names it is in flight, and closes it then. Gives it back if it can be closed
@@ -375,7 +391,7 @@ impl Lane {
         let shutdown = state.shutdown.take();
         drop(state);
         // After the unlock: it may wake who waits for a buffer. Connections end as what was not accepted does, without waiting.
-        for connection in Undelivered::from(inbox).connections {
+        for connection in Undelivered::new(inbox, self.pool()).connections {
             drop(Descriptor::new(connection, lingers));
         }
         // Where the kernel lets go of a descriptor at once, the peer is told at once.
@@ -435,6 +451,12 @@ impl Lane {
         self.core.as_ref().expect("a lane in use is a socket's")
     }
 
+    /// Of whose buffers some are in the inbox.
+    #[inline]
+    fn pool(&self) -> &Arc<Pool> {
+        self.core().pool()
+    }
+
     #[inline]
     fn source(&self) -> &Source {
         // SAFETY: slots live as long as the core, which the lane keeps.
@@ -447,7 +469,7 @@ impl Lane {
 
     #[inline(always)]
     fn report_inline(&self, bits: u64, batch: &mut Batch) {
-        self.source().report(self.token.generation(), bits, batch.list());
+        self.source().report(self.generation, bits, batch.list());
     }
 
     /// On the seat: what the kernel said about a block.
@@ -510,7 +532,7 @@ impl Lane {
 
     /// Has the buffer of an operation dropped whose future is gone, after the seat was left: that is its owner's code (I6).
     fn abandon(self: &Arc<Self>, state: &mut State, direction: Direction) -> Waker {
-        state.abandoned[direction as usize] = true;
+        state.abandoned |= 1 << direction as u8;
         Waker::from(Arc::clone(self))
     }
 
@@ -548,6 +570,14 @@ impl Lane {
     }
 }
 
+/// What nobody has taken goes back. That is seldom here: a socket that is closed has taken it before.
+impl Drop for Lane {
+    fn drop(&mut self) {
+        let inbox = mem::take(&mut self.state.get_mut().inbox);
+        drop(self.core.as_ref().map(|core| Emptied(inbox, core.pool())));
+    }
+}
+
 impl std::fmt::Debug for Lane {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Lane")
@@ -561,7 +591,7 @@ impl Wake for Lane {
     fn wake(self: Arc<Self>) {
         let abandoned = mem::take(&mut self.state.lock().abandoned);
         // Both are dropped, even if one panics.
-        let of = |direction| abandoned[direction as usize].then(|| Abandoned(&self, direction));
+        let of = |direction| (abandoned & 1 << direction as u8 != 0).then(|| Abandoned(&self, direction));
         let _both = (of(Direction::Read), of(Direction::Write));
     }
 }

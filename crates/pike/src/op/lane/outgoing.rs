@@ -3,7 +3,7 @@
 use std::{mem, net::Shutdown, ptr, sync::Arc, task::Context};
 
 use super::{
-    Block, Carries, Lane, Request, State, Unsent, going_on,
+    Block, Carries, Lane, NO_RESULT, Request, State, Unsent, going_on,
     half::{Half, Pieces},
 };
 use crate::{
@@ -26,7 +26,7 @@ impl State {
     pub(super) fn keep_connected(&mut self, result: i32) {
         let is_end = !matches!(-result, platform::CANCELLED | platform::INTERRUPTED);
         if mem::take(&mut self.connecting) && is_end {
-            self.connected = Some(result);
+            self.connected = result;
         }
     }
 }
@@ -55,7 +55,7 @@ impl Lane {
     fn outgoing(self: &Arc<Self>) -> &Outgoing {
         self.outgoing.get_or_init(|| {
             let (block, lane, half) = (Block::new(false), Arc::as_ptr(self), Half::new());
-            Box::new(Outgoing { block, lane, half })
+            Outgoing { block, lane, half }
         })
     }
 
@@ -94,7 +94,8 @@ impl Lane {
 
     /// Starts to connect to what `peer` gives.
     pub(crate) fn connect(self: &Arc<Self>, cx: &Context<'_>, peer: impl FnOnce() -> Address) -> Connect {
-        if let Some(result) = self.state.lock().connected.take() {
+        let result = mem::replace(&mut self.state.lock().connected, NO_RESULT);
+        if result != NO_RESULT {
             return Connect::Ended(result);
         }
         let begun = self.go_out(cx, &mut Some(()), |lane, half, ()| {

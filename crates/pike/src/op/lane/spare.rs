@@ -51,7 +51,7 @@ impl Lane {
         (lane.descriptor, lane.carries) = (descriptor, carries);
         lane.is_message = carries.is_message();
         lane.refuses = AtomicBool::new(false);
-        (lane.token, lane.source) = (token, source);
+        (lane.generation, lane.source) = (token.generation(), source);
         lane.core = Some(core);
         spare
     }
@@ -108,7 +108,7 @@ impl Lane {
 
     fn has_buffer(&mut self) -> bool {
         let outgoing = self.outgoing.get_mut().map(|outgoing| &mut outgoing.half);
-        let mut halves = self.taking.get_mut().map(|half| &mut **half).into_iter().chain(outgoing);
+        let mut halves = self.taking.get_mut().into_iter().chain(outgoing);
         halves.any(|half| half.cargo.is_full())
     }
 }
