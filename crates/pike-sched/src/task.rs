@@ -31,12 +31,13 @@
 
 use std::{
     future::Future,
+    mem::ManuallyDrop,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
         Arc,
         atomic::{
-            AtomicU8, AtomicU32,
+            AtomicBool, AtomicU8, AtomicU32,
             Ordering::{Relaxed, Release},
         },
     },
@@ -78,7 +79,13 @@ pub(crate) struct Meta {
     bound: AtomicU8,
     /// ABORTED and SHUTDOWN. Never cleared. Set before the wake that makes the task see it.
     flags: AtomicU8,
+    /// The future was dropped, or is being dropped. Here, where it takes no room. Only [`TaskFuture`] looks at it, which is used
+    /// by one thread at a time.
+    is_dropped: AtomicBool,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<Meta>() == 24, "each task has one");
 
 impl Meta {
     /// The task's next run will drop its future. The caller wakes it, or has its Runnable.
@@ -139,14 +146,17 @@ where
         part: AtomicU8::new(0),
         bound: AtomicU8::new(0),
         flags: AtomicU8::new(0),
+        is_dropped: AtomicBool::new(false),
     };
     let builder = async_task::Builder::new().metadata(meta);
     // SAFETY: four claims are asked for. The future is Send, or used on its own thread alone (see above).
     // What it borrows is the metadata, which lives as long as the task. The schedule function is Send and
     // Sync, and 'static.
     let (runnable, task) = unsafe {
-        builder
-            .spawn_unchecked(|meta| TaskFuture { meta, future: Some(future), membership }, WithInfo(schedule))
+        builder.spawn_unchecked(
+            |meta| TaskFuture { meta, future: ManuallyDrop::new(future), membership },
+            WithInfo(schedule),
+        )
     };
     let waker = runnable.waker();
     (runnable, JoinHandle::new(task, waker))
@@ -219,8 +229,8 @@ pub(crate) fn send_home(runnable: Runnable) {
 struct TaskFuture<'a, F, M> {
     /// Beside this future in the same allocation.
     meta: &'a Meta,
-    /// Pinned with this. None once it was dropped.
-    future: Option<F>,
+    /// Pinned with this. Gone once `meta` says that it was dropped.
+    future: ManuallyDrop<F>,
     /// After `future`, so that the group is left when nothing of the task is left.
     membership: M,
 }
@@ -239,16 +249,12 @@ impl<F: Future, M: Membership> Future for TaskFuture<'_, F, M> {
         if flags != 0 || this.membership.is_aborted() {
             return Poll::Ready(this.cancelled(flags));
         }
-        // SAFETY: as above.
-        let mut future = unsafe { Pin::new_unchecked(&mut this.future) };
         let polled = catch_unwind(AssertUnwindSafe(|| {
-            let polled = match future.as_mut().as_pin_mut() {
-                Some(future) => future.poll(cx),
-                None => unreachable!("a task that has completed is not run"),
-            };
+            assert!(!this.is_dropped(), "a task that has completed is not run");
+            // SAFETY: as above; it is there.
+            let polled = unsafe { Pin::new_unchecked(&mut *this.future) }.poll(cx);
             if polled.is_ready() {
-                // Here, where a panic of its destructor is caught.
-                future.set(None);
+                this.drop_in_place(); // here, where a panic of its destructor is caught
             }
             polled
         }));
@@ -283,8 +289,22 @@ impl<F: Future, M> TaskFuture<'_, F, M> {
 
 impl<F, M> TaskFuture<'_, F, M> {
     fn drop_future(&mut self) -> Result<(), Payload> {
-        // An assignment drops in place.
-        catch_unwind(AssertUnwindSafe(|| self.future = None))
+        catch_unwind(AssertUnwindSafe(|| self.drop_in_place()))
+    }
+
+    #[inline]
+    fn is_dropped(&self) -> bool {
+        self.meta.is_dropped.load(Relaxed)
+    }
+
+    /// Drops the future, if it is there. If that panics it is gone all the same.
+    #[inline]
+    fn drop_in_place(&mut self) {
+        if !self.is_dropped() {
+            self.meta.is_dropped.store(true, Relaxed);
+            // SAFETY: it is there, and counts as gone from here on.
+            unsafe { ManuallyDrop::drop(&mut self.future) };
+        }
     }
 
     #[inline]

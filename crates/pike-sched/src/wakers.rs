@@ -10,11 +10,16 @@ pub(crate) const NO_KEY: u32 = u32::MAX;
 
 #[derive(Debug)]
 pub(crate) struct Wakers {
-    slots: Vec<Slot>,
+    /// In chunks, so that many tasks have no room for as many again, and nothing is moved under the lock.
+    #[allow(clippy::vec_box, reason = "chunks do not move when there are more")]
+    chunks: Vec<Box<Chunk>>,
     /// The first free slot, or NO_KEY.
     free: u32,
     len: usize,
 }
+
+const CHUNK: usize = 64;
+type Chunk = [Slot; CHUNK];
 
 #[derive(Debug)]
 enum Slot {
@@ -25,7 +30,7 @@ enum Slot {
 
 impl Wakers {
     pub(crate) const fn new() -> Self {
-        Self { slots: Vec::new(), free: NO_KEY, len: 0 }
+        Self { chunks: Vec::new(), free: NO_KEY, len: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -42,22 +47,36 @@ impl Wakers {
     pub(crate) fn insert(&mut self, waker: Waker) -> u32 {
         self.len += 1;
         if self.free == NO_KEY {
-            let key = u32::try_from(self.slots.len()).ok().filter(|key| *key != NO_KEY);
-            let key = key.expect("fewer than u32::MAX tasks");
-            self.slots.push(Slot::Taken(waker));
-            return key;
+            self.grow();
         }
         let key = self.free;
-        match mem::replace(&mut self.slots[key as usize], Slot::Taken(waker)) {
+        match mem::replace(self.slot(key), Slot::Taken(waker)) {
             Slot::Free(next) => self.free = next,
             Slot::Taken(_) => unreachable!("a slot in the free list is free"),
         }
         key
     }
 
+    /// Adds free slots: those of one chunk more.
+    #[cold]
+    fn grow(&mut self) {
+        let first = self.chunks.len() * CHUNK;
+        let end = u32::try_from(first + CHUNK).expect("fewer than u32::MAX tasks");
+        let chunk = std::array::from_fn(|at| match first as u32 + at as u32 + 1 {
+            next if next == end => Slot::Free(NO_KEY),
+            next => Slot::Free(next),
+        });
+        self.chunks.push(Box::new(chunk));
+        self.free = first as u32;
+    }
+
+    fn slot(&mut self, key: u32) -> &mut Slot {
+        &mut self.chunks[key as usize / CHUNK][key as usize % CHUNK]
+    }
+
     /// Puts another waker under a key in use, and returns the old one.
     pub(crate) fn replace(&mut self, key: u32, waker: Waker) -> Waker {
-        match mem::replace(&mut self.slots[key as usize], Slot::Taken(waker)) {
+        match mem::replace(self.slot(key), Slot::Taken(waker)) {
             Slot::Taken(old) => old,
             Slot::Free(_) => unreachable!("only who has inserted a waker has its key"),
         }
@@ -65,7 +84,8 @@ impl Wakers {
 
     pub(crate) fn remove(&mut self, key: u32) -> Waker {
         self.len -= 1;
-        match mem::replace(&mut self.slots[key as usize], Slot::Free(self.free)) {
+        let free = self.free;
+        match mem::replace(self.slot(key), Slot::Free(free)) {
             Slot::Taken(waker) => {
                 self.free = key;
                 waker
@@ -76,7 +96,8 @@ impl Wakers {
 
     /// Every waker, in the order of their keys. The keys stay in use, each with a waker that does nothing.
     pub(crate) fn take_all(&mut self) -> Vec<Waker> {
-        let taken = self.slots.iter_mut().filter_map(|slot| match slot {
+        let slots = self.chunks.iter_mut().flat_map(|chunk| chunk.iter_mut());
+        let taken = slots.filter_map(|slot| match slot {
             Slot::Taken(waker) => Some(mem::replace(waker, Waker::noop().clone())),
             Slot::Free(_) => None,
         });
@@ -117,6 +138,16 @@ mod tests {
             wakers.remove(key);
         }
         assert!(wakers.is_empty());
+    }
+
+    #[test]
+    fn keys_go_on_in_the_next_chunk() {
+        let mut wakers = Wakers::new();
+        let all = 2 * CHUNK as u32 + 1;
+        assert!((0..all).all(|key| wakers.insert(Waker::noop().clone()) == key));
+        assert_eq!((wakers.take_all().len(), wakers.len()), (all as usize, all as usize));
+        (0..all).for_each(|key| drop(wakers.remove(key)));
+        assert_eq!((wakers.insert(Waker::noop().clone()), wakers.len()), (all - 1, 1));
     }
 
     #[test]
