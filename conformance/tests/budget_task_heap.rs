@@ -28,10 +28,6 @@ const FEW: usize = if cfg!(windows) { 200 } else { 1000 };
 const MANY: usize = if cfg!(windows) { 1200 } else { 9000 };
 /// DESIGN.md, section 7: bytes a connection with its task. A socket of Windows may take 128 more than one of Unix.
 const LIMIT: f64 = if cfg!(windows) { 640.0 } else { 512.0 };
-/// What is reached of that with a pooled receive on io_uring. What the kernel does for a socket (its lane) is allocated in one
-/// piece of some 210 bytes, when it first does; what goes out by the kernel is another of some 120, at the first such send.
-#[cfg(unix)]
-const LIMIT_OF_A_RING: f64 = 672.0;
 
 async fn echo(stream: net::TcpStream, waiting: Arc<AtomicUsize>) -> std::io::Result<()> {
     waiting.fetch_add(1, SeqCst);
@@ -119,9 +115,8 @@ fn bytes_a_connection_with_its_task() {
 fn bytes_a_connection_with_a_pooled_receive() {
     alone(|| {
         for &backend in Backend::BUILT {
-            let limit = if backend == Backend::IoUring { LIMIT_OF_A_RING } else { LIMIT };
             let pool = Pool::builder().workers(1).backend(backend);
-            expect(&format!("{backend}, a pooled receive"), limit, || bytes_each(pool, relay));
+            expect(&format!("{backend}, a pooled receive"), LIMIT, || bytes_each(pool, relay));
         }
     });
 }

@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 
 use super::{
     registration::Registration,
-    waiting::{Aim, Waiting},
+    waiting::{Aim, Place, Waiting},
 };
 use crate::{budget, source::Seen};
 
@@ -84,7 +84,7 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub(crate) struct Op<'a, A: Aim, W, R> {
         #[pin]
-        waiting: Waiting<'a, A>,
+        waiting: Waiting<&'a Registration, A>,
         work: W,
         _result: PhantomData<fn() -> R>,
     }
@@ -106,7 +106,7 @@ impl<'a, A: Aim, W, R> Op<'a, A, W, R> {
 
     #[inline]
     pub(crate) fn registration(&self) -> &'a Registration {
-        self.waiting.registration()
+        self.waiting.place()
     }
 
     /// Waits no more, without having been done.
@@ -118,50 +118,61 @@ impl<'a, A: Aim, W, R> Op<'a, A, W, R> {
 impl<A: Aim, W: Work<R>, R> Future for Op<'_, A, W, R> {
     type Output = io::Result<R>;
 
-    /// What is rare is out of line, and each end of an attempt has a way of its own: this is most of what an operation
-    /// costs beside its system call, and merging the ways costs more than it saves.
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
         let this = self.project();
-        let mut waiting = this.waiting;
-        let (source, bits) = (waiting.registration().source(), waiting.bits());
-        loop {
-            let seen = ready!(waiting.as_mut().poll_ready(cx, || this.work.is_nothing())?);
-            if !budget::take(cx) {
-                return Poll::Pending;
-            }
-            let brought = match this.work.attempt(seen) {
-                Attempt::Done(brought) => {
-                    waiting.finish();
-                    brought
-                }
-                Attempt::Drained(brought) => {
-                    match source.clear(seen, bits) {
-                        true => waiting.finish_drained(),
-                        false => waiting.finish(),
-                    }
-                    brought
-                }
-                Attempt::Failed(error) => {
-                    if let Some(error) = unless_would_block(error) {
-                        waiting.finish();
-                        return Poll::Ready(Err(error));
-                    }
-                    source.clear(seen, bits);
-                    budget::give_back();
-                    continue;
-                }
-                Attempt::Empty => {
-                    source.clear(seen, bits);
-                    budget::give_back();
-                    continue;
-                }
-                Attempt::Partly => {
-                    budget::give_back();
-                    continue;
-                }
-            };
-            return Poll::Ready(Ok(this.work.complete(brought)));
+        poll_work(this.waiting, this.work, cx)
+    }
+}
+
+/// Does the work as soon as it can be done, or waits.
+///
+/// What is rare is out of line, and each end of an attempt has a way of its own: this is most of what an operation costs beside
+/// its system call, and merging the ways costs more than it saves.
+#[inline(always)]
+pub(crate) fn poll_work<P: Place, A: Aim, W: Work<R>, R>(
+    mut waiting: Pin<&mut Waiting<P, A>>,
+    work: &mut W,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<R>> {
+    let (place, bits) = (waiting.place(), waiting.bits());
+    let source = place.registration().source();
+    loop {
+        let seen = ready!(waiting.as_mut().poll_ready(cx, || work.is_nothing())?);
+        if !budget::take(cx) {
+            return Poll::Pending;
         }
+        let brought = match work.attempt(seen) {
+            Attempt::Done(brought) => {
+                waiting.finish();
+                brought
+            }
+            Attempt::Drained(brought) => {
+                match source.clear(seen, bits) {
+                    true => waiting.finish_drained(),
+                    false => waiting.finish(),
+                }
+                brought
+            }
+            Attempt::Failed(error) => {
+                if let Some(error) = unless_would_block(error) {
+                    waiting.finish();
+                    return Poll::Ready(Err(error));
+                }
+                source.clear(seen, bits);
+                budget::give_back();
+                continue;
+            }
+            Attempt::Empty => {
+                source.clear(seen, bits);
+                budget::give_back();
+                continue;
+            }
+            Attempt::Partly => {
+                budget::give_back();
+                continue;
+            }
+        };
+        return Poll::Ready(Ok(work.complete(brought)));
     }
 }

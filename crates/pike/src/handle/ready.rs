@@ -26,9 +26,9 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub(crate) struct UntilReady<'a> {
         #[pin]
-        read: Waiting<'a, Special>,
+        read: Waiting<&'a Registration, Special>,
         #[pin]
-        write: Waiting<'a, Special>,
+        write: Waiting<&'a Registration, Special>,
         registration: &'a Registration,
     }
 }

@@ -83,6 +83,19 @@ impl Registration {
         Lane::get(self.core.clone(), descriptor, Carries::File, self.token, self.source)
     }
 
+    /// The descriptor.
+    ///
+    /// # Panics
+    ///
+    /// If it is an event's, which has none.
+    #[allow(unsafe_code)]
+    #[inline]
+    pub(crate) fn descriptor(&self) -> platform::Borrowed<'_> {
+        let raw = self.descriptor.expect("it has a descriptor");
+        // SAFETY: open, and this very one, as long as it is attached: `IoSafe` promises that of what is registered.
+        unsafe { platform::Borrowed::borrow_raw(raw) }
+    }
+
     pub(crate) fn token(&self) -> Token {
         self.token
     }

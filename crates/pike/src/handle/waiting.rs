@@ -16,13 +16,28 @@ use crate::{
     waiter::{Kind, Node, State},
 };
 
+/// Where an operation waits.
+pub(crate) trait Place: Copy {
+    fn registration(&self) -> &Registration;
+}
+
+impl Place for &Registration {
+    #[inline]
+    fn registration(&self) -> &Registration {
+        self
+    }
+}
+
 /// What an operation waits for. A type of its own where that is known to the compiler, which it is on the hot path.
 pub(crate) trait Aim: Copy {
     fn direction(self) -> Direction;
     fn kind(self) -> Kind;
 
     /// Whether who waits for this has the backend report the source's readiness, where it has to be asked.
-    const ARMS: bool = true;
+    #[inline]
+    fn arms(self) -> bool {
+        true
+    }
 
     /// Any of which lets the operation try.
     #[inline]
@@ -38,6 +53,12 @@ pub(crate) struct Reads;
 /// What a request brings that is in the kernel, and reports the source ready itself.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Brought;
+
+/// As [`Reads`], or as [`Brought`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Comes {
+    pub(crate) is_brought: bool,
+}
 
 /// Room to write.
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +84,27 @@ impl Aim for Reads {
 }
 
 impl Aim for Brought {
-    const ARMS: bool = false;
+    #[inline]
+    fn arms(self) -> bool {
+        false
+    }
+
+    #[inline]
+    fn direction(self) -> Direction {
+        Direction::Read
+    }
+
+    #[inline]
+    fn kind(self) -> Kind {
+        Kind::plain(Direction::Read)
+    }
+}
+
+impl Aim for Comes {
+    #[inline]
+    fn arms(self) -> bool {
+        !self.is_brought
+    }
 
     #[inline]
     fn direction(self) -> Direction {
@@ -102,20 +143,20 @@ pin_project! {
     /// Suspends its task until the source is ready. Dropped while it waits, it leaves; dropped with a wake that it did
     /// not use, it passes that on.
     //
-    // In this order, because a flag beside a node that was not made yet is stored together with it: 49 zeros for one.
+    // In this order, because a flag beside a node that was not made yet is stored together with it: 41 zeros for one.
     #[derive(Debug)]
     #[repr(C)]
-    pub(crate) struct Waiting<'a, A: Aim> {
+    pub(crate) struct Waiting<P: Place, A: Aim> {
         // Whether there is a node. Most operations never wait, or end just after: one plain flag tells, which the
         // compiler follows to the drop, and no node is made for nothing.
         waits: bool,
-        registration: &'a Registration,
         aim: A,
+        place: P,
         #[pin]
         node: MaybeUninit<Node>,
     }
 
-    impl<A: Aim> PinnedDrop for Waiting<'_, A> {
+    impl<P: Place, A: Aim> PinnedDrop for Waiting<P, A> {
         fn drop(this: Pin<&mut Self>) {
             this.finish();
         }
@@ -123,15 +164,25 @@ pin_project! {
 }
 
 #[allow(unsafe_code)]
-impl<'a, A: Aim> Waiting<'a, A> {
+impl<P: Place, A: Aim> Waiting<P, A> {
     #[inline]
-    pub(crate) fn new(registration: &'a Registration, aim: A) -> Self {
-        Self { registration, aim, waits: false, node: MaybeUninit::uninit() }
+    pub(crate) fn new(place: P, aim: A) -> Self {
+        Self { place, aim, waits: false, node: MaybeUninit::uninit() }
     }
 
     #[inline]
-    pub(crate) fn registration(&self) -> &'a Registration {
-        self.registration
+    pub(crate) fn place(&self) -> P {
+        self.place
+    }
+
+    #[inline]
+    pub(crate) fn aim(&self) -> A {
+        self.aim
+    }
+
+    #[inline]
+    fn registration(&self) -> &Registration {
+        self.place.registration()
     }
 
     #[inline]
@@ -156,13 +207,14 @@ impl<'a, A: Aim> Waiting<'a, A> {
         cx: &mut Context<'_>,
         is_nothing: impl Fn() -> bool,
     ) -> Poll<io::Result<Seen>> {
-        let (registration, direction, kind) = (self.registration, self.aim.direction(), self.aim.kind());
-        let (source, bits) = (registration.source(), self.bits());
+        let (place, direction, kind) = (self.place, self.aim.direction(), self.aim.kind());
+        let (registration, bits) = (place.registration(), self.bits());
+        let source = registration.source();
         loop {
             let mut seen = source.seen().with(platform::forked());
             if !seen.any(bits) && !is_nothing() {
                 // Priority conditions may have to be asked for each time, or are never reported: `poll` sees to that.
-                if self.waits || !seen.is_front_free(direction, A::ARMS) || bits & PRIORITY != 0 {
+                if self.waits || !seen.is_front_free(direction, self.aim.arms()) || bits & PRIORITY != 0 {
                     ready!(self.as_mut().poll(cx, seen)?);
                     continue;
                 }
@@ -197,7 +249,7 @@ impl<'a, A: Aim> Waiting<'a, A> {
     #[cold]
     pub(crate) fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, seen: Seen) -> Poll<io::Result<()>> {
         if seen.is_closed() {
-            if let Err(error) = self.registration.look_again() {
+            if let Err(error) = self.registration().look_again() {
                 self.finish();
                 return Poll::Ready(Err(error));
             }
@@ -206,7 +258,8 @@ impl<'a, A: Aim> Waiting<'a, A> {
             let message = "the backend of this Notifier does not report urgent data";
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::Unsupported, message)));
         }
-        let (source, direction, kind) = (self.registration.source(), self.aim.direction(), self.aim.kind());
+        let (place, direction, kind) = (self.place, self.aim.direction(), self.aim.kind());
+        let source = place.registration().source();
         if !self.waits {
             self.as_mut().make_node();
         }
@@ -221,8 +274,8 @@ impl<'a, A: Aim> Waiting<'a, A> {
             State::Front | State::Linked => unsafe { source.relink(direction, node, kind, cx.waker()) },
         };
         match waited {
-            Wait::Linked if !A::ARMS => Poll::Pending,
-            Wait::Linked => match self.registration.arm(seen, direction, kind.bits()) {
+            Wait::Linked if !self.aim.arms() => Poll::Pending,
+            Wait::Linked => match place.registration().arm(seen, direction, kind.bits()) {
                 Ok(()) => Poll::Pending,
                 Err(error) => {
                     self.finish();
@@ -236,7 +289,7 @@ impl<'a, A: Aim> Waiting<'a, A> {
     /// Whether it waits for what the backend never reports. Of plain aims the compiler knows that they do not.
     #[inline]
     fn is_hopeless(&self) -> bool {
-        self.bits() & (PRIORITY | READABLE) == PRIORITY && !self.registration.core().reports_priority()
+        self.bits() & (PRIORITY | READABLE) == PRIORITY && !self.registration().core().reports_priority()
     }
 
     #[inline]
@@ -290,22 +343,22 @@ impl<'a, A: Aim> Waiting<'a, A> {
 
     #[inline]
     fn give_up_wake(self: Pin<&Self>) {
-        if self.registration.source().has_more(self.aim.kind()) {
+        if self.registration().source().has_more(self.aim.kind()) {
             self.pass();
         }
     }
 
     #[cold]
     fn pass(self: Pin<&Self>) {
-        if !self.registration.core().is_forked() {
-            self.registration.source().pass(self.aim.direction(), self.aim.kind());
+        if !self.registration().core().is_forked() {
+            self.registration().source().pass(self.aim.direction(), self.aim.kind());
         }
     }
 
     /// For a node that is idle, or in a list.
     #[cold]
     fn leave(self: Pin<&Self>) {
-        if self.registration.core().is_forked() {
+        if self.registration().core().is_forked() {
             return; // nobody in this process will look for it again, and the lock may be held for ever (I14)
         }
         // SAFETY: only who has one leaves.
@@ -314,7 +367,7 @@ impl<'a, A: Aim> Waiting<'a, A> {
             return;
         }
         // SAFETY: linked by `poll` on this source and direction.
-        unsafe { self.registration.source().unlink(self.aim.direction(), node) };
+        unsafe { self.registration().source().unlink(self.aim.direction(), node) };
         if node.state() == State::Notified {
             self.give_up_wake();
         }

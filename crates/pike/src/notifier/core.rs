@@ -19,6 +19,7 @@ use crate::{
         block::Block,
         lane::{Lane, Spares},
         name::Names,
+        pooled,
     },
     posted::Posted,
     registry::{Registry, View},
@@ -45,6 +46,7 @@ pub(crate) struct Core {
     pool: Arc<Pool>,
     lanes: Spares,
     names: Names,
+    lates: pooled::Spares,
     pub(super) dispatch: Option<Box<dyn Dispatch>>,
     pub(super) spin: Duration,
     pub(super) bound: Option<Bound>,
@@ -99,6 +101,7 @@ impl Core {
             pool,
             lanes: Spares::new(),
             names: Names::new(),
+            lates: pooled::Spares::new(),
             dispatch: plan.dispatch,
             spin: plan.spin,
             bound: plan.bound.then(Bound::new),
@@ -161,6 +164,11 @@ impl Core {
     /// Boxes for the addresses of owned operations.
     pub(crate) fn spare_names(&self) -> &Names {
         &self.names
+    }
+
+    /// Boxes for receives that the pool has no buffer for.
+    pub(crate) fn spare_lates(&self) -> &pooled::Spares {
+        &self.lates
     }
 
     /// Whether this process is a child of the one that made the Notifier. Nothing may be touched then: locks may be

@@ -263,12 +263,12 @@ impl<T, B> std::fmt::Debug for Carried<'_, T, B> {
 pub(crate) enum Endpoint<'a> {
     Socket(&'a Socket),
     /// Any other descriptor: read(2) and write(2). With what the kernel does for it, if it does.
-    Other(&'a Registration, platform::Borrowed<'a>, Option<&'a Arc<Lane>>),
+    Other(&'a Registration, Option<&'a Arc<Lane>>),
 }
 
 impl<'a> Endpoint<'a> {
     pub(crate) fn of<T: IoSafe>(handle: &'a Handle<T>) -> Self {
-        Self::Other(handle.registration(), platform::borrowed(handle.get_ref()), handle.lane())
+        Self::Other(handle.registration(), handle.lane())
     }
 
     fn registration(self) -> &'a Registration {
@@ -281,7 +281,7 @@ impl<'a> Endpoint<'a> {
     fn descriptor(self) -> platform::Borrowed<'a> {
         match self {
             Self::Socket(socket) => socket.descriptor().borrowed(),
-            Self::Other(_, descriptor, _) => descriptor,
+            Self::Other(registration, _) => registration.descriptor(),
         }
     }
 
@@ -289,7 +289,7 @@ impl<'a> Endpoint<'a> {
     fn lane(self) -> Option<&'a Arc<Lane>> {
         match self {
             Self::Socket(socket) => socket.native_lane(),
-            Self::Other(_, _, lane) => lane.filter(|lane| !lane.refuses()),
+            Self::Other(_, lane) => lane.filter(|lane| !lane.refuses()),
         }
     }
 

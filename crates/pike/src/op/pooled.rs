@@ -10,9 +10,14 @@ use std::{
 
 use pin_project_lite::pin_project;
 
+mod late;
 mod message;
 
-use self::message::{Fetch, Fetched, Sender};
+pub(crate) use self::late::Spares;
+use self::{
+    late::{Buffer, Late},
+    message::{Fetch, Fetched, Sender},
+};
 use super::{
     Endpoint,
     lane::{Found, Lane},
@@ -20,15 +25,14 @@ use super::{
 };
 use crate::{
     budget,
-    buf::{Acquire, Lease, Pool, Slot},
+    buf::{Lease, Pool, Slot},
     handle::{
-        op::{Attempt, Op, Work},
+        op::{Attempt, Op, Work, poll_work},
         registration::Registration,
-        waiting::{Aim, Brought, Reads, Special, Waiting},
+        waiting::{Aim, Comes, Place, Reads, Waiting},
     },
     socket::Socket,
-    source::{Direction, Seen},
-    waiter::Kind,
+    source::Seen,
 };
 
 pin_project! {
@@ -44,77 +48,131 @@ pin_project! {
 pin_project! {
     #[project = StateProjected]
     enum State<'a> {
-        Brings { #[pin] op: Op<'a, Brought, Bring<'a>, Received<()>> },
+        Receives {
+            // `Comes::is_brought`: the endpoint is a socket with a lane, in which the kernel receives.
+            #[pin]
+            waiting: Waiting<Endpoint<'a>, Comes>,
+            // Only while the pool is dry, or was. In a box, since nothing that is idle has it.
+            late: Option<Late<'a>>,
+        },
         Fetches { fetch: Fetch<'a, ()> },
-        Receives { #[pin] op: Op<'a, Reads, Receive<'a, ()>, Received<()>> },
-        WaitsForBuffer { at: Endpoint<'a>, #[pin] buffer: Buffer<'a> },
+    }
+}
+
+#[cfg(all(target_pointer_width = "64", not(loom)))]
+const _: () = assert!(size_of::<ReadPooled<'_>>() <= 80);
+
+impl Place for Endpoint<'_> {
+    #[inline]
+    fn registration(&self) -> &Registration {
+        Endpoint::registration(*self)
     }
 }
 
 /// Receives once.
 pub(crate) fn read(at: Endpoint<'_>) -> ReadPooled<'_> {
-    ReadPooled { state: State::receives(at, None) }
+    let state = match native(at) {
+        Some(_) => State::receives(at, true),
+        None => {
+            match Fetch::new(Receive { at, pool: at.registration().core().pool(), slot: None, call: fill }) {
+                Ok(fetch) => State::Fetches { fetch },
+                Err(_) => State::receives(at, false),
+            }
+        }
+    };
+    ReadPooled { state }
+}
+
+fn fill(at: Endpoint<'_>, slot: &mut Slot, seen: Seen) -> Attempt<((), usize)> {
+    match at.fill(seen, slot.room()) {
+        Attempt::Done(count) => Attempt::Done(((), count)),
+        Attempt::Drained(count) => Attempt::Drained(((), count)),
+        Attempt::Partly => Attempt::Partly,
+        Attempt::Empty => Attempt::Empty,
+        Attempt::Failed(error) => Attempt::Failed(error),
+    }
 }
 
 impl<'a> State<'a> {
-    fn receives(at: Endpoint<'a>, slot: Option<Slot>) -> Self {
-        let registration = at.registration();
-        if let Some((socket, lane)) = native(at) {
-            return Self::Brings { op: Op::new(registration, Brought, Bring { socket, lane, slot }) };
-        }
-        let call = |at: Endpoint<'_>, slot: &mut Slot, seen| match at.fill(seen, slot.room()) {
-            Attempt::Done(count) => Attempt::Done(((), count)),
-            Attempt::Drained(count) => Attempt::Drained(((), count)),
-            Attempt::Partly => Attempt::Partly,
-            Attempt::Empty => Attempt::Empty,
-            Attempt::Failed(error) => Attempt::Failed(error),
-        };
-        let pool = registration.core().pool();
-        match Fetch::new(Receive { at, pool, slot, call }) {
-            Ok(fetch) => Self::Fetches { fetch },
-            Err(receive) => Self::by_calls(receive),
-        }
-    }
-
-    fn by_calls(receive: Receive<'a, ()>) -> Self {
-        Self::Receives { op: Op::new(receive.at.registration(), Reads, receive) }
+    #[inline]
+    fn receives(at: Endpoint<'a>, is_brought: bool) -> Self {
+        Self::Receives { waiting: Waiting::new(at, Comes { is_brought }), late: None }
     }
 }
 
 impl Future for ReadPooled<'_> {
     type Output = io::Result<Lease>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<Lease>> {
         let mut state = self.project().state;
         loop {
-            let (received, at) = match state.as_mut().project() {
-                StateProjected::Brings { mut op } => {
-                    let received = ready!(poll_without_buffer(op.as_mut(), cx, |work| &mut work.slot))?;
-                    (received, Endpoint::Socket(op.work().socket))
-                }
-                StateProjected::Fetches { fetch } => match ready!(Pin::new(&mut *fetch).poll(cx))? {
-                    Fetched::Received(received) => (received, fetch.at()),
-                    Fetched::Left(receive) => {
-                        state.set(State::by_calls(receive));
-                        continue;
+            match state.as_mut().project() {
+                StateProjected::Receives { mut waiting, late } => {
+                    if late.is_none() {
+                        match ready!(poll_once(waiting.as_mut(), &mut None, cx)?) {
+                            Received::Some(lease, ()) => return Poll::Ready(Ok(lease)),
+                            Received::NoBuffer => {}
+                        }
                     }
-                },
-                StateProjected::Receives { mut op } => {
-                    let received = ready!(poll_without_buffer(op.as_mut(), cx, |work| &mut work.slot))?;
-                    (received, op.work().at)
+                    return poll_late(waiting, late, cx);
                 }
-                StateProjected::WaitsForBuffer { at, buffer } => {
-                    let next = State::receives(*at, Some(ready!(buffer.poll(cx))?));
-                    state.set(next);
-                    continue;
-                }
-            };
-            match received {
-                Received::Some(lease, ()) => return Poll::Ready(Ok(lease)),
-                Received::NoBuffer => {
-                    state.set(State::WaitsForBuffer { at, buffer: Buffer::new(at.registration()) });
+                StateProjected::Fetches { fetch } => {
+                    let late = match ready!(Pin::new(&mut *fetch).poll(cx))? {
+                        Fetched::Received(Received::Some(lease, ())) => return Poll::Ready(Ok(lease)),
+                        Fetched::Received(Received::NoBuffer) => Some(Late::new(fetch.at().registration())),
+                        Fetched::Left(_) => None,
+                    };
+                    let waiting = Waiting::new(fetch.at(), Comes { is_brought: false });
+                    state.set(State::Receives { waiting, late });
                 }
             }
+        }
+    }
+}
+
+/// Receives into this buffer, or into one that can be had at once.
+#[inline(always)]
+fn poll_once(
+    waiting: Pin<&mut Waiting<Endpoint<'_>, Comes>>,
+    slot: &mut Option<Slot>,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<Received<()>>> {
+    let at = waiting.place();
+    match at {
+        Endpoint::Socket(socket) if waiting.aim().is_brought => {
+            let lane = socket.descriptor().lane().expect("it has one since this was made");
+            poll_work(waiting, &mut Bring { socket, lane, slot }, cx)
+        }
+        _ => {
+            let pool = at.registration().core().pool();
+            let mut receive = Receive { at, pool, slot: slot.take(), call: fill };
+            let polled = poll_work(waiting, &mut receive, cx);
+            *slot = receive.slot;
+            polled
+        }
+    }
+}
+
+/// Waits for a buffer, and receives into that.
+#[cold]
+fn poll_late<'a>(
+    mut waiting: Pin<&mut Waiting<Endpoint<'a>, Comes>>,
+    late: &mut Option<Late<'a>>,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<Lease>> {
+    loop {
+        let registration = waiting.place().registration();
+        let mut slot = Some(ready!(late.get_or_insert_with(|| Late::new(registration)).poll(cx))?);
+        let (polled, gave_way) = budget::gave_way(|| poll_once(waiting.as_mut(), &mut slot, cx));
+        // Another reader came first, and who waits has no buffer; unless it will go on at once.
+        match (slot, late.as_mut()) {
+            (Some(slot), Some(late)) if gave_way => late.keep(slot),
+            _ => *late = None, // which waits at the source too
+        }
+        match ready!(polled)? {
+            Received::Some(lease, ()) => return Poll::Ready(Ok(lease)),
+            Received::NoBuffer => {} // and another is waited for
         }
     }
 }
@@ -137,28 +195,28 @@ fn poll_without_buffer<A: Aim, W: Work<R>, R>(
 }
 
 /// Of a stream on a backend that completes, with a pool to share: what the kernel does for it.
-fn native(at: Endpoint<'_>) -> Option<(&Socket, &Arc<Lane>)> {
+fn native(at: Endpoint<'_>) -> Option<&Arc<Lane>> {
     match at {
         Endpoint::Socket(socket)
             if socket.flavour().is_stream()
                 && socket.core().receives_many()
                 && socket.core().pool().is_shared() =>
         {
-            socket.native_lane().map(|lane| (socket, lane))
+            socket.native_lane()
         }
         _ => None,
     }
 }
 
 /// Takes what the kernel brings, and has it bring more.
-struct Bring<'a> {
+struct Bring<'a, 's> {
     socket: &'a Socket,
     lane: &'a Arc<Lane>,
     /// The buffer that it waited for, when the pool was dry.
-    slot: Option<Slot>,
+    slot: &'s mut Option<Slot>,
 }
 
-impl Work<Received<()>> for Bring<'_> {
+impl Work<Received<()>> for Bring<'_, '_> {
     type Brings = Received<()>;
 
     #[inline(always)]
@@ -185,7 +243,7 @@ impl Work<Received<()>> for Bring<'_> {
     }
 }
 
-impl Bring<'_> {
+impl Bring<'_, '_> {
     /// Has the kernel receive.
     #[cold]
     fn begin(&mut self, seen: Seen) -> Attempt<Received<()>> {
@@ -318,35 +376,5 @@ impl<T> Work<Received<T>> for Receive<'_, T> {
     #[inline]
     fn complete(&mut self, brought: Received<T>) -> Received<T> {
         brought
-    }
-}
-
-pin_project! {
-    /// Waits for a buffer, and for the end of the source, which no buffer would announce.
-    struct Buffer<'a> {
-        #[pin]
-        closed: Waiting<'a, Special>,
-        #[pin]
-        acquired: Acquire<'a>,
-    }
-}
-
-impl<'a> Buffer<'a> {
-    fn new(registration: &'a Registration) -> Self {
-        let nothing = Special { direction: Direction::Read, kind: Kind::new(0, false) };
-        let closed = Waiting::new(registration, nothing);
-        Self { closed, acquired: registration.core().pool().wait() }
-    }
-}
-
-impl Future for Buffer<'_> {
-    type Output = io::Result<Slot>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<Slot>> {
-        let this = self.project();
-        if let Poll::Ready(Err(error)) = this.closed.poll_ready(cx, || false) {
-            return Poll::Ready(Err(error));
-        }
-        this.acquired.poll(cx)
     }
 }

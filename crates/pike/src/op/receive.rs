@@ -82,9 +82,9 @@ impl<'a> Endpoint<'a> {
     pub(super) fn fill(self, seen: Seen, room: &mut [MaybeUninit<u8>]) -> Attempt<usize> {
         match self {
             Self::Socket(socket) => socket.attempt_fill(seen, room),
-            Self::Other(_, descriptor, lane) => match lane.and_then(|lane| lane.fill(room)) {
+            Self::Other(registration, lane) => match lane.and_then(|lane| lane.fill(room)) {
                 Some(attempt) => attempt,
-                None => platform::read_room(descriptor, room).into(),
+                None => platform::read_room(registration.descriptor(), room).into(),
             },
         }
     }

@@ -48,8 +48,8 @@ impl<'a> Endpoint<'a> {
     fn transmit(self, seen: Seen, bytes: &[u8], flags: SendFlags) -> Attempt<usize> {
         match self {
             Self::Socket(socket) => socket.attempt_send(seen, bytes, flags),
-            Self::Other(_, _, Some(lane)) if lane.is_sending() => Attempt::Empty,
-            Self::Other(_, descriptor, _) => platform::write(descriptor, bytes).into(),
+            Self::Other(_, Some(lane)) if lane.is_sending() => Attempt::Empty,
+            Self::Other(registration, _) => platform::write(registration.descriptor(), bytes).into(),
         }
     }
 }
