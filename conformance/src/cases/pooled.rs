@@ -218,11 +218,12 @@ pub fn pooled_lease_outlives_notifier(cx: &Cx) -> Outcome {
     Ok(())
 }
 
-/// Who waits for a buffer hears of the end: of its Handle, and of the Notifier.
+/// Who waits for a buffer hears of the end: of its Handle, and of the Notifier. And is promised none from then on, although its
+/// future is kept.
 pub fn pooled_dry_ends_with_closed(cx: &Cx) -> Outcome {
     let notifier = with_pool(cx, 1, 64);
     let (holder, mut peer) = net::with_peer(cx, &notifier);
-    let (streams, mut peers): (Vec<_>, Vec<_>) = (0..2).map(|_| net::with_peer(cx, &notifier)).unzip();
+    let (streams, mut peers): (Vec<_>, Vec<_>) = (0..3).map(|_| net::with_peer(cx, &notifier)).unzip();
     peer.write_all(b"x").unwrap();
     peers.iter_mut().for_each(|peer| peer.write_all(b"x").unwrap());
     let held = soon(&notifier, "the only buffer", holder.recv_pooled()).unwrap();
@@ -231,9 +232,12 @@ pub fn pooled_dry_ends_with_closed(cx: &Cx) -> Outcome {
     streams[0].socket().cancel();
     assert!(waiting[0].is_woken() && !waiting[1].is_woken());
     assert!(Closed::is(&waiting[0].ready().unwrap_err()));
+    drop(held);
+    assert!(waiting[1].is_woken(), "the buffer was promised to one that has ended");
+    let held = waiting[1].ready().unwrap();
     drop(notifier);
-    assert!(waiting[1].is_woken());
-    assert!(Closed::is(&waiting[1].ready().unwrap_err()));
+    assert!(waiting[2].is_woken());
+    assert!(Closed::is(&waiting[2].ready().unwrap_err()));
     drop(held);
     Ok(())
 }

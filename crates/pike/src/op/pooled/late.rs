@@ -65,8 +65,9 @@ impl<'a> Late<'a> {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Slot>> {
         let mut this = self.0.as_mut().project();
         if let Some(buffer) = this.buffer.as_mut().as_pin_mut() {
-            *this.slot = Some(ready!(buffer.poll(cx))?);
-            this.buffer.set(None);
+            let waited = ready!(buffer.poll(cx));
+            this.buffer.set(None); // however that ended: no buffer is promised to this from here on
+            *this.slot = Some(waited?);
         }
         Poll::Ready(Ok(this.slot.take().expect("it was taken, and not kept")))
     }
