@@ -21,7 +21,7 @@ use pike::{
 
 use crate::{
     Boxed, Cx, Outcome, Rng, SHORT, Task, join_all,
-    net::{self, assert_bytes_at, assert_kind, bytes_at, soon, v4},
+    net::{self, assert_bytes_at, bytes_at, soon, v4},
 };
 
 /// A pool of so many buffers is shared with the kernel, which takes three quarters of it in advance.
@@ -515,44 +515,6 @@ pub fn pooled_datagrams_end_with_closed(cx: &Cx) -> Outcome {
     drop(waiting);
     drop(sockets);
     thread::spawn(move || assert_eq!(&kept[..], b"kept")).join().unwrap();
-    Ok(())
-}
-
-/// A refusal is told once, to who waits or to the next.
-pub fn pooled_datagrams_refused_once(cx: &Cx) -> Outcome {
-    let notifier = with_pool(cx);
-    let socket = net::udp(&notifier, v4());
-    let (peer, refuses) = net::nobody_udp(&notifier, v4());
-    soon(&notifier, "a connect", socket.connect(refuses)).unwrap();
-    for waits in [true, false, true] {
-        let mut receiving = Task::new(socket.recv_from_pooled());
-        if waits {
-            assert!(receiving.poll().is_pending());
-            cx.settle(&notifier);
-        }
-        assert_eq!(soon(&notifier, "a send to nobody", socket.send(b"x")).unwrap(), 1);
-        cx.settle(&notifier);
-        let error = net::finish(cx, &notifier, "a refusal", &mut receiving).unwrap_err();
-        assert_kind(&error, &[ErrorKind::ConnectionRefused]);
-        drop(receiving);
-        let mut waiting = Task::pending(socket.recv_from_pooled());
-        cx.assert_quiet(&notifier, "after a refusal was reported");
-        assert!(!waiting.is_woken() || waiting.poll().is_pending(), "the refusal was reported twice");
-    }
-    // Of a receive that was dropped, it is for the next.
-    let dropped = Task::pending(socket.recv_from_pooled());
-    cx.settle(&notifier);
-    soon(&notifier, "a send to nobody", socket.send(b"x")).unwrap();
-    cx.settle(&notifier);
-    drop(dropped);
-    let error = soon(&notifier, "the refusal", socket.recv_from_pooled()).unwrap_err();
-    assert_kind(&error, &[ErrorKind::ConnectionRefused]);
-
-    soon(&notifier, "a connect", peer.connect(socket.local_addr().unwrap())).unwrap();
-    let mut waiting = Task::pending(socket.recv_from_pooled());
-    soon(&notifier, "somebody is there now", peer.send(b"pong")).unwrap();
-    let (lease, from) = net::finish(cx, &notifier, "a datagram", &mut waiting).unwrap();
-    assert_eq!((&lease[..], from), (&b"pong"[..], refuses));
     Ok(())
 }
 
