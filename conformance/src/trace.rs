@@ -115,7 +115,7 @@ pub fn count(f: impl FnOnce()) -> Result<Vec<Calls>, Skip> {
 }
 
 /// What a traced child may take.
-const LIMIT_SECONDS: libc::c_uint = 15;
+const LIMIT_SECONDS: libc::c_uint = 60;
 const REFUSED: &str = "ptrace refused: ";
 
 /// The status of the child's end, and what it counted.

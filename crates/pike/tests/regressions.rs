@@ -199,12 +199,12 @@ mod in_another_process {
             return;
         }
         let before = Notifier::background().unwrap();
-        let mut sleeping = pin!(sleep(Duration::from_millis(300)));
+        let mut sleeping = pin!(sleep(Duration::from_secs(2)));
         assert!(block_on(poll_once(sleeping.as_mut())).is_none());
         before.shutdown(Duration::ZERO);
         let start = Instant::now();
         assert!(block_on(poll_once(sleeping.as_mut())).is_none());
-        assert!(start.elapsed() < Duration::from_millis(250), "the poll of a sleep slept");
+        assert!(start.elapsed() < Duration::from_secs(1), "the poll of a sleep slept");
         block_on(sleeping);
     }
 

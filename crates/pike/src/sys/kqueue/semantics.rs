@@ -11,7 +11,7 @@ use std::{
     os::fd::{AsRawFd, RawFd},
     ptr,
     sync::{
-        Mutex, PoisonError,
+        Barrier, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
     thread,
@@ -528,13 +528,16 @@ fn closing_the_queue_wakes_no_waiter() {
     let kq = Kq::new();
     let raw = kq.0;
     let wait = Duration::from_millis(200);
+    let begun = Barrier::new(2);
     thread::scope(|scope| {
-        let waiter = scope.spawn(move || {
+        let waiter = scope.spawn(|| {
             let kq = mem::ManuallyDrop::new(Kq(raw));
             let begin = Instant::now();
+            begun.wait();
             let _ = kq.call(&[], 1, wait);
             begin.elapsed()
         });
+        begun.wait();
         thread::sleep(SHORT);
         drop(kq); // it may wait for the waiter
         assert!(waiter.join().unwrap() >= wait);

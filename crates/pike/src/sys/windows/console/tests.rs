@@ -70,8 +70,13 @@ fn what_is_received_holds_the_handler() {
 fn what_nobody_receives_goes_with_its_signal() {
     let _alone = alone();
     let notifier = Notifier::new().unwrap();
-    let signal = signal(&notifier, LOGOFF);
+    let [signal, other] = [(); 2].map(|()| signal(&notifier, LOGOFF));
     let handlers = [happen(LOGOFF), happen(LOGOFF)];
+    // Both have been told once another listener has received both.
+    let mut told = 0;
+    while told < 2 {
+        told += notifier.block_on(other.recv()).unwrap().count();
+    }
     thread::sleep(Duration::from_millis(100));
     assert!(handlers.iter().all(|handler| !handler.is_finished()));
     drop(signal);
