@@ -26,7 +26,7 @@ use std::{
     net::Shutdown,
     ptr::{self, NonNull},
     sync::Arc,
-    task::{Context, Wake, Waker},
+    task::Context,
 };
 
 mod aside;
@@ -37,6 +37,7 @@ mod inbox;
 mod incoming;
 mod once_box;
 mod outgoing;
+mod over;
 mod pooled_message;
 mod spare;
 
@@ -48,6 +49,7 @@ use self::{
     inbox::{Emptied, Inbox},
     once_box::OnceBox,
     outgoing::Outgoing,
+    over::{Abandoned, Release, Unsent},
 };
 use super::{
     block::{Block, Request},
@@ -530,12 +532,6 @@ impl Lane {
         (unsafe { (*ptr::with_exposed_provenance::<Outgoing>(address)).lane }, false)
     }
 
-    /// Has the buffer of an operation dropped whose future is gone, after the seat was left: that is its owner's code (I6).
-    fn abandon(self: &Arc<Self>, state: &mut State, direction: Direction) -> Waker {
-        state.abandoned |= 1 << direction as u8;
-        Waker::from(Arc::clone(self))
-    }
-
     /// Does what was to be done once requests had ended.
     #[cold]
     fn do_later(&self, batch: &mut Batch) {
@@ -583,53 +579,5 @@ impl std::fmt::Debug for Lane {
         f.debug_struct("Lane")
             .field("sending", &self.outgoing.get().map(|outgoing| &outgoing.half.life))
             .finish_non_exhaustive()
-    }
-}
-
-/// Drops the buffers of operations whose futures are gone.
-impl Wake for Lane {
-    fn wake(self: Arc<Self>) {
-        let abandoned = mem::take(&mut self.state.lock().abandoned);
-        // Both are dropped, even if one panics.
-        let of = |direction| (abandoned & 1 << direction as u8 != 0).then(|| Abandoned(&self, direction));
-        let _both = (of(Direction::Read), of(Direction::Write));
-    }
-}
-
-/// An operation that is done, and whose future is gone: by who has it then, once. Its buffer goes, whose drop is its
-/// owner's code, and then others may begin.
-struct Abandoned<'a>(&'a Lane, Direction);
-
-impl Drop for Abandoned<'_> {
-    fn drop(&mut self) {
-        let Self(lane, direction) = *self;
-        let _release = Release(lane, direction); // if the buffer panics, too
-        // SAFETY: the kernel is done, and whoever made this has the operation.
-        unsafe { lane.half(direction).cargo.clear() };
-    }
-}
-
-/// Ends an operation that is done.
-struct Release<'a>(&'a Lane, Direction);
-
-impl Drop for Release<'_> {
-    fn drop(&mut self) {
-        self.0.release(self.1);
-    }
-}
-
-/// Ends an operation that was begun and not submitted.
-struct Unsent<'a>(&'a Lane, Direction);
-
-impl Drop for Unsent<'_> {
-    fn drop(&mut self) {
-        let Self(lane, direction) = *self;
-        if lane.ends(direction) {
-            let mut batch = Batch::new();
-            lane.do_later(&mut batch);
-            drop(batch); // wakes all
-        }
-        let _waker = lane.half(direction).life.take_waker();
-        drop(Abandoned(lane, direction)); // nothing was submitted, so this is its only owner
     }
 }
