@@ -55,9 +55,12 @@ pub(crate) struct Reads;
 pub(crate) struct Brought;
 
 /// As [`Reads`], or as [`Brought`].
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Comes {
-    pub(crate) is_brought: bool,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Comes {
+    /// Nobody has looked yet, or waits.
+    Somehow,
+    ByCalls,
+    Brought,
 }
 
 /// Room to write.
@@ -103,7 +106,7 @@ impl Aim for Brought {
 impl Aim for Comes {
     #[inline]
     fn arms(self) -> bool {
-        !self.is_brought
+        self != Self::Brought
     }
 
     #[inline]
@@ -178,6 +181,13 @@ impl<P: Place, A: Aim> Waiting<P, A> {
     #[inline]
     pub(crate) fn aim(&self) -> A {
         self.aim
+    }
+
+    /// Of one that has not waited yet.
+    #[inline]
+    pub(crate) fn set_aim(self: Pin<&mut Self>, aim: A) {
+        debug_assert!(!self.waits);
+        *self.project().aim = aim;
     }
 
     #[inline]

@@ -33,6 +33,7 @@ use crate::{
     },
     socket::Socket,
     source::Seen,
+    sys::platform,
 };
 
 pin_project! {
@@ -49,7 +50,7 @@ pin_project! {
     #[project = StateProjected]
     enum State<'a> {
         Receives {
-            // `Comes::is_brought`: the endpoint is a socket with a lane, in which the kernel receives.
+            // `Comes::Brought`: the endpoint is a socket with a lane, in which the kernel receives.
             #[pin]
             waiting: Waiting<Endpoint<'a>, Comes>,
             // Only while the pool is dry, or was. In a box, since nothing that is idle has it.
@@ -70,17 +71,10 @@ impl Place for Endpoint<'_> {
 }
 
 /// Receives once.
+#[inline]
 pub(crate) fn read(at: Endpoint<'_>) -> ReadPooled<'_> {
-    let state = match native(at) {
-        Some(_) => State::receives(at, true),
-        None => {
-            match Fetch::new(Receive { at, pool: at.registration().core().pool(), slot: None, call: fill }) {
-                Ok(fetch) => State::Fetches { fetch },
-                Err(_) => State::receives(at, false),
-            }
-        }
-    };
-    ReadPooled { state }
+    // How, its first poll finds out.
+    ReadPooled { state: State::Receives { waiting: Waiting::new(at, Comes::Somehow), late: None } }
 }
 
 fn fill(at: Endpoint<'_>, slot: &mut Slot, seen: Seen) -> Attempt<((), usize)> {
@@ -93,10 +87,32 @@ fn fill(at: Endpoint<'_>, slot: &mut Slot, seen: Seen) -> Attempt<((), usize)> {
     }
 }
 
+/// What the kernel does for it, if it brings what comes in.
+#[inline]
+fn bringing(at: Endpoint<'_>) -> Option<(&Socket, &Arc<Lane>)> {
+    match at {
+        Endpoint::Socket(socket) => {
+            socket.descriptor().lane().filter(|lane| lane.brings()).map(|lane| (socket, lane))
+        }
+        Endpoint::Other(..) => None,
+    }
+}
+
 impl<'a> State<'a> {
-    #[inline]
-    fn receives(at: Endpoint<'a>, is_brought: bool) -> Self {
-        Self::Receives { waiting: Waiting::new(at, Comes { is_brought }), late: None }
+    /// Of one whose lane was not made yet, or does not bring: another state, if it is one for that.
+    #[cold]
+    fn find_out(mut waiting: Pin<&mut Waiting<Endpoint<'a>, Comes>>) -> Option<Self> {
+        let at = waiting.place();
+        if matches!(at, Endpoint::Socket(socket) if socket.flavour().is_stream() && socket.native_lane().is_some())
+            && bringing(at).is_some()
+        {
+            waiting.set_aim(Comes::Brought);
+            return None;
+        }
+        waiting.as_mut().set_aim(Comes::ByCalls);
+        let pool = at.registration().core().pool();
+        let fetch = Fetch::new(Receive { at, pool, slot: None, call: fill });
+        fetch.ok().map(|fetch| Self::Fetches { fetch })
     }
 }
 
@@ -110,6 +126,23 @@ impl Future for ReadPooled<'_> {
             match state.as_mut().project() {
                 StateProjected::Receives { mut waiting, late } => {
                     if late.is_none() {
+                        let brought = bringing(waiting.place());
+                        if let Some((socket, lane)) = brought {
+                            if let Some(lease) = ready!(take_brought(waiting.as_mut(), socket, lane, cx)) {
+                                return Poll::Ready(Ok(lease));
+                            }
+                        }
+                        if waiting.aim() == Comes::Somehow {
+                            match brought {
+                                Some(_) => waiting.as_mut().set_aim(Comes::Brought),
+                                None => {
+                                    if let Some(fetches) = State::find_out(waiting.as_mut()) {
+                                        state.set(fetches);
+                                        continue;
+                                    }
+                                }
+                            }
+                        }
                         match ready!(poll_once(waiting.as_mut(), &mut None, cx)?) {
                             Received::Some(lease, ()) => return Poll::Ready(Ok(lease)),
                             Received::NoBuffer => {}
@@ -123,10 +156,45 @@ impl Future for ReadPooled<'_> {
                         Fetched::Received(Received::NoBuffer) => Some(Late::new(fetch.at().registration())),
                         Fetched::Left(_) => None,
                     };
-                    let waiting = Waiting::new(fetch.at(), Comes { is_brought: false });
+                    let waiting = Waiting::new(fetch.at(), Comes::ByCalls);
                     state.set(State::Receives { waiting, late });
                 }
             }
+        }
+    }
+}
+
+/// The short way: a buffer that the kernel has brought. What else there may be is for [`poll_once`].
+#[inline(always)]
+fn take_brought(
+    waiting: Pin<&mut Waiting<Endpoint<'_>, Comes>>,
+    socket: &Socket,
+    lane: &Lane,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Lease>> {
+    let (source, bits) = (socket.handle().registration().source(), waiting.bits());
+    let seen = source.seen().with(platform::forked());
+    if !seen.any(bits) || seen.is_closed() {
+        return Poll::Ready(None);
+    }
+    if !budget::take(cx) {
+        return Poll::Pending;
+    }
+    match lane.lease_bytes() {
+        Some((lease, true)) => {
+            match source.clear(seen, bits) {
+                true => waiting.finish_drained(),
+                false => waiting.finish(),
+            }
+            Poll::Ready(Some(lease))
+        }
+        Some((lease, false)) => {
+            waiting.finish();
+            Poll::Ready(Some(lease))
+        }
+        None => {
+            budget::give_back();
+            Poll::Ready(None)
         }
     }
 }
@@ -139,12 +207,9 @@ fn poll_once(
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<Received<()>>> {
     let at = waiting.place();
-    match at {
-        Endpoint::Socket(socket) if waiting.aim().is_brought => {
-            let lane = socket.descriptor().lane().expect("it has one since this was made");
-            poll_work(waiting, &mut Bring { socket, lane, slot }, cx)
-        }
-        _ => {
+    match bringing(at).filter(|_| waiting.aim() == Comes::Brought) {
+        Some((socket, lane)) => poll_work(waiting, &mut Bring { socket, lane, slot }, cx),
+        None => {
             let pool = at.registration().core().pool();
             let mut receive = Receive { at, pool, slot: slot.take(), call: fill };
             let polled = poll_work(waiting, &mut receive, cx);
@@ -194,20 +259,6 @@ fn poll_without_buffer<A: Aim, W: Work<R>, R>(
     polled
 }
 
-/// Of a stream on a backend that completes, with a pool to share: what the kernel does for it.
-fn native(at: Endpoint<'_>) -> Option<&Arc<Lane>> {
-    match at {
-        Endpoint::Socket(socket)
-            if socket.flavour().is_stream()
-                && socket.core().receives_many()
-                && socket.core().pool().is_shared() =>
-        {
-            socket.native_lane()
-        }
-        _ => None,
-    }
-}
-
 /// Takes what the kernel brings, and has it bring more.
 struct Bring<'a, 's> {
     socket: &'a Socket,
@@ -219,7 +270,7 @@ struct Bring<'a, 's> {
 impl Work<Received<()>> for Bring<'_, '_> {
     type Brings = Received<()>;
 
-    #[inline(always)]
+    #[inline]
     fn attempt(&mut self, seen: Seen) -> Attempt<Received<()>> {
         match self.lane.lease() {
             Found::Delivered((Some(lease), true)) => Attempt::Drained(Received::Some(lease, ())),

@@ -1,5 +1,7 @@
 //! What kinds of descriptors there are, for the requests of the kernel.
 
+use crate::notifier::core::Core;
+
 /// What goes through a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Carries {
@@ -16,6 +18,12 @@ pub(crate) enum Carries {
 impl Carries {
     pub(super) fn is_message(self) -> bool {
         matches!(self, Self::Datagrams | Self::Messages)
+    }
+
+    /// Whether the kernel receives it into buffers of the pool, one behind the other: of a stream on a backend that completes,
+    /// with a pool to share.
+    pub(super) fn brings(self, core: &Core) -> bool {
+        self == Self::Stream && core.receives_many() && core.pool().is_shared()
     }
 
     /// Room for the end of a message that is longer than its receive has room for: if that is dropped, the next has all of it.

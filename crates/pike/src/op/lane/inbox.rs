@@ -3,7 +3,11 @@
 //! A buffer of the pool is here by its number alone: each socket has an inbox, and the lane knows the pool. So whoever takes it
 //! out names the pool, and an inbox is emptied before it goes.
 
-use std::{collections::VecDeque, mem::ManuallyDrop, sync::Arc};
+use std::{
+    collections::VecDeque,
+    mem::{self, ManuallyDrop},
+    sync::Arc,
+};
 
 use crate::{
     buf::{Lease, Pool, Slot},
@@ -83,7 +87,7 @@ impl Inbox {
     #[inline]
     fn pop(&mut self) -> Option<Delivered> {
         let next = self.rest.as_mut().and_then(|rest| rest.pop_front());
-        std::mem::replace(&mut self.first, next)
+        mem::replace(&mut self.first, next)
     }
 
     /// Shows up to `len` bytes of the first thing to `take`, with the sender of a datagram, of which the rest is lost. `peek`:
@@ -139,7 +143,10 @@ impl Inbox {
     pub(super) fn lease_bytes(&mut self, pool: &Arc<Pool>) -> Option<Lease> {
         match self.first {
             Some(Delivered::Bytes { buffer, from, to }) => {
-                self.pop();
+                match self.rest {
+                    None => mem::forget(self.first.take()), // a number; a pop moves more
+                    Some(_) => _ = self.pop(),
+                }
                 Some(Lease::part(pool.adopt(buffer), from, to))
             }
             _ => None,
@@ -189,7 +196,7 @@ pub(super) struct Emptied<'a>(pub(super) Inbox, pub(super) &'a Arc<Pool>);
 impl Drop for Emptied<'_> {
     fn drop(&mut self) {
         if !self.0.is_empty() {
-            drop(Undelivered::new(std::mem::take(&mut self.0), self.1));
+            drop(Undelivered::new(mem::take(&mut self.0), self.1));
         }
     }
 }

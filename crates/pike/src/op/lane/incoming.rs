@@ -101,24 +101,23 @@ impl Lane {
         found
     }
 
+    /// The short way of [`Lane::lease`]: if the next is a buffer, as it nearly always is.
+    #[inline(always)]
+    pub(crate) fn lease_bytes(&self) -> Option<(Lease, bool)> {
+        let mut state = self.state.lock();
+        let lease = state.inbox.lease_bytes(self.pool())?;
+        Some((lease, state.inbox.is_empty() && state.receiving == Receiving::TheKernelReceives))
+    }
+
     /// A pooled receive's look: the next buffer, whole. None in it if the next bytes are in none: they are to be read. And
     /// whether nothing is left while the kernel receives: what comes then is reported, as is the end of the receive.
     /// `Found::Free` with `dry` if the pool is: see [`Lane::is_dry`].
-    #[inline(always)]
-    pub(crate) fn lease(&self) -> Found<(Option<Lease>, bool)> {
-        let mut state = self.state.lock();
-        match state.inbox.lease_bytes(self.pool()) {
-            Some(lease) => {
-                let drained = state.inbox.is_empty() && state.receiving == Receiving::TheKernelReceives;
-                Found::Delivered((Some(lease), drained))
-            }
-            None => self.lease_else(&mut state),
-        }
-    }
-
-    /// What there is if not bytes in a buffer.
     #[inline(never)]
-    fn lease_else(&self, state: &mut State) -> Found<(Option<Lease>, bool)> {
+    pub(crate) fn lease(&self) -> Found<(Option<Lease>, bool)> {
+        if let Some((lease, drained)) = self.lease_bytes() {
+            return Found::Delivered((Some(lease), drained));
+        }
+        let state = &mut *self.state.lock();
         match state.inbox.lease(self.pool()) {
             Front::Taken(lease) => Found::Delivered((lease, false)),
             Front::Failed(code) => Found::Failed(io::Error::from_raw_os_error(code)),

@@ -91,6 +91,8 @@ pub(crate) struct Lane {
     taking: OnceBox<Half>,
     /// The use of the source's slot that is the socket's.
     generation: u32,
+    /// Whether the kernel receives into buffers of the pool, for who asks for those.
+    brings: bool,
     state: Mutex<State>,
 }
 
@@ -176,6 +178,7 @@ impl Lane {
         token: Token,
         source: NonNull<Source>,
     ) -> Arc<Self> {
+        let brings = carries.brings(&core);
         Arc::new(Self {
             incoming: Block::new(true),
             descriptor,
@@ -188,8 +191,14 @@ impl Lane {
             outgoing: OnceBox::new(),
             taking: OnceBox::new(),
             generation: token.generation(),
+            brings,
             state: Mutex::new(State::new()),
         })
+    }
+
+    #[inline]
+    pub(crate) fn brings(&self) -> bool {
+        self.brings
     }
 
     /// The place of an operation of this direction.

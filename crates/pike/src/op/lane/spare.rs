@@ -52,6 +52,7 @@ impl Lane {
         lane.is_message = carries.is_message();
         lane.refuses = AtomicBool::new(false);
         (lane.generation, lane.source) = (token.generation(), source);
+        lane.brings = carries.brings(&core);
         lane.core = Some(core);
         spare
     }
