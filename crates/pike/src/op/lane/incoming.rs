@@ -111,7 +111,7 @@ impl Lane {
 
     /// A pooled receive's look: the next buffer, whole. None in it if the next bytes are in none: they are to be read. And
     /// whether nothing is left while the kernel receives: what comes then is reported, as is the end of the receive.
-    /// `Found::Free` with `dry` if the pool is: see [`Lane::is_dry`].
+    /// `Found::Free`: nobody receives; [`Lane::is_dry`] says whether for want of a buffer.
     #[inline(never)]
     pub(crate) fn lease(&self) -> Found<(Option<Lease>, bool)> {
         if let Some((lease, drained)) = self.lease_bytes() {
