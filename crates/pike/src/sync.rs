@@ -16,6 +16,15 @@ pub(crate) mod atomic {
     pub(crate) use std::sync::atomic::*;
 }
 
+#[cfg_attr(loom, allow(dead_code, reason = "its model alone uses it"))]
+pub(crate) mod brief;
+
+#[cfg(not(loom))]
+pub(crate) use self::brief::{Brief, BriefGuard};
+/// The lock has a model of its own. To the others its spinning would be no more than ways without number.
+#[cfg(loom)]
+pub(crate) use self::{Mutex as Brief, MutexGuard as BriefGuard};
+
 pub(crate) mod hint {
     /// One round of a wait for another thread that needs only a few instructions more, unless it was preempted. In the end it
     /// sleeps: a yield leaves the processor to nobody of a lower priority.
@@ -68,7 +77,8 @@ impl<T> Mutex<T> {
         }
     }
 
-    /// Without locking it: nobody else has it.
+    /// Without locking it: nobody else has it. As [`Brief`] has it, for which this stands there.
+    #[cfg(loom)]
     pub(crate) fn get_mut(&mut self) -> &mut T {
         match self.0.get_mut() {
             Ok(value) => value,

@@ -10,7 +10,7 @@ use std::{pin::Pin, task::Waker};
 
 use crate::{
     source::Direction,
-    sync::Mutex,
+    sync::{Brief, BriefGuard},
     waiter::{Kind, List, Node, State as Place},
 };
 
@@ -18,7 +18,7 @@ use crate::{
 const WAITS: Kind = Kind::plain(Direction::Read);
 
 #[derive(Debug)]
-pub(crate) struct Free(Mutex<State>);
+pub(crate) struct Free(Brief<State>);
 
 #[derive(Debug)]
 struct State {
@@ -67,7 +67,7 @@ pub(crate) enum Asked {
 impl Free {
     pub(crate) fn new(count: u32) -> Self {
         let state = State { back: Vec::new(), fresh: 0, count, promised: 0, waiters: List::new() };
-        Self(Mutex::new(state))
+        Self(Brief::new(state))
     }
 
     /// Takes one that nobody waits for.
@@ -172,7 +172,7 @@ impl Free {
 }
 
 /// Drops `waker` after the unlock (I6).
-fn after<T>(state: crate::sync::MutexGuard<'_, State>, waker: Waker, result: T) -> T {
+fn after<T>(state: BriefGuard<'_, State>, waker: Waker, result: T) -> T {
     drop(state);
     drop(waker);
     result

@@ -18,6 +18,7 @@ use crate::{
     waiter::{Kind, Node, State},
 };
 
+mod brief;
 mod deadline;
 mod front;
 mod hold;

@@ -62,7 +62,7 @@ use crate::{
     socket::Descriptor,
     source::{Direction, READABLE, Source, WRITABLE},
     sync::{
-        Mutex,
+        Brief,
         atomic::{AtomicBool, AtomicU8, Ordering},
     },
     sys::{Completion, Raw, platform},
@@ -93,7 +93,7 @@ pub(crate) struct Lane {
     generation: u32,
     /// Whether the kernel receives into buffers of the pool, for who asks for those.
     brings: bool,
-    state: Mutex<State>,
+    state: Brief<State>,
 }
 
 /// A mutex of the system's is larger elsewhere.
@@ -192,7 +192,7 @@ impl Lane {
             taking: OnceBox::new(),
             generation: token.generation(),
             brings,
-            state: Mutex::new(State::new()),
+            state: Brief::new(State::new()),
         })
     }
 
@@ -436,7 +436,7 @@ impl Lane {
     }
 
     /// The direction's block is set, and counted as in flight. What it is part of was exposed.
-    #[inline]
+    #[inline(always)]
     fn submit(self: &Arc<Self>, block: &Block, direction: Direction) {
         // The kernel's share: ended by `reap`.
         let _ = Arc::into_raw(Arc::clone(self)).expose_provenance();

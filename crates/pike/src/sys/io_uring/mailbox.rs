@@ -6,12 +6,10 @@
 //! A wait takes the mail after it has said in the word that it is about to sleep, and who mails looks at the word
 //! after the mail was put in. Both go through this lock, so one of them sees the other.
 
-use std::{
-    mem,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::mem;
 
 use super::ops::At;
+use crate::sync::Brief;
 
 /// One thing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +22,8 @@ pub(super) enum Mail {
     Refuse { at: At },
 }
 
-#[derive(Debug, Default)]
-pub(super) struct Mailbox(Mutex<Inside>);
+#[derive(Debug)]
+pub(super) struct Mailbox(Brief<Inside>);
 
 #[derive(Debug, Default)]
 struct Inside {
@@ -35,10 +33,14 @@ struct Inside {
 }
 
 impl Mailbox {
+    pub(super) fn new() -> Self {
+        Self(Brief::new(Inside::default()))
+    }
+
     /// False if nobody will look any more: nothing was put in.
     #[inline]
     pub(super) fn put(&self, mail: Mail) -> bool {
-        let mut inside = self.lock();
+        let mut inside = self.0.lock();
         if inside.closed {
             return false;
         }
@@ -49,7 +51,7 @@ impl Mailbox {
     /// Takes all, and leaves the empty `into` in their place: the two change roles, and nothing is allocated.
     pub(super) fn take(&self, into: &mut Vec<Mail>) {
         debug_assert!(into.is_empty());
-        let mut inside = self.lock();
+        let mut inside = self.0.lock();
         if !inside.mail.is_empty() {
             mem::swap(&mut inside.mail, into);
         }
@@ -57,14 +59,14 @@ impl Mailbox {
 
     /// The same, for the last time.
     pub(super) fn close(&self, into: &mut Vec<Mail>) {
-        let mut inside = self.lock();
+        let mut inside = self.0.lock();
         inside.closed = true;
         into.append(&mut inside.mail);
     }
 
     /// Cancels an operation: it is never started, or is cancelled once it was.
     pub(super) fn end(&self, at: At) {
-        let mut inside = self.lock();
+        let mut inside = self.0.lock();
         if !inside.refuse(at) && !inside.closed {
             inside.mail.push(Mail::End { at });
         }
@@ -72,11 +74,7 @@ impl Mailbox {
 
     /// Cancels an operation if nobody has begun to start it: then it never is.
     pub(super) fn refuse(&self, at: At) -> bool {
-        self.lock().refuse(at)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inside> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().refuse(at)
     }
 }
 
@@ -104,7 +102,7 @@ mod tests {
 
     #[test]
     fn what_was_not_started_is_refused_and_what_may_have_been_is_ended() {
-        let mailbox = Mailbox::default();
+        let mailbox = Mailbox::new();
         mailbox.put(Mail::Submit { at: at(16) });
         mailbox.put(Mail::Submit { at: at(32) });
         mailbox.end(at(32));
@@ -119,7 +117,7 @@ mod tests {
 
     #[test]
     fn what_was_not_begun_is_refused_as_often_as_one_asks() {
-        let (mailbox, block) = (Mailbox::default(), crate::op::block::Block::new(true));
+        let (mailbox, block) = (Mailbox::new(), crate::op::block::Block::new(true));
         let at = At::of(&block);
         assert!(!mailbox.refuse(at));
         mailbox.put(Mail::Submit { at });
@@ -134,12 +132,12 @@ mod tests {
 
     #[test]
     fn the_two_buffers_change_roles() {
-        let mailbox = Mailbox::default();
+        let mailbox = Mailbox::new();
         let mut taken = Vec::with_capacity(100);
         mailbox.put(Mail::End { at: at(16) });
         mailbox.take(&mut taken);
         assert_eq!(taken.len(), 1);
-        assert!(mailbox.lock().mail.capacity() >= 100);
+        assert!(mailbox.0.lock().mail.capacity() >= 100);
         taken.clear();
         mailbox.take(&mut taken);
         assert!(taken.is_empty());

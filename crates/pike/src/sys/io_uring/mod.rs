@@ -112,7 +112,7 @@ impl Driver {
         let driver = Self {
             ring: ring.raw(),
             set,
-            mailbox: Mailbox::default(),
+            mailbox: Mailbox::new(),
             pool: Arc::clone(pool),
             attached: Attached::default(),
             ended: AtomicBool::new(false),
