@@ -324,6 +324,7 @@ macro_rules! for_each_case {
                 cancel_races_pooled_datagrams,
                 pooled_datagrams_beside_other_readers,
                 pooled_datagrams_end_with_closed,
+                pooled_datagrams_refused_once,
                 pooled_datagrams_own_shutdown,
             }
             undelivered {
@@ -450,7 +451,6 @@ macro_rules! for_each_case {
             unix_owned {
                 owned_on_pipes,
                 unix_pooled_messages,
-                pooled_datagrams_refused_once,
                 owned_on_terminals,
                 owned_unix_messages,
                 cancel_races_pipe: alone,

@@ -16,6 +16,7 @@ const DIFFERENCES: &[(&str, &str)] = &[
     ("multicast_one_source", "source and interface change places on their way to the kernel"),
     ("option_dont_route", "SO_DONTROUTE is always set when it is read"),
     ("option_of_wrong_level", "IPV6_V6ONLY of an IPv4 socket is taken"),
+    ("pooled_datagrams_refused_once", "not every receive of a connected UDP socket is told of a refusal"),
     ("udp_refused_once", "not every receive of a connected UDP socket is told of a refusal"),
     ("udp_refused_unread_is_quiet", "not every receive of a connected UDP socket is told of a refusal"),
 ];

@@ -476,38 +476,3 @@ pub fn unix_pooled_messages(cx: &Cx) -> Outcome {
     assert!(soon(&notifier, "the end once more", one.recv_pooled()).unwrap().is_empty());
     Ok(())
 }
-
-/// A refusal is told once, to who waits or to the next, also if who waited was dropped.
-pub fn pooled_datagrams_refused_once(cx: &Cx) -> Outcome {
-    let notifier = cx.builder().buffers(16, 64).build().unwrap();
-    for (waits, drops) in [(false, false), (true, false), (true, true)] {
-        let socket = net::udp(&notifier, net::v4());
-        let (peer, refuses) = net::nobody_udp(&notifier, net::v4());
-        soon(&notifier, "a connect", socket.connect(refuses)).unwrap();
-        cx.settle(&notifier);
-        let mut receiving = Task::new(socket.recv_from_pooled());
-        if waits {
-            assert!(receiving.poll().is_pending());
-            cx.settle(&notifier);
-        }
-        assert_eq!(soon(&notifier, "a send to nobody", socket.send(b"x")).unwrap(), 1);
-        cx.settle(&notifier);
-        if drops {
-            receiving = Task::new(socket.recv_from_pooled());
-        }
-        match net::finish(cx, &notifier, "a refusal", &mut receiving) {
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
-            other => panic!("waits: {waits}, drops: {drops}: {other:?}"),
-        }
-        drop(receiving);
-        let mut waiting = Task::pending(socket.recv_from_pooled());
-        cx.assert_quiet(&notifier, "after a refusal was reported");
-        assert!(!waiting.is_woken() || waiting.poll().is_pending(), "the refusal was reported twice");
-
-        soon(&notifier, "a connect", peer.connect(socket.local_addr().unwrap())).unwrap();
-        soon(&notifier, "somebody is there now", peer.send(b"pong")).unwrap();
-        let (lease, from) = net::finish(cx, &notifier, "a datagram", &mut waiting).unwrap();
-        assert_eq!((&lease[..], from), (&b"pong"[..], refuses));
-    }
-    Ok(())
-}
