@@ -330,6 +330,24 @@ impl Cx {
         }
     }
 
+    /// Calls `fill` until it finds no room, also after a while: what was sent may leave its buffer for the peer's a little
+    /// later, and makes room for more. From then on there is none until the peer reads. Gives the number of bytes.
+    pub fn until_full(&self, notifier: &Notifier, mut fill: impl FnMut() -> usize) -> usize {
+        let mut sent = 0;
+        loop {
+            match fill() {
+                0 => return sent,
+                more => sent += more,
+            }
+            self.settle(notifier);
+        }
+    }
+
+    /// Writes to a stream until it would block, also after a while.
+    pub fn fill_up(&self, notifier: &Notifier, stream: &net::TcpStream) -> usize {
+        self.until_full(notifier, || self.fill_stream(stream))
+    }
+
     /// Reads exactly `count` bytes of a blocking `source` and throws them away.
     pub fn drain(&self, mut source: impl Read, mut count: usize) {
         let mut chunk = [0; 64 * 1024];

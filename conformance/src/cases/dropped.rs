@@ -145,7 +145,7 @@ pub fn dropped_write_sends_nothing(cx: &Cx) -> Outcome {
     let notifier = cx.notifier();
     let (stream, peer) = cx.stream(&notifier);
     for _ in 0..5 {
-        let mut accounted = cx.fill_stream(&stream);
+        let mut accounted = cx.fill_up(&notifier, &stream);
         for woken in [false, true] {
             let (mut write, mut send) = (
                 Task::pending(stream.write(b"never")),

@@ -174,7 +174,7 @@ pub fn fork_child_operations_in_flight(cx: &Cx) -> Outcome {
     let (writes, writes_peer) = cx.stream(&notifier);
     let (pooled, mut pooled_peer) = cx.stream(&notifier);
     let listener = notifier.block_on(net::TcpListener::bind("127.0.0.1:0")).unwrap();
-    let accounted = cx.fill_stream(&writes);
+    let accounted = cx.fill_up(&notifier, &writes);
     let mut read = Task::pending(reads.read_owned(Vec::with_capacity(16)));
     let mut write = Task::pending(writes.write_owned(b"end".to_vec()));
     let mut accept = Task::pending(listener.accept());

@@ -93,7 +93,7 @@ pub fn try_io_clears_readiness(cx: &Cx) -> Outcome {
     }
 
     // The other direction has its own hint.
-    let full = cx.fill(handle.get_ref());
+    let full = cx.until_full(&notifier, || cx.fill(handle.get_ref()));
     let write = || handle.try_io(Interest::WRITABLE, |mut io| io.write(b"x"));
     assert_eq!(write().unwrap_err().kind(), io::ErrorKind::WouldBlock);
     let called = AtomicUsize::new(0);

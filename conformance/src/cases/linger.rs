@@ -30,15 +30,8 @@ fn stuck(cx: &Cx, notifier: &Notifier) -> Vec<(pike_net::TcpStream, TcpStream, u
         // Much more than the peer's system takes while nobody reads.
         stream.socket().set(option::SendBufferSize, 1 << 20).unwrap();
         stream.set_linger(Some(LONG)).unwrap();
-        let mut sent = 0;
-        loop {
-            let more = cx.fill_stream(&stream);
-            if more == 0 {
-                return (stream, peer, sent);
-            }
-            sent += more;
-            cx.settle(notifier);
-        }
+        let sent = cx.fill_up(notifier, &stream);
+        (stream, peer, sent)
     };
     (0..STUCK).map(one).collect()
 }

@@ -145,7 +145,7 @@ pub fn buffer_that_panics_when_dropped(cx: &Cx) -> Outcome {
 
     let (stream, mut peer) = net::with_peer(cx, &notifier);
     let armed = Arc::new(AtomicBool::new(false));
-    let mut sent = cx.fill_stream(&stream);
+    let mut sent = cx.fill_up(&notifier, &stream);
     let writing = Task::pending(stream.write_owned(Bomb(b"never".to_vec(), Arc::clone(&armed))));
     cx.settle(&notifier);
     armed.store(true, SeqCst);
@@ -246,7 +246,7 @@ pub fn buffer_of_a_leaked_future(cx: &Cx) -> Outcome {
         if reads {
             Task::pending(stream.read_owned(buf)).forget();
         } else {
-            cx.fill_stream(&stream);
+            cx.fill_up(&notifier, &stream);
             Task::pending(stream.write_owned(buf)).forget();
         }
         cx.settle(&notifier);

@@ -93,7 +93,7 @@ pub fn writable_until_full(cx: &Cx) -> Outcome {
     }
 
     for _ in 0..3 {
-        let full = cx.fill_stream(&stream);
+        let full = cx.fill_up(&notifier, &stream);
         let mut writable = Task::pending(stream.writable());
         let mut writer = Task::pending(stream.write(b"more"));
         cx.settle(&notifier);

@@ -52,7 +52,7 @@ pub fn half_close_keeps_writing(cx: &Cx) -> Outcome {
     assert!(ready.is_read_closed() && !ready.is_write_closed(), "{ready:?}");
 
     for _ in 0..3 {
-        let full = cx.fill_stream(&stream);
+        let full = cx.fill_up(&notifier, &stream);
         let mut writer = Task::pending(stream.write(b"tail"));
         let looker = Task::pending(stream.writable());
         cx.settle(&notifier);
@@ -102,7 +102,7 @@ pub fn reset_ends_both_directions(cx: &Cx) -> Outcome {
     let (notifier, other) = (cx.notifier(), cx.notifier());
     let (stream, peer) = cx.streams(&notifier, &other);
     cx.settle(&notifier);
-    cx.fill_stream(&stream);
+    cx.fill_up(&notifier, &stream);
     let mut reader = Task::pending(read_up_to::<16>(&stream));
     let mut writer = Task::pending(stream.write(b"x"));
     let mut lookers = [Task::pending(stream.readable()), Task::pending(stream.writable())];

@@ -149,7 +149,7 @@ fn reset(cx: &Cx, notifier: &Notifier) -> TcpStream {
 pub fn traits_wake_the_last(cx: &Cx) -> Outcome {
     let notifier = cx.notifier();
     let (mut one, peer) = net::with_peer(cx, &notifier);
-    let full = cx.fill_stream(&one);
+    let full = cx.fill_up(&notifier, &one);
     let [first, last, writer] = [(); 3].map(|()| Wakes::new());
     for reader in [&first, &last] {
         let waker = Waker::from(reader.clone());

@@ -24,7 +24,7 @@ pub fn many_waiters_wake_all(cx: &Cx) -> Outcome {
     let notifier = cx.notifier();
     let (stream, mut peer) = cx.stream(&notifier);
     cx.settle(&notifier);
-    cx.fill_stream(&stream);
+    cx.fill_up(&notifier, &stream);
     let mut readers: Vec<_> = (0..20).map(|_| Task::pending(stream.readable())).collect();
     let mut writers: Vec<_> = (0..20).map(|_| Task::pending(stream.writable())).collect();
     let urgent_waiters = if cx.has_priority() { 20 } else { 0 };
