@@ -1,4 +1,4 @@
-//! The brief lock: loom sees each use of what is under it.
+//! The brief lock: loom sees each use of what is under it. Without the Release of the unlock that is a race.
 
 use loom::thread;
 
