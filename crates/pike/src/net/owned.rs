@@ -151,7 +151,8 @@ macro_rules! owned_datagrams {
         ///
         /// # Cancel safety
         ///
-        /// Nothing is lost.
+        /// No datagram is lost: that goes to the next who receives. On io_uring one that came before the drop may be cut to
+        /// the length of the pool's buffers, whatever room the next has.
         pub fn recv_pooled(
             &self,
         ) -> impl std::future::Future<Output = std::io::Result<crate::buf::Lease>> + Send + '_ {

@@ -1,7 +1,7 @@
 //! What a completion backend is handed: a request, at an address that stays until the request's last completion.
 //!
 //! The address is the request's name on its way through the kernel: `Driver::submit` and `Driver::cancel` take it, and
-//! `Report::Completed` brings it back, once for each completion. The kernel's share in what the request names (I2) is a
+//! `Tell::completed` brings it back, once for each completion. The kernel's share in what the request names (I2) is a
 //! count of the [`Lane`](super::lane::Lane) that the block is part of: added before the block is submitted, and taken
 //! back by whoever reaps the final completion.
 

@@ -69,7 +69,8 @@ impl Socket {
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost.
+    /// Nothing is lost of a stream, and no message. On io_uring a message that came before the drop may be cut to the length of
+    /// the pool's buffers, whatever room the next receive has.
     pub fn recv_pooled(&self) -> impl Future<Output = io::Result<Lease>> + Send + '_ {
         pooled::read(self.endpoint())
     }
