@@ -278,6 +278,48 @@ fn ring_makes_no_other_calls() {
     assert!(enters > 0 && enters <= 2 * ROUNDS, "connects: {connects:?}");
 }
 
+/// What lies in a socket already is received by a call each, and not by a turn each, once that was noticed.
+#[cfg(target_os = "linux")]
+#[test]
+fn ring_datagram_burst() {
+    const MESSAGES: usize = 120;
+    let counted = alone(|| {
+        trace::count(|| {
+            let notifier = Notifier::builder().backend(pike::Backend::IoUring).build().unwrap();
+            let _here = notifier.enter();
+            let ours = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+            peer.connect(ours.local_addr().unwrap()).unwrap();
+            let socket = net::UdpSocket::from_std(ours).unwrap();
+            // From now on nothing is known to be there.
+            let (first, _) = notifier.block_on(future::zip(socket.recv_from_pooled(), async {
+                settle().await;
+                peer.send(b"first").unwrap()
+            }));
+            assert_eq!(first.unwrap().0.len(), 5);
+            for _ in 0..2 {
+                (0..MESSAGES).for_each(|_| _ = peer.send(b"ping").unwrap());
+                trace::mark();
+                notifier.block_on(async {
+                    for _ in 0..MESSAGES {
+                        assert_eq!(socket.recv_from_pooled().await.unwrap().0.len(), 4);
+                    }
+                });
+                trace::mark();
+            }
+        })
+    });
+    let pieces = match counted {
+        Err(skip) => return note_skip("ring_datagram_burst".to_owned(), Skip::because(skip.reason())),
+        Ok(pieces) => pieces,
+    };
+    println!("{MESSAGES} datagrams: {pieces:?}");
+    let [first, second] = &pieces[..] else { panic!("{} pieces", pieces.len()) };
+    let enters = first.of_kind(&[libc::SYS_io_uring_enter]);
+    assert!(enters > 0 && enters <= 40, "before it was noticed: {first:?}");
+    assert!(second.total() <= MESSAGES + 16, "after that: {second:?}");
+}
+
 /// Some turns in which nothing is left to report.
 async fn settle() {
     for _ in 0..5 {

@@ -3,7 +3,10 @@
 
 use std::{mem::MaybeUninit, ptr::NonNull};
 
-use super::super::{block::Request, cargo::Cargo, life::Life};
+use super::{
+    super::{block::Request, cargo::Cargo, life::Life},
+    pooled_message::Streak,
+};
 use crate::{
     sync::UnsafeCell,
     sys::{
@@ -18,6 +21,8 @@ pub(super) struct Half {
     pub(super) cargo: Cargo,
     /// Made when it is needed for the first time, and kept.
     parcel: UnsafeCell<Option<NonNull<Parcel>>>,
+    /// Of pooled receives of messages.
+    pub(super) streak: Streak,
 }
 
 struct Parcel {
@@ -28,7 +33,12 @@ struct Parcel {
 
 impl Half {
     pub(super) fn new() -> Self {
-        Self { life: Life::new(), cargo: Cargo::new(), parcel: UnsafeCell::new(None) }
+        Self {
+            life: Life::new(),
+            cargo: Cargo::new(),
+            parcel: UnsafeCell::new(None),
+            streak: Streak::default(),
+        }
     }
 
     /// # Safety

@@ -7,13 +7,54 @@
 //!
 //! Of a future that is gone the message is copied, as of every such receive: what nobody asks for keeps no buffer from
 //! others.
+//!
+//! A request costs a turn, and a socket that is busy has more messages than turns, which system calls empty sooner. Nothing
+//! in a completion says whether there are more; so after some the socket is reported readable, and the next receive looks.
 
 use std::{io, sync::Arc, task::Context};
 
 use super::Lane;
 use crate::{
-    batch::Batch, buf::Slot, op::block::Request, socket::Address, source::Direction, sys::platform::Envelope,
+    batch::Batch,
+    buf::Slot,
+    op::block::Request,
+    socket::Address,
+    source::{Direction, READABLE},
+    sync::atomic::{AtomicU8, Ordering},
+    sys::platform::Envelope,
 };
+
+/// How many messages requests have brought since one looked for more in vain. A guess, which no order of memory has to
+/// make exact.
+#[derive(Debug)]
+pub(super) struct Streak(AtomicU8);
+
+/// A look in vain is one call more for so many messages.
+const LONG: u8 = 16;
+
+impl Default for Streak {
+    fn default() -> Self {
+        Self(AtomicU8::new(0))
+    }
+}
+
+impl Streak {
+    /// A request has brought one. True if the next receive is to look whether there are more.
+    fn grow(&self) -> bool {
+        let now = LONG.min(self.0.load(Ordering::Relaxed) + 1);
+        self.0.store(now, Ordering::Relaxed);
+        now == LONG
+    }
+
+    /// A receive has looked. While there was something each time, each message of a request is followed by a look.
+    fn looked(&self, found: bool) {
+        match found {
+            true => self.0.store(LONG - 1, Ordering::Relaxed),
+            false if self.0.load(Ordering::Relaxed) == LONG => self.0.store(0, Ordering::Relaxed),
+            false => {} // the end of what was found
+        }
+    }
+}
 
 impl Lane {
     /// Starts to receive one message. False if something has arrived already, or somebody else receives or waits.
@@ -63,7 +104,19 @@ impl Lane {
             // SAFETY: what the operation needs is the reaper's until it says that it is done. There is none in it yet.
             unsafe { slot.write(Some(self.core().pool().adopt(index))) };
         }
-        self.received_once(result, batch)
+        let looks = result >= 0 && self.half(Direction::Read).streak.grow();
+        let later = self.received_once(result, batch);
+        if looks {
+            self.report(READABLE, batch);
+        }
+        later
+    }
+
+    /// A receive has tried a system call first, and whether that brought one.
+    pub(crate) fn looked(&self, found: bool) {
+        if let Some(taking) = self.taking.get() {
+            taking.streak.looked(found);
+        }
     }
 
     /// The bytes of one whose future is gone. Its buffer goes with the operation, which happens under no lock.
@@ -81,5 +134,28 @@ impl Lane {
         let bytes = slot.as_ref().map_or_else(Vec::new, |slot| slot.bytes(count).to_vec());
         // SAFETY: as above.
         (bytes, unsafe { &*envelope }.sender().ok())
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_is_rare_unless_it_finds_something() {
+        let streak = Streak::default();
+        for _ in 0..3 {
+            assert_eq!((1..=LONG).position(|_| streak.grow()), Some(usize::from(LONG) - 1));
+            streak.looked(false);
+        }
+        assert!((1..LONG).all(|_| !streak.grow()) && streak.grow());
+        for _ in 0..3 {
+            streak.looked(true);
+            streak.looked(true);
+            streak.looked(false);
+            assert!(streak.grow(), "the one before had found something");
+        }
+        streak.looked(false);
+        assert!(!streak.grow());
     }
 }

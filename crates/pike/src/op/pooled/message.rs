@@ -123,8 +123,7 @@ impl<'a, T: Sender> Future for Fetch<'a, T> {
             budget::give_back();
             return Poll::Ready(Ok(this.leave()));
         }
-        // What is known to be there is taken at once. Once nothing is found nobody says so again before somebody waits, so who
-        // receives by this alone goes by the kernel ever after.
+        // What is known or guessed to be there is taken at once.
         if seen.any(READ.bits()) {
             let received = match this.by_calls().attempt(seen) {
                 Attempt::Done(received) | Attempt::Drained(received) => Some(received),
@@ -136,10 +135,14 @@ impl<'a, T: Sender> Future for Fetch<'a, T> {
             };
             match received {
                 Some(received @ Received::Some(..)) => {
+                    this.lane.looked(true);
                     return Poll::Ready(Ok(Fetched::Received(received)));
                 }
                 Some(Received::NoBuffer) => {} // the kernel may have some
-                None => _ = source.clear(seen, READ.bits()),
+                None => {
+                    this.lane.looked(false);
+                    source.clear(seen, READ.bits());
+                }
             }
         }
         if !this.lane.receive_pooled(cx)? {
