@@ -95,17 +95,17 @@ impl Lane {
     /// The kernel's share ends, on the seat.
     #[inline]
     pub(super) fn end_share(self: Arc<Self>, batch: &mut Batch) {
-        if Arc::strong_count(&self) == 1 {
-            self.end_last_share(batch);
+        if let Some(lane) = Arc::into_inner(self) {
+            lane.end_with_share(batch);
         }
     }
 
     /// The socket is gone. If a future was leaked it has left a buffer, which is dropped after the seat was left, as one that
     /// was abandoned is: that is its owner's code (I6).
     #[cold]
-    fn end_last_share(mut self: Arc<Self>, batch: &mut Batch) {
-        if Arc::get_mut(&mut self).is_some_and(Self::has_buffer) {
-            batch.list().push(Waker::from(self));
+    fn end_with_share(mut self, batch: &mut Batch) {
+        if self.has_buffer() {
+            batch.list().push(Waker::from(Arc::new(self)));
         }
     }
 
