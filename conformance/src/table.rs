@@ -450,6 +450,7 @@ macro_rules! for_each_case {
             #[cfg(unix)] // pipes, and datagrams of Unix sockets
             unix_owned {
                 owned_on_pipes,
+                unix_pooled_streams,
                 unix_pooled_messages,
                 owned_on_terminals,
                 owned_unix_messages,
