@@ -25,6 +25,27 @@ use crate::{
     net::{self, soon},
 };
 
+/// A buffer beside something that does what it does when the buffer is dropped.
+struct Watched<T>(Vec<u8>, T);
+
+impl<T: Send + 'static> IoBuf for Watched<T> {
+    fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl<T: Send + 'static> IoBufMut for Watched<T> {
+    fn room(&mut self) -> &mut [MaybeUninit<u8>] {
+        self.0.room()
+    }
+
+    #[allow(unsafe_code)]
+    unsafe fn filled(&mut self, count: usize) {
+        // SAFETY: what `room` returned last.
+        unsafe { self.0.filled(count) };
+    }
+}
+
 /// A socket that is cancelled while an operation looks at its buffer, after it has seen that the socket was open: it ends, and
 /// gives the buffer back.
 pub fn cancel_while_it_begins(cx: &Cx) -> Outcome {
@@ -90,26 +111,10 @@ pub fn cancel_while_it_begins(cx: &Cx) -> Outcome {
 /// A buffer whose destructor panics, of an operation that was dropped before and after the kernel was done: the panic comes
 /// out, and others go on reading and writing.
 pub fn buffer_that_panics_when_dropped(cx: &Cx) -> Outcome {
-    struct Bomb(Vec<u8>, Arc<AtomicBool>);
+    struct Bomb(Arc<AtomicBool>);
     impl Drop for Bomb {
         fn drop(&mut self) {
-            assert!(!self.1.swap(false, SeqCst), "in the buffer's destructor");
-        }
-    }
-    impl IoBuf for Bomb {
-        fn bytes(&self) -> &[u8] {
-            &self.0
-        }
-    }
-    impl IoBufMut for Bomb {
-        fn room(&mut self) -> &mut [MaybeUninit<u8>] {
-            self.0.room()
-        }
-
-        #[allow(unsafe_code)]
-        unsafe fn filled(&mut self, count: usize) {
-            // SAFETY: what `room` returned last.
-            unsafe { self.0.filled(count) };
+            assert!(!self.0.swap(false, SeqCst), "in the buffer's destructor");
         }
     }
 
@@ -117,7 +122,8 @@ pub fn buffer_that_panics_when_dropped(cx: &Cx) -> Outcome {
     for done_before in [true, false] {
         let (stream, mut peer) = net::with_peer(cx, &notifier);
         let armed = Arc::new(AtomicBool::new(false));
-        let reading = Task::pending(stream.read_owned(Bomb(Vec::with_capacity(8), Arc::clone(&armed))));
+        let reading =
+            Task::pending(stream.read_owned(Watched(Vec::with_capacity(8), Bomb(Arc::clone(&armed)))));
         cx.settle(&notifier);
         if done_before {
             peer.write_all(b"a").unwrap();
@@ -146,7 +152,7 @@ pub fn buffer_that_panics_when_dropped(cx: &Cx) -> Outcome {
     let (stream, mut peer) = net::with_peer(cx, &notifier);
     let armed = Arc::new(AtomicBool::new(false));
     let mut sent = cx.fill_up(&notifier, &stream);
-    let writing = Task::pending(stream.write_owned(Bomb(b"never".to_vec(), Arc::clone(&armed))));
+    let writing = Task::pending(stream.write_owned(Watched(b"never".to_vec(), Bomb(Arc::clone(&armed)))));
     cx.settle(&notifier);
     armed.store(true, SeqCst);
     let _ = catch_unwind(AssertUnwindSafe(|| drop(writing)));
@@ -212,29 +218,13 @@ pub fn buffer_that_moves_is_told_the_truth(cx: &Cx) -> Outcome {
 /// A future that is leaked leaves its buffer to the kernel. If the socket is dropped and the kernel is done, it is dropped
 /// after the turn has left the seat, as code of others always is.
 pub fn buffer_of_a_leaked_future(cx: &Cx) -> Outcome {
-    struct Turns(Vec<u8>, Notifier, Arc<Mutex<Vec<ErrorKind>>>);
+    struct Turns(Notifier, Arc<Mutex<Vec<ErrorKind>>>);
     impl Drop for Turns {
         fn drop(&mut self) {
-            self.2
+            self.1
                 .lock()
                 .unwrap()
-                .extend(self.1.poll(Some(Duration::ZERO)).map_err(|error| error.kind()).err());
-        }
-    }
-    impl IoBuf for Turns {
-        fn bytes(&self) -> &[u8] {
-            &self.0
-        }
-    }
-    impl IoBufMut for Turns {
-        fn room(&mut self) -> &mut [MaybeUninit<u8>] {
-            self.0.room()
-        }
-
-        #[allow(unsafe_code)]
-        unsafe fn filled(&mut self, count: usize) {
-            // SAFETY: what `room` returned last.
-            unsafe { self.0.filled(count) };
+                .extend(self.0.poll(Some(Duration::ZERO)).map_err(|error| error.kind()).err());
         }
     }
 
@@ -242,7 +232,7 @@ pub fn buffer_of_a_leaked_future(cx: &Cx) -> Outcome {
     for reads in [true, false] {
         let (stream, _peer) = net::with_peer(cx, &notifier);
         let errors = Arc::default();
-        let buf = Turns(vec![0; 8], notifier.clone(), Arc::clone(&errors));
+        let buf = Watched(vec![0; 8], Turns(notifier.clone(), Arc::clone(&errors)));
         if reads {
             Task::pending(stream.read_owned(buf)).forget();
         } else {

@@ -31,7 +31,12 @@ impl Place for &Registration {
 /// What an operation waits for. A type of its own where that is known to the compiler, which it is on the hot path.
 pub(crate) trait Aim: Copy {
     fn direction(self) -> Direction;
-    fn kind(self) -> Kind;
+
+    /// Of nearly all: what any of its direction waits for.
+    #[inline]
+    fn kind(self) -> Kind {
+        Kind::plain(self.direction())
+    }
 
     /// Whether who waits for this has the backend report the source's readiness, where it has to be asked.
     #[inline]
@@ -79,11 +84,6 @@ impl Aim for Reads {
     fn direction(self) -> Direction {
         Direction::Read
     }
-
-    #[inline]
-    fn kind(self) -> Kind {
-        Kind::plain(Direction::Read)
-    }
 }
 
 impl Aim for Brought {
@@ -95,11 +95,6 @@ impl Aim for Brought {
     #[inline]
     fn direction(self) -> Direction {
         Direction::Read
-    }
-
-    #[inline]
-    fn kind(self) -> Kind {
-        Kind::plain(Direction::Read)
     }
 }
 
@@ -113,22 +108,12 @@ impl Aim for Comes {
     fn direction(self) -> Direction {
         Direction::Read
     }
-
-    #[inline]
-    fn kind(self) -> Kind {
-        Kind::plain(Direction::Read)
-    }
 }
 
 impl Aim for Writes {
     #[inline]
     fn direction(self) -> Direction {
         Direction::Write
-    }
-
-    #[inline]
-    fn kind(self) -> Kind {
-        Kind::plain(Direction::Write)
     }
 }
 

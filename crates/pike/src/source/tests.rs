@@ -1,9 +1,11 @@
 //! Unit tests of `source`.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use super::*;
 use crate::testing::{Log, rounds, spy};
+use crate::waiter::{Kind, Node, State};
 
 impl Source {
     /// As if the slot had been used so often.
