@@ -1,5 +1,7 @@
-//! The examples, run as a user runs them. They are built before this by `cargo test`, in the same profile. On Windows
-//! ci/windows-echo runs one of them.
+//! The examples, run as a user runs them. They are built before this by `cargo test`, in the same profile.
+//!
+//! ci/windows runs those of them here that need no Unix, under Wine and with these clients: PIKE_EXAMPLES is where it has built
+//! them, and PIKE_EXAMPLES_RUNNER what starts one.
 #![cfg(unix)]
 
 #[path = "support/terminal.rs"]
@@ -21,12 +23,22 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The program of that name, beside the folder of this test's own.
 fn example(name: &str) -> Command {
+    if let Some(folder) = env::var_os("PIKE_EXAMPLES") {
+        let mut command = Command::new(env::var_os("PIKE_EXAMPLES_RUNNER").expect("a runner of those"));
+        command.arg(PathBuf::from(folder).join(name).with_extension("exe"));
+        return command;
+    }
     let mut path = env::current_exe().expect("a path to this test");
     path.pop();
     path.pop();
     let program: PathBuf = path.join("examples").join(name);
     assert!(program.exists(), "{} is not built: run `cargo build --examples`", program.display());
     Command::new(program)
+}
+
+/// Whether it is a program of Windows, and not of this test's own system.
+fn of_windows() -> bool {
+    env::var_os("PIKE_EXAMPLES").is_some()
 }
 
 fn output(mut command: Command) -> Output {
@@ -107,7 +119,8 @@ fn ends_with_a_table(more: &[&str]) {
 
 #[test]
 fn echo_refuses_bad_arguments() {
-    for bad in [&["--connections", "none"][..], &["--what"], &["--listen", ":0"], &["--backend", "iocp"]] {
+    let elsewhere = if of_windows() { "epoll" } else { "iocp" };
+    for bad in [&["--connections", "none"][..], &["--what"], &["--listen", ":0"], &["--backend", elsewhere]] {
         let mut command = example("echo");
         command.args(bad);
         let output = output(command);
@@ -237,13 +250,17 @@ fn proxy_relays() {
 /// The first piece is measured, the rest comes back, on each backend that is asked for by name.
 #[test]
 fn relay_sends_back() {
-    for &backend in pike::Backend::BUILT {
+    let built = match of_windows() {
+        true => vec!["iocp".to_owned()],
+        false => pike::Backend::BUILT.iter().map(ToString::to_string).collect(),
+    };
+    for backend in built {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a listener");
         let mut command = example("relay");
-        command.args([listener.local_addr().expect("an address").to_string(), backend.to_string()]);
+        command.args([listener.local_addr().expect("an address").to_string(), backend.clone()]);
         let mut relay = Running::start(command);
         let mut lines = BufReader::new(relay.0.stdout.take().expect("piped")).lines().map_while(Result::ok);
-        assert!(lines.next().is_some_and(|line| line.starts_with(&backend.to_string())));
+        assert!(lines.next().is_some_and(|line| line.starts_with(&backend)));
         let (mut stream, _) = listener.accept().expect("a connection");
         stream.write_all(b"first\n").expect("taken");
         assert_eq!(lines.next().as_deref(), Some("6 bytes"));
