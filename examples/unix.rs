@@ -7,14 +7,11 @@
 
 #[cfg(unix)]
 mod control {
-    use std::{env, fs, io, os::unix::fs::FileTypeExt, path::Path, process::ExitCode, time::Duration};
+    use std::{env, fs, io, os::unix::fs::FileTypeExt, path::Path, time::Duration};
 
     use futures_lite::{AsyncBufReadExt, StreamExt, future::race, io::BufReader};
-    use pike::{
-        Event, Notifier,
-        net::{UnixListener, UnixStream},
-        time::{Deadline, timeout},
-    };
+    use pike::net::{UnixListener, UnixStream};
+    use pike::{Event, Notifier, time::Deadline};
 
     /// Binds where a server that is no more may have left its socket, but takes nobody's path who still listens.
     async fn bind(path: &Path) -> io::Result<UnixListener> {
@@ -60,11 +57,8 @@ mod control {
             loop {
                 // One after the other, and none for long: this is no busy place.
                 let (stream, _) = listener.accept().await?;
-                match timeout(Duration::from_secs(10), answer(stream, started, &stop)).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => println!("{error}"),
-                    Err(late) => println!("{late}"),
-                }
+                let answered = answer(stream, started, &stop).timeout(Duration::from_secs(10)).await;
+                answered.unwrap_or_else(|error| println!("{error}"));
             }
         };
         let ended = race(accept, async { stop.wait().await.map(drop) }).await;
@@ -83,23 +77,19 @@ mod control {
         Ok(())
     }
 
-    pub fn main() -> io::Result<ExitCode> {
+    pub fn main() -> io::Result<()> {
         let args: Vec<String> = env::args().skip(1).collect();
         let notifier = Notifier::new()?;
         match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-            ["serve", path] => notifier.block_on(serve(path.as_ref()))?,
-            ["send", path, command] => notifier.block_on(send(path.as_ref(), command))?,
-            _ => {
-                eprintln!("usage: unix serve PATH | unix send PATH COMMAND");
-                return Ok(ExitCode::from(2));
-            }
+            ["serve", path] => notifier.block_on(serve(path.as_ref())),
+            ["send", path, command] => notifier.block_on(send(path.as_ref(), command)),
+            _ => Err(io::Error::other("usage: unix serve PATH | unix send PATH COMMAND")),
         }
-        Ok(ExitCode::SUCCESS)
     }
 }
 
 #[cfg(unix)]
-fn main() -> std::io::Result<std::process::ExitCode> {
+fn main() -> std::io::Result<()> {
     control::main()
 }
 
