@@ -74,6 +74,7 @@ macro_rules! for_each_case {
                 fork_child_spares_parent: alone,
                 fork_child_new_notifier: alone,
                 fork_child_operations_in_flight: alone,
+                fork_child_drops_old_notifier: alone,
             }
             budget {
                 flooding_socket_yields,

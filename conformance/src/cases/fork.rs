@@ -236,6 +236,33 @@ pub fn fork_child_operations_in_flight(cx: &Cx) -> Outcome {
     Ok(())
 }
 
+/// A child drops its copy of the parent's Notifier after it has made its own, whose memory may lie where the other's is in
+/// the parent: its own goes on.
+pub fn fork_child_drops_old_notifier(cx: &Cx) -> Outcome {
+    let parents = cx.notifier();
+    let (plain, mut plain_peer) = cx.tcp_pair();
+    let mut held = Some((parents, plain));
+
+    unix::in_child(CHILD, || {
+        let text = |error: io::Error| error.to_string();
+        let own = cx.builder().build().map_err(text)?;
+        let (parents, plain) = held.take().ok_or("nothing inherited")?;
+        drop(parents);
+        let _here = own.enter();
+        let stream = net::TcpStream::from_std(plain).map_err(text)?;
+        let received = async {
+            let (result, buf) = stream.read_owned(Vec::with_capacity(16)).await;
+            result.map(|_| buf)
+        };
+        if own.block_on(after_a_wait(received, &mut plain_peer)).map_err(text)? != b"inherited" {
+            return Err("another message".into());
+        }
+        Ok(())
+    });
+    drop(held);
+    Ok(())
+}
+
 /// What `receive` gives, which has to wait for it.
 async fn after_a_wait(
     receive: impl Future<Output = io::Result<Vec<u8>>>,

@@ -3,14 +3,14 @@
 //! Sources: io_uring_setup(2), io_uring_enter(2); the kernel's io_uring/io_uring.c for which error means what.
 #![allow(unsafe_code)]
 
-use std::{io, os::fd::AsRawFd, time::Duration};
+use std::{io, mem::ManuallyDrop, os::fd::AsRawFd, time::Duration};
 
 use io_uring::{
     EnterFlags, IoUring, cqueue, squeue,
     types::{SubmitArgs, Timespec},
 };
 
-use crate::sys::Raw;
+use crate::sys::{Raw, platform};
 
 /// Entries that one system call can submit. What is more waits for the next.
 const SUBMISSIONS: u32 = 256;
@@ -29,11 +29,13 @@ pub(crate) enum Use {
 }
 
 pub(super) struct Ring {
-    inner: IoUring,
+    inner: ManuallyDrop<IoUring>,
     /// A bound ring is made disabled: the thread that enables it is its owner.
     enabled: bool,
     /// Whether the kernel works for this ring only inside of an enter.
     deferred: bool,
+    /// How many forks the process that made it had behind it (I14).
+    forks: u32,
 }
 
 impl Ring {
@@ -67,7 +69,7 @@ impl Ring {
             let message = "this kernel's io_uring has no timeout for a wait (Linux 5.11)";
             return Err(io::Error::new(io::ErrorKind::Unsupported, message));
         }
-        Ok(Self { inner, enabled: !deferred, deferred })
+        Ok(Self { inner: ManuallyDrop::new(inner), enabled: !deferred, deferred, forks: platform::forks() })
     }
 
     pub(super) fn raw(&self) -> Raw {
@@ -182,6 +184,19 @@ impl Ring {
             count += 1;
         }
         count
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        if platform::forks() == self.forks {
+            // SAFETY: dropped once, here.
+            unsafe { ManuallyDrop::drop(&mut self.inner) };
+        } else {
+            // A child of a fork has none of the queues, and something of its own may be where they are in its parent.
+            // SAFETY: the number is the child's copy, which nobody else closes, since the rest is never dropped.
+            unsafe { libc::close(self.raw()) };
+        }
     }
 }
 
