@@ -1,14 +1,14 @@
 //! An echo server for load generators: one thread, a task a connection, at 127.0.0.1.
 //!
 //! ```text
-//! cargo run --release --example bench_server -- [--backend NAME] [--mode borrowed|recv_with|pooled] tcp|udp PORT BUFFER_SIZE
+//! cargo run --release --example bench_server -- [--backend NAME] [--bound] [--mode borrowed|recv_with|pooled] tcp|udp PORT BUFFER_SIZE
 //! printf hello | nc -q1 127.0.0.1 PORT        (udp: nc -u -w1)
 //! ```
 //!
 //! `borrowed` reads into a buffer of BUFFER_SIZE bytes that each connection has. With `recv_with` a connection has
 //! none: it writes at once what it is lent, and keeps only what did not fit. `pooled` receives into a buffer of the
 //! Notifier's pool and gives that very buffer to an owned send: on io_uring both are the kernel's affair. Datagrams are
-//! `borrowed` or `pooled`.
+//! `borrowed` or `pooled`. `--bound` binds the Notifier to the one thread: a ring then interrupts it for nothing.
 
 use std::{env, error::Error, io, net::Ipv4Addr, net::SocketAddr, process::ExitCode};
 
@@ -22,8 +22,7 @@ use pike_sched::Pool;
 #[path = "support/limits.rs"]
 mod limits;
 
-const USAGE: &str =
-    "usage: bench_server [--backend NAME] [--mode borrowed|recv_with|pooled] tcp|udp PORT BUFFER_SIZE";
+const USAGE: &str = "usage: bench_server [--backend NAME] [--bound] [--mode borrowed|recv_with|pooled] tcp|udp PORT BUFFER_SIZE";
 const BACKLOG: u32 = 4096;
 
 fn main() -> ExitCode {
@@ -48,6 +47,9 @@ fn serve(config: Config) -> io::Result<()> {
     let mut pool = Pool::builder();
     if let Some(backend) = config.backend {
         pool = pool.backend(backend);
+    }
+    if config.bound {
+        pool = pool.bound();
     }
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, config.port));
     pool.build()?.run(async {
@@ -146,6 +148,7 @@ async fn pooled_datagrams(socket: UdpSocket) -> io::Result<()> {
 
 struct Config {
     backend: Option<Backend>,
+    bound: bool,
     mode: Mode,
     port: u16,
     buffer_len: usize,
@@ -162,10 +165,11 @@ enum Mode {
 
 impl Config {
     fn parse(mut args: impl Iterator<Item = String>) -> Result<Self, Box<dyn Error>> {
-        let (mut backend, mut stream_mode, mut rest) = (None, Mode::Borrowed, Vec::new());
+        let (mut backend, mut bound, mut stream_mode, mut rest) = (None, false, Mode::Borrowed, Vec::new());
         while let Some(arg) = args.next() {
             match arg.as_str() {
                 "--backend" => backend = Some(args.next().ok_or("--backend needs a name")?.parse()?),
+                "--bound" => bound = true,
                 "--mode" => {
                     stream_mode = match args.next().as_deref() {
                         Some("borrowed") => Mode::Borrowed,
@@ -193,6 +197,6 @@ impl Config {
             Ok(0) | Err(_) => return Err(format!("{buffer_len} is no buffer size").into()),
             Ok(len) => len,
         };
-        Ok(Self { backend, mode, port, buffer_len })
+        Ok(Self { backend, bound, mode, port, buffer_len })
     }
 }

@@ -48,6 +48,15 @@ impl Builder {
     ///
     /// Another thread's `poll` then fails with [`io::ErrorKind::PermissionDenied`] and its `block_on` panics; anyone
     /// may still register and notify. When that thread exits, the Notifier shuts down.
+    ///
+    /// On io_uring this is the faster form: the kernel does its part within the turn's call, where it else interrupts the
+    /// thread for what completes while that runs (bench/README.md has figures). On the others it changes nothing but who
+    /// may turn it.
+    ///
+    /// # Platform
+    ///
+    /// `IORING_SETUP_SINGLE_ISSUER` and `IORING_SETUP_DEFER_TASKRUN`, where the kernel knows them (Linux 6.0 and 6.1).
+    /// Source: io_uring_setup(2).
     pub fn bound(mut self) -> Self {
         self.bound = true;
         self
@@ -72,6 +81,9 @@ impl Builder {
     ///
     /// The memory is allocated at the first of them. When all buffers are in use, receives wait for one to come back. At
     /// most 32,768 buffers, and a datagram longer than a buffer is cut.
+    ///
+    /// On io_uring the kernel is lent three quarters of them, which it fills by itself: with fewer than there are messages
+    /// at work at a time, the rest are received by a call each.
     pub fn buffers(mut self, count: usize, len: usize) -> Self {
         self.buffers = Some((count, len));
         self

@@ -207,6 +207,7 @@ impl Driver {
         let mut count = 0;
         loop {
             let Wait { ring, watches, in_flight, operations, .. } = &mut *wait;
+            ring.work(Self::CAPACITY - count)?;
             count += ring.reap(Self::CAPACITY - count, |completion| {
                 let last = usize::from(!cqueue::more(completion.flags()));
                 *in_flight -= last;
@@ -217,13 +218,8 @@ impl Driver {
                     *watches = false;
                 }
             });
-            if count == Self::CAPACITY {
-                break;
-            }
-            ring.work(Self::CAPACITY - count)?;
-            // What came meanwhile is one batch with the rest. That there is work alone means nothing: the kernel says so after it
-            // has noted what there is, and a turn may have done that before it says so.
-            if !ring.has_completions() {
+            // What came meanwhile is one batch with the rest.
+            if count == Self::CAPACITY || !ring.has_completions() {
                 break;
             }
         }

@@ -3,7 +3,12 @@
 //! Sources: io_uring_setup(2), io_uring_enter(2); the kernel's io_uring/io_uring.c for which error means what.
 #![allow(unsafe_code)]
 
-use std::{io, mem::ManuallyDrop, os::fd::AsRawFd, time::Duration};
+use std::{
+    io,
+    mem::{self, ManuallyDrop},
+    os::fd::AsRawFd,
+    time::Duration,
+};
 
 use io_uring::{
     EnterFlags, IoUring, cqueue, squeue,
@@ -16,6 +21,8 @@ use crate::sys::{Raw, platform};
 const SUBMISSIONS: u32 = 256;
 /// Completions that wait for a turn before the kernel has to keep them elsewhere and ends multishot requests.
 const COMPLETIONS: u32 = 4096;
+/// How many pieces of work an enter does that waits for fewer completions.
+const ENTER_WORKS: usize = 20;
 /// The longest wait, some 136 years: what the kernel adds to its clock must not overflow, or it is over at once.
 const LONGEST: Duration = Duration::from_secs(u32::MAX as u64);
 
@@ -148,12 +155,21 @@ impl Ring {
         self.deferred && self.inner.submission().taskrun()
     }
 
-    /// Does that work. An enter that waits for one completion stops at twenty, so this asks for all, and waits for none.
+    /// Does that work, as long as fewer than `limit` completions wait to be reaped. An enter stops at twenty pieces of it, or
+    /// at as many as the completions that it is to wait for: so this asks for those that there are, and waits for none. To ask
+    /// for more, with no time to wait, would cost the start of a timer.
     pub(super) fn work(&mut self, limit: usize) -> io::Result<()> {
-        if !self.has_more() {
-            return Ok(());
+        let mut ready = self.inner.completion().len();
+        while ready < limit && self.has_more() {
+            self.call(0, ready as u32, None).map(drop).or_else(unless_harmless)?;
+            let before = mem::replace(&mut ready, self.inner.completion().len());
+            // The kernel says that there is work after it has noted it, and an enter may have done that before it says so. What
+            // this leaves (some makes no completion) is the next wait's.
+            if ready - before < before.max(ENTER_WORKS) {
+                break;
+            }
         }
-        self.call(0, limit as u32, Some(Duration::ZERO)).map(drop).or_else(unless_harmless)
+        Ok(())
     }
 
     fn call(&self, queued: usize, want: u32, timeout: Option<Duration>) -> io::Result<usize> {
