@@ -161,6 +161,7 @@ macro_rules! for_each_case {
             tcp_shutdown {
                 shutdown_both,
                 shutdown_ends_owned_receives,
+                shutdown_while_connecting: alone,
                 shutdown_after_write: alone,
                 shutdown_twice,
                 shutdown_of_a_dropped_socket,
@@ -329,6 +330,7 @@ macro_rules! for_each_case {
                 pooled_datagrams_own_shutdown,
             }
             undelivered {
+                dropped_receive_before_connect,
                 dropped_receive_keeps_bytes,
                 dropped_receive_keeps_datagrams,
                 dropped_accept_keeps_connections,

@@ -10,12 +10,16 @@ use std::{
 };
 
 use futures_lite::future;
-use pike::{Notifier, net::TcpStream, socket::option};
+use pike::{
+    Notifier,
+    net::TcpStream,
+    socket::{Type, option},
+};
 
 use crate::{
     Cx, Outcome, Task,
     net::{self, assert_bytes_at, assert_kind, bytes_at, is_gone, soon, v4},
-    system,
+    skip, system,
 };
 
 /// Ending both directions or reading, by us or by the peer: all who wait are woken, the calls say what they must, and the
@@ -139,6 +143,40 @@ pub fn shutdown_ends_owned_receives(cx: &Cx) -> Outcome {
         }
         assert_eq!(buf.capacity(), 64);
     }
+    Ok(())
+}
+
+/// Where a socket that connects can be shut down, that ends the connect, and soon; nothing stays behind.
+pub fn shutdown_while_connecting(cx: &Cx) -> Outcome {
+    let notifier = cx.notifier();
+    let Some(full) = net::full_listener(cx, &notifier) else {
+        skip!("this system answers connects to a listener with a full queue");
+    };
+    let before = system::descriptors();
+    for how in [Shutdown::Write, Shutdown::Both, Shutdown::Read] {
+        let socket = net::bare(&notifier, v4(), Type::Stream);
+        let mut connecting = Task::pending(socket.connect(full.address));
+        cx.settle(&notifier);
+        assert!(!connecting.is_woken() || connecting.poll().is_pending(), "connected to nobody");
+        if let Err(error) = socket.shutdown(how) {
+            assert_kind(&error, &[ErrorKind::NotConnected]);
+            assert!(connecting.poll().is_pending(), "it was not shut down, and connects no more");
+            continue;
+        }
+        let mut ended = None;
+        cx.turn_until(&notifier, "a connect of a socket that was shut down", || {
+            if let Poll::Ready(output) = connecting.poll() {
+                ended = Some(output);
+            }
+            ended.is_some()
+        });
+        ended.unwrap().expect_err("connected");
+        drop(connecting);
+        // Nothing was sent, and nothing waits to be.
+        assert!(soon(&notifier, "a write", socket.write(b"x")).is_err());
+    }
+    cx.settle(&notifier);
+    assert_eq!(system::descriptors(), before, "descriptors");
     Ok(())
 }
 

@@ -19,6 +19,31 @@ use crate::{
     net::{self, assert_bytes_at, bytes_at, soon, v4},
 };
 
+/// What a dropped receive came to before the socket was connected says nothing about one after that.
+pub fn dropped_receive_before_connect(cx: &Cx) -> Outcome {
+    let notifier = cx.notifier();
+    let listener = TcpListener::bind(v4()).unwrap();
+    for pooled in [false, true] {
+        let socket = net::bare(&notifier, v4(), Type::Stream);
+        let mut early = Task::new(async {
+            match pooled {
+                false => drop(socket.read_owned(Vec::with_capacity(8)).await),
+                true => drop(socket.recv_pooled().await),
+            }
+        });
+        let _ = early.poll();
+        cx.settle(&notifier);
+        drop(early);
+        soon(&notifier, "a connect", socket.connect(listener.local_addr().unwrap())).unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        peer.write_all(b"data").unwrap();
+        let mut buf = [0; 8];
+        let received = soon(&notifier, "a read", socket.read(&mut buf));
+        assert_eq!((received.unwrap(), &buf[..4]), (4, &b"data"[..]), "pooled: {pooled}");
+    }
+    Ok(())
+}
+
 /// Bytes that came for a dropped receive, read in every form; a closure of the caller's own gets them from the system, or is
 /// refused where they are not there any more.
 pub fn dropped_receive_keeps_bytes(cx: &Cx) -> Outcome {

@@ -68,7 +68,9 @@ impl Socket {
                     Connecting::QueueFull => pause.wait(self).await,
                 }
             }
-            let connected = |_: Seen| Attempt::from(platform::connected(self.descriptor()));
+            let connected = |_: Seen| {
+                Attempt::from(platform::connected(self.descriptor()).inspect(|()| self.forget_before()))
+            };
             Op::new(self.handle.registration(), Writes, connected).await
         }
     }
@@ -114,6 +116,7 @@ impl Socket {
     fn has_connected(&self, code: i32, before: u64) -> io::Result<bool> {
         let registration = self.handle.registration();
         if code == 0 {
+            self.forget_before();
             registration.report(WRITABLE); // whether the system reports that, too, differs
             return Ok(true);
         }
@@ -125,6 +128,13 @@ impl Socket {
             platform::CANCELLED | platform::INTERRUPTED => Ok(false),
             platform::WOULD_BLOCK | platform::IN_PROGRESS | platform::ALREADY => Ok(false),
             code => Err(io::Error::from_raw_os_error(code)),
+        }
+    }
+
+    /// It is connected: no receive is told any more that it was not.
+    fn forget_before(&self) {
+        if let Some(lane) = self.descriptor().lane() {
+            lane.has_connected();
         }
     }
 
@@ -141,6 +151,7 @@ impl Socket {
         let connecting =
             if self.flavour.is_connectionless() { connect()? } else { self.changing(TRY_READ, connect)? };
         if connecting == Connecting::Done {
+            self.forget_before();
             // Whether the system reports that, too, differs.
             self.handle.registration().report(WRITABLE);
         }

@@ -5,6 +5,7 @@
 
 use std::{
     collections::VecDeque,
+    io,
     mem::{self, ManuallyDrop},
     sync::Arc,
 };
@@ -166,6 +167,17 @@ impl Inbox {
             }
             Some(Delivered::Failed(code)) => Front::Failed(code),
             _ => Front::Taken(Some(Lease::empty())),
+        }
+    }
+
+    /// Drops the error of a receive that the socket was not connected for, which nothing comes behind.
+    pub(super) fn forget_not_connected(&mut self) {
+        if let Some(Delivered::Failed(code)) = self.first {
+            let is_unconnected = io::Error::from_raw_os_error(code).kind() == io::ErrorKind::NotConnected;
+            // A Unix stream says that it is invalid to receive.
+            if is_unconnected || code == platform::INVALID {
+                self.pop();
+            }
         }
     }
 

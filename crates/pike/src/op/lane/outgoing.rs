@@ -118,6 +118,13 @@ impl Lane {
         unsafe { self.take_back_sent::<()>() };
     }
 
+    /// The socket is connected: what a receive came to that was dropped before is of the time before that.
+    pub(crate) fn has_connected(&self) {
+        if !self.is_forked() {
+            self.state.lock().inbox.forget_not_connected();
+        }
+    }
+
     /// The buffer of a send that is done. The operation ends here: others may begin.
     ///
     /// # Safety
