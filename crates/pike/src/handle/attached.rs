@@ -31,8 +31,9 @@ pub(crate) struct Attached<T: IoSafe> {
 
 impl<T: IoSafe> Attached<T> {
     pub(super) fn new(core: Arc<Core>, io: T) -> Result<Self, (io::Error, T)> {
-        let attached =
-            platform::set_nonblocking(&io).and_then(|()| Self::attach_nonblocking(core, &io, NO_STREAM));
+        let attached = platform::set_nonblocking(&io)
+            .and_then(|()| core.admits(platform::raw(&io)))
+            .and_then(|()| Self::attach_nonblocking(core, &io, NO_STREAM));
         match attached {
             Ok(registration) => Ok(Self { registration, io }),
             Err(error) => Err((error, io)),
@@ -47,7 +48,7 @@ impl<T: IoSafe> Attached<T> {
         )
     }
 
-    /// Attaches what is known to be non-blocking. `bits`: what is known of the source beside.
+    /// Attaches a socket, or what else is known to be something to wait for, and non-blocking. `bits`: what is known of the source beside.
     pub(crate) fn from_nonblocking(core: Arc<Core>, io: T, bits: u64) -> io::Result<Self> {
         let registration = Self::attach_nonblocking(core, &io, bits)?;
         Ok(Self { registration, io })

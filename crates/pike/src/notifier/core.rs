@@ -234,6 +234,11 @@ impl Core {
         self.registry.open(bits).ok_or_else(Closed::notifier)
     }
 
+    /// Whether a descriptor that may be anything can be attached.
+    pub(crate) fn admits(&self, descriptor: sys::Raw) -> io::Result<()> {
+        self.driver.admits(descriptor)
+    }
+
     /// Attaches a descriptor, for the source that was opened for it. Returns what holds at once, to be reported.
     pub(crate) fn attach(&self, descriptor: sys::Raw, token: Token) -> io::Result<u64> {
         self.driver.attach(descriptor, token)

@@ -9,9 +9,10 @@
 //! 1. **new** makes both, or fails with the system's error and leaves nothing behind. It does not decide whether it is
 //!    the right backend.
 //! 2. **attach(descriptor, token)**, from any thread at any time, while another waits too. Once a Handle, for both
-//!    directions and priority. What cannot be waited for fails here, with the code that epoll has for it: where the
-//!    kernel would only tell later, the backend finds out (I10). A completion backend may start nothing yet. It may
-//!    answer with bits that hold at once and are not reported again (kqueue: the other end of a pipe is gone).
+//!    directions and priority. What cannot be waited for fails here, with the code that epoll has for it; where the
+//!    kernel would only tell later, **admits(descriptor)** finds out, which is asked first of what may be anything
+//!    (I10). A completion backend may start nothing yet. It may answer with bits that hold at once and are not reported
+//!    again (kqueue: the other end of a pipe is gone).
 //! 3. **arm(token, direction)**, called once a waiter was linked on a side that is not ready. Edge-triggered readiness
 //!    backends need none and have none; a ring adds the descriptor to its epoll set now, for a socket that nobody waits
 //!    for needs not be there. Others start the one readiness request of that side unless one is in flight; it
@@ -250,6 +251,21 @@ impl Driver {
             Self::Kqueue(driver) => driver.unwatch_signal(number),
             #[cfg(any(target_os = "linux", windows))]
             _ => _ = number,
+        }
+    }
+
+    /// Whether a descriptor that may be anything can be waited for, where [`Driver::attach`] would not find out.
+    pub(crate) fn admits(&self, descriptor: Raw) -> io::Result<()> {
+        let _ = descriptor; // only a ring would not find out
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::IoUring(driver) => driver.admits(descriptor),
+            #[cfg(target_os = "linux")]
+            Self::Epoll(_) => Ok(()),
+            #[cfg(kqueue)]
+            Self::Kqueue(_) => Ok(()),
+            #[cfg(windows)]
+            Self::Iocp(_) => Ok(()),
         }
     }
 

@@ -17,9 +17,8 @@ use crate::sys::{Raw, unix::cvt};
 pub(super) struct Attached(Mutex<Vec<u64>>);
 
 impl Attached {
-    /// Notes a descriptor that can be waited for.
+    /// Notes a descriptor that is open and can be waited for.
     pub(super) fn add(&self, descriptor: Raw) -> io::Result<()> {
-        can_be_waited_for(descriptor)?;
         let (word, bit) = place(descriptor);
         let mut words = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if words.len() <= word {
@@ -46,7 +45,7 @@ fn place(descriptor: Raw) -> (usize, u64) {
 }
 
 /// Sockets and pipes can, regular files and folders cannot; of what else there is, epoll knows.
-fn can_be_waited_for(descriptor: Raw) -> io::Result<()> {
+pub(super) fn can_be_waited_for(descriptor: Raw) -> io::Result<()> {
     let mut status = MaybeUninit::<libc::stat>::uninit();
     // SAFETY: the kernel fills the struct, or says that it did not.
     cvt(unsafe { libc::fstat(descriptor, status.as_mut_ptr()) })?;
@@ -86,12 +85,14 @@ mod tests {
 
     #[test]
     fn what_epoll_refuses_is_refused() {
-        let attached = Attached::default();
         for (path, code) in [("/dev/null", Some(libc::EPERM)), (".", Some(libc::EPERM))] {
             let file = File::open(path).unwrap();
-            assert_eq!(attached.add(file.as_raw_fd()).err().and_then(|error| error.raw_os_error()), code);
+            assert_eq!(
+                can_be_waited_for(file.as_raw_fd()).err().and_then(|error| error.raw_os_error()),
+                code
+            );
         }
-        assert_eq!(attached.add(-1).unwrap_err().raw_os_error(), Some(libc::EBADF));
-        attached.add(crate::sys::linux::eventfd().unwrap().as_raw_fd()).unwrap();
+        assert_eq!(can_be_waited_for(-1).unwrap_err().raw_os_error(), Some(libc::EBADF));
+        can_be_waited_for(crate::sys::linux::eventfd().unwrap().as_raw_fd()).unwrap();
     }
 }

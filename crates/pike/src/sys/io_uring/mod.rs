@@ -138,6 +138,11 @@ impl Driver {
         self.attached.add(descriptor)
     }
 
+    /// Whether a descriptor of unknown kind is one that can be waited for.
+    pub(crate) fn admits(&self, descriptor: Raw) -> io::Result<()> {
+        attached::can_be_waited_for(descriptor)
+    }
+
     /// For both directions and priority. What holds at this moment is reported, like all that comes after.
     pub(crate) fn arm(&self, descriptor: Raw, token: Token) -> io::Result<()> {
         self.set.add(descriptor, token)
