@@ -61,7 +61,6 @@ pin_project! {
     pub struct Owned<'a, T, B> {
         #[pin]
         op: Op<'a, Special, Carried<'a, T, B>, T>,
-        given_up: Option<GivenUp>,
     }
 }
 
@@ -83,7 +82,7 @@ impl From<GivenUp> for io::Error {
 
 impl<'a, T, B> Owned<'a, T, B> {
     fn new(aim: Special, carried: Carried<'a, T, B>) -> Self {
-        Self { op: Op::new(carried.at.registration(), aim, carried), given_up: None }
+        Self { op: Op::new(carried.at.registration(), aim, carried) }
     }
 
     /// Gives it up, and gets the buffer back: it resolves soon, to [`Closed`](crate::Closed) and the buffer, or, if it
@@ -112,10 +111,10 @@ impl<'a, T, B> Owned<'a, T, B> {
     }
 
     fn give_up(self: Pin<&mut Self>, reason: GivenUp) {
-        let mut this = self.project();
-        if this.given_up.is_none() {
-            *this.given_up = Some(reason);
-            this.op.as_mut().work().flight.cancel();
+        let work = self.project().op.work();
+        if work.given_up.is_none() {
+            work.given_up = Some(reason);
+            work.flight.cancel();
         }
     }
 
@@ -147,34 +146,27 @@ impl<'a, T, B> Owned<'a, T, B> {
     pub fn deadline(self, at: Instant) -> OwnedDeadline<'a, T, B> {
         OwnedDeadline::new(self, at)
     }
-
-    /// Ends it now, without another try. The reason becomes the result.
-    fn end(self: Pin<&mut Self>, reason: io::Error) -> BufResult<T, B> {
-        let mut op = self.project().op;
-        op.as_mut().stop();
-        (Err(reason), op.work().take())
-    }
 }
 
 impl<T, B> Future for Owned<'_, T, B> {
     type Output = BufResult<T, B>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<BufResult<T, B>> {
-        let given_up = self.given_up;
-        let mut op = self.as_mut().project().op;
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<BufResult<T, B>> {
+        let mut op = self.project().op;
         let registration = op.registration();
         let work = op.as_mut().work();
-        if let Some((native, lane)) = work.native {
-            if let Some(output) = ready!(native.poll(work, lane, registration, given_up, cx)) {
-                op.stop(); // it may have waited behind others: a wake would be lost with it
-                return Poll::Ready(output);
+        let natively = match work.native {
+            Some((native, lane)) => ready!(native.poll(work, lane, registration, cx)),
+            None => None,
+        };
+        let ended = natively.or_else(|| Some(Err(work.given_up?.into())));
+        let result = match ended {
+            Some(result) => {
+                op.as_mut().stop(); // it may have waited behind others: a wake would be lost with it
+                result
             }
-        }
-        if let Some(reason) = given_up {
-            return Poll::Ready(self.end(reason.into()));
-        }
-        let mut op = self.project().op;
-        let result = ready!(op.as_mut().poll(cx));
+            None => ready!(op.as_mut().poll(cx)),
+        };
         Poll::Ready((result, op.work().take()))
     }
 }
@@ -182,18 +174,22 @@ impl<T, B> Future for Owned<'_, T, B> {
 /// What an operation works with: its buffer, how far it has come, and what one attempt does.
 pub(crate) struct Carried<'a, T, B> {
     at: Endpoint<'a>,
-    /// Until the operation is done.
+    /// Until the operation is done, but while the kernel has it.
     buffer: Option<B>,
     /// Of an operation that takes several attempts: bytes moved so far.
     done: usize,
     how: How,
     /// Whether it was asked for nothing, and so has nothing to wait for.
     is_nothing: bool,
+    /// Whether it is to end, whatever it has come to.
+    given_up: Option<GivenUp>,
     attempt: fn(&mut Carried<'a, T, B>, Seen) -> Attempt<T>,
-    /// How the kernel does it, and where, if it does.
-    native: Option<(Native<T, B>, &'a Arc<Lane>)>,
+    native: Option<Natively<'a, T, B>>,
     flight: Flight<'a>,
 }
+
+/// How the kernel does an operation, and where.
+type Natively<'a, T, B> = (&'a Native<T, B>, &'a Arc<Lane>);
 
 /// What some calls take beside the buffer.
 #[derive(Debug)]
@@ -209,12 +205,20 @@ impl<'a, T, B> Carried<'a, T, B> {
     fn new(
         at: Endpoint<'a>,
         buffer: B,
-        how: How,
-        is_nothing: bool,
+        native: Option<Natively<'a, T, B>>,
         attempt: fn(&mut Carried<'a, T, B>, Seen) -> Attempt<T>,
     ) -> Self {
-        let flight = Flight::default();
-        Self { at, buffer: Some(buffer), done: 0, how, is_nothing, attempt, native: None, flight }
+        Self {
+            at,
+            buffer: Some(buffer),
+            done: 0,
+            how: How::Plainly,
+            is_nothing: false,
+            given_up: None,
+            attempt,
+            native,
+            flight: Flight::default(),
+        }
     }
 
     fn take(&mut self) -> B {
@@ -336,28 +340,25 @@ impl<'a> Endpoint<'a> {
         self,
         buffer: B,
         is_nothing: bool,
-        native: Option<Native<T, B>>,
+        native: Option<&'a Native<T, B>>,
         attempt: fn(&mut Carried<'a, T, B>, Seen) -> Attempt<T>,
     ) -> Owned<'a, T, B> {
-        let aim = Special { direction: Direction::Read, kind: Kind::plain(Direction::Read) };
         // What is asked for nothing has nothing to ask the kernel for.
-        let native = native.filter(|_| !is_nothing).and_then(|native| Some((native, self.lane()?)));
-        let carried = Carried { native, ..Carried::new(self, buffer, How::Plainly, is_nothing, attempt) };
-        Owned::new(aim, carried)
+        let native = native.filter(|_| !is_nothing).and_then(|native| self.natively(native));
+        Owned::new(
+            plainly(Direction::Read),
+            Carried { is_nothing, ..Carried::new(self, buffer, native, attempt) },
+        )
     }
 
-    fn sends<T, B>(
-        self,
-        buffer: B,
-        how: How,
-        native: Option<Native<T, B>>,
-        attempt: fn(&mut Carried<'a, T, B>, Seen) -> Attempt<T>,
-    ) -> Owned<'a, T, B> {
-        let aim = Special { direction: Direction::Write, kind: Kind::plain(Direction::Write) };
-        let native = native.and_then(|native| Some((native, self.lane()?)));
-        let carried = Carried { native, ..Carried::new(self, buffer, how, false, attempt) };
-        Owned::new(aim, carried)
+    fn natively<T, B>(self, native: &'a Native<T, B>) -> Option<Natively<'a, T, B>> {
+        Some((native, self.lane()?))
     }
+}
+
+/// What nearly all of a direction wait for.
+fn plainly(direction: Direction) -> Special {
+    Special { direction, kind: Kind::plain(direction) }
 }
 
 /// The slice of `buf` behind what was sent of it.

@@ -47,7 +47,8 @@ impl<'a> Endpoint<'a> {
         if flags == RecvFlags::NONE {
             return self.read(buf);
         }
-        Owned::new(flags.aim(), Carried::new(self, buf, How::Receiving(flags), false, recv_with_flags))
+        let how = How::Receiving(flags);
+        Owned::new(flags.aim(), Carried { how, ..Carried::new(self, buf, None, recv_with_flags) })
     }
 
     /// Receives until there is no room.

@@ -2,12 +2,12 @@
 
 use std::io;
 
-use super::{Carried, Endpoint, How, Owned, name::Name, native::Native, rest};
+use super::{Carried, Endpoint, How, Owned, name::Name, native::Native, plainly, rest};
 use crate::{
     buf::{IoBuf, IoBufs},
     handle::op::Attempt,
     socket::{Address, SendFlags},
-    source::Seen,
+    source::{Direction, Seen},
     sys::platform::{self, Vectors},
 };
 
@@ -20,28 +20,36 @@ impl<'a> Endpoint<'a> {
     /// One send with flags.
     pub(crate) fn send<B: IoBuf>(self, buf: B, flags: SendFlags) -> Owned<'a, usize, B> {
         // What is urgent about urgent data is told by the system call.
-        let native = (!flags.contains(SendFlags::OUT_OF_BAND)).then(Native::write);
-        self.sends(buf, How::Sending(flags), native, write)
+        let native =
+            if flags.contains(SendFlags::OUT_OF_BAND) { None } else { self.natively(Native::write()) };
+        self.sends(Carried { how: How::Sending(flags), ..Carried::new(self, buf, native, write) })
     }
 
     /// Sends until nothing is left.
     pub(crate) fn write_all<B: IoBuf>(self, buf: B) -> Owned<'a, (), B> {
-        self.sends(buf, How::Plainly, Some(Native::write_all()), write_all)
+        let native = self.natively(Native::write_all());
+        self.sends(Carried::new(self, buf, native, write_all))
     }
 
     /// One send from several buffers.
     pub(crate) fn write_vectored<V: IoBufs>(self, bufs: V) -> Owned<'a, usize, V> {
-        self.sends(bufs, How::Plainly, Some(Native::write_vectored()), write_vectored)
+        let native = self.natively(Native::write_vectored());
+        self.sends(Carried::new(self, bufs, native, write_vectored))
     }
 
     /// One datagram to `address`.
     pub(crate) fn send_to<B: IoBuf>(self, buf: B, address: Address) -> Owned<'a, usize, B> {
+        let native = if self.names_others() { self.natively(Native::write()) } else { None };
         let how = match address {
             Address::V4(address) => How::To(address.into()),
             Address::V6(address) => How::To(address.into()),
             Address::Unix(_) => How::ToUnix(Name::new(self.registration().core(), address)),
         };
-        self.sends(buf, how, self.names_others().then(Native::write), send_to)
+        self.sends(Carried { how, ..Carried::new(self, buf, native, send_to) })
+    }
+
+    fn sends<T, B>(self, carried: Carried<'a, T, B>) -> Owned<'a, T, B> {
+        Owned::new(plainly(Direction::Write), carried)
     }
 
     #[inline]

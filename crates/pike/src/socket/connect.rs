@@ -101,7 +101,7 @@ impl Socket {
                 // What was reported of the bare socket says nothing about one that connects (I5).
                 before = registration.source().reset(TRY_READ).readiness();
                 match lane.connect(cx, address) {
-                    Connect::Begun => flight = Flight::of(lane, Direction::Write),
+                    Connect::Begun => flight.begin(lane, Direction::Write),
                     Connect::Ended(result) => return Poll::Ready(self.has_connected(-result, before)),
                     Connect::Busy => return Poll::Ready(self.has_connected(platform::WOULD_BLOCK, before)),
                 }

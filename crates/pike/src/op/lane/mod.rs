@@ -317,27 +317,28 @@ impl Lane {
     }
 
     /// Nobody has this direction any more: who waited for that goes on.
-    #[inline]
     fn release(&self, direction: Direction) {
-        if self.is_forked() {
-            return;
-        }
-        // A writer that found it busy has taken back the side's readiness, and waits or is about to. A look at the word, for who
-        // waits there, could come too early; but it has said so to the life.
-        let wakes = direction == Direction::Read && self.release_reader();
-        if self.half(direction).life.release() || wakes {
-            self.tell(direction);
+        match direction {
+            Direction::Read => self.release_reader(self.half(direction)),
+            Direction::Write => self.release_writer(self.half(direction)),
         }
     }
 
-    /// Before the release: what the next one sets that begins.
-    fn release_reader(&self) -> bool {
+    fn release_reader(&self, half: &Half) {
+        if self.is_forked() {
+            return;
+        }
+        // First what the next one sets that begins.
         let mut state = self.state.lock();
         if state.receiving == Receiving::OneReceives {
             self.set_receiving(&mut state, Receiving::NobodyReceives);
         }
         let turned_away = mem::take(&mut state.turned_away);
-        turned_away || !state.inbox.is_empty() || self.source().is_waited_for(Direction::Read)
+        let wakes = turned_away || !state.inbox.is_empty() || self.source().is_waited_for(Direction::Read);
+        drop(state);
+        if half.life.release() || wakes {
+            self.tell(Direction::Read);
+        }
     }
 
     /// Wakes who waits at this side.
@@ -493,19 +494,20 @@ impl Lane {
     pub(crate) fn reap_inline(completion: Completion, batch: &mut Batch) {
         let Completion { block, result, more, buffer } = completion;
         // SAFETY: the block is in flight, so the kernel's share keeps its lane.
-        let (lane, comes_in) = unsafe { Self::of(block) };
+        let (lane, outgoing) = unsafe { Self::of(block) };
         // SAFETY: as above; a lane is in an Arc.
         let lane = unsafe { ManuallyDrop::new(Arc::from_raw(lane)) };
         // First what nearly all is: a buffer of a receive that goes on, and the end of a send.
-        match (comes_in, buffer) {
-            (true, Some(index)) if more && result > 0 => return lane.received(index, result as u32, batch),
-            (true, _) => return Self::reap_else(lane, result, more, buffer, batch),
-            (false, _) => {}
+        match (outgoing, buffer) {
+            (None, Some(index)) if more && result > 0 => lane.received(index, result as u32, batch),
+            (None, _) => Self::reap_else(lane, result, more, buffer, batch),
+            (Some(outgoing), _) => {
+                if lane.went_out(&outgoing.half, result, batch) {
+                    lane.do_later(batch);
+                }
+                ManuallyDrop::into_inner(lane).end_share(batch);
+            }
         }
-        if lane.went_out(result, batch) {
-            lane.do_later(batch);
-        }
-        ManuallyDrop::into_inner(lane).end_share(batch);
     }
 
     /// For what comes in, but a buffer of a receive that goes on.
@@ -525,20 +527,23 @@ impl Lane {
         }
     }
 
+    /// The lane, and its place of what goes out if the block is that one's.
+    ///
     /// # Safety
     ///
-    /// The block is one of a lane, which is in an Arc and lives.
+    /// The block is one of a lane, which is in an Arc, and lives as long as the place is looked at.
     #[inline]
-    unsafe fn of(block: NonNull<Block>) -> (*const Self, bool) {
+    unsafe fn of<'a>(block: NonNull<Block>) -> (*const Self, Option<&'a Outgoing>) {
         // SAFETY: alive, and its role is never written.
         let comes_in = unsafe { block.as_ref() }.is_first();
         // Exposed by `submit`: a reference to the block alone does not reach what is around it. Both begin with their block.
         let address = block.addr().get();
         if comes_in {
-            return (ptr::with_exposed_provenance(address), true);
+            return (ptr::with_exposed_provenance(address), None);
         }
-        // SAFETY: it lives as its lane does, and this field of it is never written.
-        (unsafe { (*ptr::with_exposed_provenance::<Outgoing>(address)).lane }, false)
+        // SAFETY: it lives as its lane does.
+        let outgoing = unsafe { &*ptr::with_exposed_provenance::<Outgoing>(address) };
+        (outgoing.lane, Some(outgoing))
     }
 
     /// Does what was to be done once requests had ended.

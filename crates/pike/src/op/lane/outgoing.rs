@@ -115,7 +115,7 @@ impl Lane {
             self.state.lock().connecting = false;
         }
         // SAFETY: begun by the caller, with nothing.
-        unsafe { self.take_back_sent::<()>() };
+        unsafe { self.take_back_sent::<()>(&mut None) };
     }
 
     /// The socket is connected: what a receive came to that was dropped before is of the time before that.
@@ -125,17 +125,17 @@ impl Lane {
         }
     }
 
-    /// The buffer of a send that is done. The operation ends here: others may begin.
+    /// Puts the buffer of a send that is done into `buffer`. The operation ends here: others may begin.
     ///
     /// # Safety
     ///
     /// The caller began it with a `B`, and has its result.
-    #[inline]
-    pub(crate) unsafe fn take_back_sent<B: 'static>(&self) -> B {
+    #[inline(always)]
+    pub(crate) unsafe fn take_back_sent<B: 'static>(&self, buffer: &mut Option<B>) {
+        let half = self.half(Direction::Write);
         // SAFETY: put in when it was begun, and the kernel is done.
-        let buffer = unsafe { self.half(Direction::Write).cargo.take() };
-        self.release(Direction::Write);
-        buffer
+        *buffer = Some(unsafe { half.cargo.take() });
+        self.release_writer(half);
     }
 
     #[inline]
@@ -186,11 +186,22 @@ impl Lane {
         busy
     }
 
+    /// Nobody has what goes out any more: who waited for that goes on.
+    #[inline]
+    pub(super) fn release_writer(&self, half: &Half) {
+        // A writer that found it busy has taken back the side's readiness, and waits or is about to. A look at the word, for who
+        // waits there, could come too early; but it has said so to the life. In a child of a fork, whom nobody tells, this changes
+        // no more than the child's own word.
+        if half.life.release() && !self.is_forked() {
+            self.tell(Direction::Write);
+        }
+    }
+
     /// True as for [`Lane::ends`].
     #[inline(always)]
-    pub(super) fn went_out(self: &Arc<Self>, result: i32, batch: &mut Batch) -> bool {
+    pub(super) fn went_out(self: &Arc<Self>, half: &Half, result: i32, batch: &mut Batch) -> bool {
         let later = self.ends(Direction::Write);
-        match self.half(Direction::Write).life.complete(result) {
+        match half.life.complete(result) {
             Completed::ForTheFuture(Some(waker)) => batch.list().push(waker),
             Completed::ForTheFuture(None) => {}
             Completed::ForNobody => self.went_out_for_nobody(result, batch),

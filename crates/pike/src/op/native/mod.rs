@@ -5,16 +5,15 @@
 use std::{
     io,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 mod reads;
 mod writes;
 
-use super::{Carried, GivenUp, How, lane::Lane};
+use super::{Carried, How, lane::Lane};
 use crate::{
     budget,
-    buf::BufResult,
     handle::{
         op::{Attempt, Work, unless_would_block},
         registration::Registration,
@@ -32,11 +31,11 @@ trait Kind<T, B> {
     /// Has the kernel do it behind so many bytes, for which it takes the buffer, or leaves that alone.
     fn submit(lane: &Arc<Lane>, cx: &Context<'_>, buffer: &mut Option<B>, done: usize, how: &How) -> bool;
 
-    /// Once the kernel is done: the buffer, and what it means that behind so many bytes as many more were moved.
-    fn finish(lane: &Lane, done: usize, count: usize) -> (B, Step<T>);
+    /// Once the kernel is done: takes the buffer back, and says what it means that behind so many bytes as many more were moved.
+    fn finish(lane: &Lane, buffer: &mut Option<B>, done: usize, count: usize) -> Step<T>;
 
-    /// The buffer alone, after an error.
-    fn take_back(lane: &Lane) -> B;
+    /// Takes the buffer back after an error.
+    fn take_back(lane: &Lane, buffer: &mut Option<B>);
 
     /// The result, if nothing is left to do behind so many bytes.
     #[inline]
@@ -45,19 +44,33 @@ trait Kind<T, B> {
     }
 }
 
-/// The kind of an operation, of which its future needs to know no more than how it is polled: all of one kind is one piece
-/// of code.
+/// The kind of an operation, of which its future needs to know no more than how it begins and ends: all of one kind is one
+/// piece of code.
 pub(super) struct Native<T, B> {
-    poll: PollKind<T, B>,
+    begin: Begin<T, B>,
+    end: End<T, B>,
 }
 
-type PollKind<T, B> = for<'a> fn(
+/// Has the kernel do it. Ready with the result if it is done already, or with none if it is for the loop of every operation to
+/// go on: another one is under way or waits, or something has arrived already.
+type Begin<T, B> = for<'a> fn(
     &mut Carried<'a, T, B>,
     &'a Arc<Lane>,
     &Registration,
-    Option<GivenUp>,
     &mut Context<'_>,
-) -> Poll<Option<BufResult<T, B>>>;
+) -> Poll<Option<io::Result<T>>>;
+
+/// Takes the buffer back, once the kernel is done with this result.
+type End<T, B> = fn(&mut Carried<'_, T, B>, &Arc<Lane>, i32) -> Ended<T>;
+
+/// What has become of an operation whose request is done.
+enum Ended<T> {
+    Done(io::Result<T>),
+    /// The kernel is to go on with it.
+    Again,
+    /// The kernel would not wait: it is for the loop of every operation to go on.
+    WouldBlock,
+}
 
 /// What a request that is done means for its operation.
 enum Step<T> {
@@ -66,23 +79,16 @@ enum Step<T> {
     Behind(usize),
 }
 
-impl<T, B> Clone for Native<T, B> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T, B> Copy for Native<T, B> {}
-
 /// An operation that is in the kernel. Dropped, it leaves the buffer to whoever reaps it.
 #[derive(Default)]
 pub(crate) struct Flight<'a>(Option<(&'a Arc<Lane>, Direction)>);
 
 impl<'a> Flight<'a> {
-    /// Of the operation that was just begun.
+    /// The operation was just begun.
     #[inline]
-    pub(crate) fn of(lane: &'a Arc<Lane>, direction: Direction) -> Self {
-        Self(Some((lane, direction)))
+    pub(crate) fn begin(&mut self, lane: &'a Arc<Lane>, direction: Direction) {
+        debug_assert!(self.0.is_none(), "one at a time");
+        self.0 = Some((lane, direction));
     }
 
     /// The result: what the operation needed is the caller's then, who takes it back.
@@ -113,78 +119,54 @@ impl<'a> Flight<'a> {
 impl Drop for Flight<'_> {
     #[inline]
     fn drop(&mut self) {
-        if let Some((lane, direction)) = self.0.take() {
+        if let Some((lane, direction)) = self.0 {
             lane.leave(direction);
         }
     }
 }
 
 impl<T, B> Native<T, B> {
-    const fn of<K: Kind<T, B>>() -> Self {
-        Self { poll: poll::<K, T, B> }
+    const fn of<'a, K: Kind<T, B>>() -> &'a Self {
+        &Self { begin: begin::<K, T, B>, end: end::<K, T, B> }
     }
 
-    /// Polls it. None if it is for the loop of every operation to go on: another one is under way or waits, something has
-    /// arrived already, or the kernel would not wait.
+    /// Polls it. None if it is for the loop of every operation to go on, unless it was given up.
     #[inline]
     pub(super) fn poll<'a>(
-        self,
+        &self,
         carried: &mut Carried<'a, T, B>,
         lane: &'a Arc<Lane>,
         registration: &Registration,
-        given_up: Option<GivenUp>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<BufResult<T, B>>> {
-        (self.poll)(carried, lane, registration, given_up, cx)
+    ) -> Poll<Option<io::Result<T>>> {
+        if carried.flight.is_under_way() {
+            let result = ready!(carried.flight.poll(cx));
+            match (self.end)(carried, lane, result) {
+                Ended::Done(result) => return Poll::Ready(Some(result)),
+                Ended::Again => {}
+                Ended::WouldBlock => return Poll::Ready(None),
+            }
+        }
+        if carried.given_up.is_some() {
+            return Poll::Ready(None);
+        }
+        (self.begin)(carried, lane, registration, cx)
     }
 }
 
-fn poll<'a, K: Kind<T, B>, T, B>(
+fn begin<'a, K: Kind<T, B>, T, B>(
     carried: &mut Carried<'a, T, B>,
     lane: &'a Arc<Lane>,
     registration: &Registration,
-    given_up: Option<GivenUp>,
     cx: &mut Context<'_>,
-) -> Poll<Option<BufResult<T, B>>> {
-    let done = |result, buffer| Poll::Ready(Some((result, buffer)));
+) -> Poll<Option<io::Result<T>>> {
+    let done = |result| Poll::Ready(Some(result));
     loop {
-        if carried.flight.is_under_way() {
-            let result = std::task::ready!(carried.flight.poll(cx));
-            carried.buffer = Some(match result {
-                0.. => match K::finish(lane, carried.done, result as usize) {
-                    (buffer, Step::Done(result)) => return done(result, buffer),
-                    (mut buffer, Step::Behind(count)) => {
-                        carried.done += count;
-                        if let Some(result) = K::nothing_left(&mut buffer, carried.done) {
-                            return done(Ok(result), buffer);
-                        }
-                        buffer
-                    }
-                },
-                code => {
-                    let buffer = K::take_back(lane);
-                    match -code {
-                        platform::CANCELLED | platform::INTERRUPTED => buffer,
-                        platform::WOULD_BLOCK => {
-                            carried.buffer = Some(buffer);
-                            if lane.would_block() {
-                                carried.native = None;
-                            }
-                            return Poll::Ready(None);
-                        }
-                        code => return done(Err(io::Error::from_raw_os_error(code)), buffer),
-                    }
-                }
-            });
-        }
-        if let Some(reason) = given_up {
-            return done(Err(reason.into()), carried.take());
-        }
         let mut seen = registration.source().seen().with(platform::forked());
         if seen.is_closed() {
             match registration.look_again() {
                 Ok(word) => seen = word,
-                Err(error) => return done(Err(error), carried.take()),
+                Err(error) => return done(Err(error)),
             }
         }
         if !budget::take(cx) {
@@ -195,13 +177,13 @@ fn poll<'a, K: Kind<T, B>, T, B>(
         let bits = K::DIRECTION.bits();
         if K::DIRECTION == READ && seen.any(bits) && !registration.source().is_waited_for(READ) {
             match carried.attempt(seen) {
-                Attempt::Done(result) => return done(Ok(result), carried.take()),
+                Attempt::Done(result) => return done(Ok(result)),
                 Attempt::Drained(result) => {
                     registration.source().clear(seen, bits);
-                    return done(Ok(result), carried.take());
+                    return done(Ok(result));
                 }
                 Attempt::Failed(error) => match unless_would_block(error) {
-                    Some(error) => return done(Err(error), carried.take()),
+                    Some(error) => return done(Err(error)),
                     None => registration.source().clear(seen, bits),
                 },
                 Attempt::Empty => registration.source().clear(seen, bits),
@@ -212,14 +194,39 @@ fn poll<'a, K: Kind<T, B>, T, B>(
             };
         }
         if K::submit(lane, cx, &mut carried.buffer, carried.done, &carried.how) {
-            carried.flight = Flight::of(lane, K::DIRECTION);
+            carried.flight.begin(lane, K::DIRECTION);
             return Poll::Pending; // it has begun with this waker
         }
         budget::give_back();
         let behind = carried.done;
-        return match K::nothing_left(carried.buffer(), behind) {
-            Some(result) => done(Ok(result), carried.take()),
-            None => Poll::Ready(None),
-        };
+        return Poll::Ready(K::nothing_left(carried.buffer(), behind).map(Ok));
+    }
+}
+
+fn end<K: Kind<T, B>, T, B>(carried: &mut Carried<'_, T, B>, lane: &Arc<Lane>, result: i32) -> Ended<T> {
+    let Ok(count) = usize::try_from(result) else { return fail::<K, T, B>(carried, lane, -result) };
+    match K::finish(lane, &mut carried.buffer, carried.done, count) {
+        Step::Done(result) => Ended::Done(result),
+        Step::Behind(count) => {
+            let done = carried.done + count;
+            carried.done = done;
+            K::nothing_left(carried.buffer(), done).map_or(Ended::Again, |result| Ended::Done(Ok(result)))
+        }
+    }
+}
+
+/// The request failed, with this code.
+#[cold]
+fn fail<K: Kind<T, B>, T, B>(carried: &mut Carried<'_, T, B>, lane: &Arc<Lane>, code: i32) -> Ended<T> {
+    K::take_back(lane, &mut carried.buffer);
+    match code {
+        platform::CANCELLED | platform::INTERRUPTED => Ended::Again,
+        platform::WOULD_BLOCK => {
+            if lane.would_block() {
+                carried.native = None;
+            }
+            Ended::WouldBlock
+        }
+        code => Ended::Done(Err(io::Error::from_raw_os_error(code))),
     }
 }

@@ -15,9 +15,9 @@ use crate::{
 };
 
 /// Takes a buffer back from a receive that was begun with a `B`, whose result the caller has.
-fn back<B: 'static>(lane: &Lane) -> B {
+fn back<B: 'static>(lane: &Lane, buffer: &mut Option<B>) {
     // SAFETY: called by the future that submitted a `B`, with the result.
-    unsafe { lane.take_back(READ, |_| ()) }
+    *buffer = Some(unsafe { lane.take_back(READ, |_| ()) });
 }
 
 fn receive<B: IoBufMut>(lane: &Arc<Lane>, cx: &Context<'_>, buffer: &mut Option<B>) -> bool {
@@ -34,13 +34,12 @@ impl<B: IoBufMut> Kind<usize, B> for Read {
         receive(lane, cx, buffer)
     }
 
-    fn finish(lane: &Lane, _: usize, count: usize) -> (B, Step<usize>) {
-        let (buffer, count) = filled::<B>(lane, 0, count);
-        (buffer, Step::Done(Ok(count)))
+    fn finish(lane: &Lane, buffer: &mut Option<B>, _: usize, count: usize) -> Step<usize> {
+        Step::Done(Ok(filled(lane, buffer, 0, count)))
     }
 
-    fn take_back(lane: &Lane) -> B {
-        back(lane)
+    fn take_back(lane: &Lane, buffer: &mut Option<B>) {
+        back(lane, buffer)
     }
 }
 
@@ -56,17 +55,15 @@ impl<B: IoBufMut> Kind<usize, B> for ReadExact {
         })
     }
 
-    fn finish(lane: &Lane, done: usize, count: usize) -> (B, Step<usize>) {
-        let (buffer, count) = filled::<B>(lane, done, count);
-        let step = match count {
+    fn finish(lane: &Lane, buffer: &mut Option<B>, done: usize, count: usize) -> Step<usize> {
+        match filled(lane, buffer, done, count) {
             0 => Step::Done(Err(io::ErrorKind::UnexpectedEof.into())),
             count => Step::Behind(count),
-        };
-        (buffer, step)
+        }
     }
 
-    fn take_back(lane: &Lane) -> B {
-        back(lane)
+    fn take_back(lane: &Lane, buffer: &mut Option<B>) {
+        back(lane, buffer)
     }
 
     fn nothing_left(buffer: &mut B, done: usize) -> Option<usize> {
@@ -84,15 +81,15 @@ impl<B: IoBufMut, A: Peer> Kind<(usize, A), B> for ReadFrom<A> {
         receive(lane, cx, buffer)
     }
 
-    fn finish(lane: &Lane, _: usize, count: usize) -> (B, Step<(usize, A)>) {
+    fn finish(lane: &Lane, buffer: &mut Option<B>, _: usize, count: usize) -> Step<(usize, A)> {
         // SAFETY: called by the future that submitted it, with the result.
         let sender = unsafe { lane.envelope() }.sender();
-        let (buffer, count) = filled::<B>(lane, 0, count);
-        (buffer, Step::Done(sender.and_then(A::of).map(|sender| (count, sender))))
+        let count = filled(lane, buffer, 0, count);
+        Step::Done(sender.and_then(A::of).map(|sender| (count, sender)))
     }
 
-    fn take_back(lane: &Lane) -> B {
-        back(lane)
+    fn take_back(lane: &Lane, buffer: &mut Option<B>) {
+        back(lane, buffer)
     }
 }
 
@@ -114,54 +111,54 @@ impl<V: IoBufs<Buf: IoBufMut>> Kind<usize, V> for ReadVectored {
         })
     }
 
-    fn finish(lane: &Lane, _: usize, count: usize) -> (V, Step<usize>) {
+    fn finish(lane: &Lane, taken: &mut Option<V>, _: usize, count: usize) -> Step<usize> {
         let mut count = count;
         // SAFETY: called by the future that submitted it, with the result.
         let envelope = unsafe { lane.envelope() };
         // SAFETY: put in by `submit`, and the result is here. The envelope names the room of its buffers first, in order.
-        let buffers = unsafe {
+        *taken = Some(unsafe {
             lane.take_back(READ, |buffers: &mut V| {
                 let buffers = buffers.bufs_mut();
                 count = count.min(envelope.lens().take(buffers.len()).fold(0, usize::saturating_add));
                 buf::filled(buffers, envelope.lens().take(buffers.len()), count);
             })
-        };
-        (buffers, Step::Done(Ok(count)))
+        });
+        Step::Done(Ok(count))
     }
 
-    fn take_back(lane: &Lane) -> V {
-        back(lane)
+    fn take_back(lane: &Lane, buffer: &mut Option<V>) {
+        back(lane, buffer)
     }
 }
 
 /// Takes the buffer back, `count` more bytes of which are filled; how many they are, since a datagram may have been
 /// longer than the room for it.
-fn filled<B: IoBufMut>(lane: &Lane, done: usize, count: usize) -> (B, usize) {
+fn filled<B: IoBufMut>(lane: &Lane, buffer: &mut Option<B>, done: usize, count: usize) -> usize {
     // SAFETY: called by the future that submitted a `B`, with the result; as below.
     let count = unsafe { lane.room() }.map_or(count, |room| count.min(room));
     // SAFETY: as above; the kernel has written as many, behind those that were among the buffer's bytes before.
-    let buffer = unsafe { lane.take_back(READ, |buffer: &mut B| buffer.filled(done + count)) };
-    (buffer, count)
+    *buffer = Some(unsafe { lane.take_back(READ, |buffer: &mut B| buffer.filled(done + count)) });
+    count
 }
 
 impl<B: IoBufMut> Native<usize, B> {
-    pub(in crate::op) fn read() -> Self {
+    pub(in crate::op) fn read<'a>() -> &'a Self {
         Self::of::<Read>()
     }
 
-    pub(in crate::op) fn read_exact() -> Self {
+    pub(in crate::op) fn read_exact<'a>() -> &'a Self {
         Self::of::<ReadExact>()
     }
 }
 
 impl<B: IoBufMut, A: Peer> Native<(usize, A), B> {
-    pub(in crate::op) fn read_from() -> Self {
+    pub(in crate::op) fn read_from<'a>() -> &'a Self {
         Self::of::<ReadFrom<A>>()
     }
 }
 
 impl<V: IoBufs<Buf: IoBufMut>> Native<usize, V> {
-    pub(in crate::op) fn read_vectored() -> Self {
+    pub(in crate::op) fn read_vectored<'a>() -> &'a Self {
         Self::of::<ReadVectored>()
     }
 }

@@ -41,13 +41,14 @@ impl<B: IoBuf> Kind<usize, B> for Write {
         })
     }
 
-    fn finish(lane: &Lane, _: usize, count: usize) -> (B, Step<usize>) {
-        (Self::take_back(lane), Step::Done(Ok(count)))
+    fn finish(lane: &Lane, buffer: &mut Option<B>, _: usize, count: usize) -> Step<usize> {
+        Self::take_back(lane, buffer);
+        Step::Done(Ok(count))
     }
 
-    fn take_back(lane: &Lane) -> B {
+    fn take_back(lane: &Lane, buffer: &mut Option<B>) {
         // SAFETY: called by the future that submitted a `B`, with the result.
-        unsafe { lane.take_back_sent() }
+        unsafe { lane.take_back_sent(buffer) };
     }
 }
 
@@ -64,18 +65,18 @@ impl<B: IoBuf> Kind<(), B> for WriteAll {
     }
 
     #[inline]
-    fn finish(lane: &Lane, _: usize, count: usize) -> (B, Step<()>) {
-        let step = match count {
+    fn finish(lane: &Lane, buffer: &mut Option<B>, _: usize, count: usize) -> Step<()> {
+        Self::take_back(lane, buffer);
+        match count {
             0 => Step::Done(Err(io::ErrorKind::WriteZero.into())),
             count => Step::Behind(count),
-        };
-        (<Self as Kind<(), B>>::take_back(lane), step)
+        }
     }
 
     #[inline]
-    fn take_back(lane: &Lane) -> B {
+    fn take_back(lane: &Lane, buffer: &mut Option<B>) {
         // SAFETY: called by the future that submitted a `B`, with the result.
-        unsafe { lane.take_back_sent() }
+        unsafe { lane.take_back_sent(buffer) };
     }
 
     #[inline]
@@ -102,30 +103,31 @@ impl<V: IoBufs> Kind<usize, V> for WriteVectored {
         })
     }
 
-    fn finish(lane: &Lane, _: usize, count: usize) -> (V, Step<usize>) {
-        (<Self as Kind<usize, V>>::take_back(lane), Step::Done(Ok(count)))
+    fn finish(lane: &Lane, buffers: &mut Option<V>, _: usize, count: usize) -> Step<usize> {
+        Self::take_back(lane, buffers);
+        Step::Done(Ok(count))
     }
 
-    fn take_back(lane: &Lane) -> V {
+    fn take_back(lane: &Lane, buffers: &mut Option<V>) {
         // SAFETY: called by the future that submitted a `V`, with the result.
-        unsafe { lane.take_back_sent() }
+        unsafe { lane.take_back_sent(buffers) };
     }
 }
 
 impl<B: IoBuf> Native<usize, B> {
-    pub(in crate::op) fn write() -> Self {
+    pub(in crate::op) fn write<'a>() -> &'a Self {
         Self::of::<Write>()
     }
 }
 
 impl<B: IoBuf> Native<(), B> {
-    pub(in crate::op) fn write_all() -> Self {
+    pub(in crate::op) fn write_all<'a>() -> &'a Self {
         Self::of::<WriteAll>()
     }
 }
 
 impl<V: IoBufs> Native<usize, V> {
-    pub(in crate::op) fn write_vectored() -> Self {
+    pub(in crate::op) fn write_vectored<'a>() -> &'a Self {
         Self::of::<WriteVectored>()
     }
 }

@@ -149,7 +149,7 @@ impl<'a, T: Sender> Future for Fetch<'a, T> {
             budget::give_back();
             return Poll::Ready(Ok(this.leave()));
         }
-        this.flight = Flight::of(this.lane, READ);
+        this.flight.begin(this.lane, READ);
         Poll::Pending // it has begun with this waker
     }
 }
