@@ -65,7 +65,7 @@ fn loom_life_drop_races_completion() {
             let operation = operation.clone();
             thread::spawn(move || operation.reap())
         };
-        if operation.life.leave(|| ()) == Left::WithMe(1) {
+        if operation.life.leave(&mut None, || ()) == Left::WithMe(1) {
             operation.release();
             let _ = operation.life.release();
         }
@@ -103,7 +103,7 @@ fn loom_life_poll_races_completion() {
 fn loom_life_next_waits_for_the_release() {
     loom::model(|| {
         let (operation, _) = Operation::begun();
-        assert_eq!(operation.life.leave(|| ()), Left::InTheKernel { wanted: false });
+        assert_eq!(operation.life.leave(&mut None, || ()), Left::InTheKernel { wanted: false });
         let reaper = {
             let operation = operation.clone();
             thread::spawn(move || operation.reap())
@@ -134,7 +134,8 @@ fn loom_life_cancel_is_for_its_own() {
                 }
             })
         };
-        let left = operation.life.leave(|| assert!(!begun.load(SeqCst), "the cancel is for another"));
+        let left =
+            operation.life.leave(&mut None, || assert!(!begun.load(SeqCst), "the cancel is for another"));
         if left == Left::WithMe(1) {
             operation.release();
             let _ = operation.life.release();
@@ -154,7 +155,7 @@ fn loom_life_who_asks_is_told_of_the_release() {
             let operation = operation.clone();
             thread::spawn(move || operation.life.is_busy())
         };
-        let left = operation.life.leave(|| ());
+        let left = operation.life.leave(&mut None, || ());
         let mut told = matches!(left, Left::InTheKernel { wanted: true });
         assert!(matches!(operation.life.complete(1), Completed::ForNobody));
         operation.release();
@@ -182,7 +183,7 @@ fn loom_life_release_races_the_cancel() {
             let operation = operation.clone();
             thread::spawn(move || operation.life.is_busy())
         };
-        let left = operation.life.leave(|| ());
+        let left = operation.life.leave(&mut None, || ());
         let mut told = matches!(left, Left::InTheKernel { wanted: true });
         if left == Left::WithMe(1) {
             operation.release();

@@ -214,17 +214,17 @@ impl Life {
     }
 
     /// By the future that began it, which ends before it has taken the result. `cancel` asks for the end of the request,
-    /// if the kernel has it.
+    /// if the kernel has it. What it waited with is put in `own`, for the caller to drop last: that may panic, and whoever
+    /// waits for the release would not be told.
     #[allow(unsafe_code)]
-    pub(crate) fn leave(&self, cancel: impl FnOnce()) -> Left {
+    pub(crate) fn leave(&self, own: &mut Option<Waker>, cancel: impl FnOnce()) -> Left {
         if let Err(word) = self.lock(GONE) {
             return Left::WithMe(result(word));
         }
         // SAFETY: locked.
-        let waker = unsafe { self.replace(None) };
+        *own = unsafe { self.replace(None) };
         cancel();
         let word = self.change(|word| Some(if word & RELEASED == 0 { word & !LOCKED } else { FREE }));
-        drop(waker);
         let word = word.unwrap_or_else(|word| word);
         Left::InTheKernel { wanted: word & (RELEASED | WANTED) == RELEASED | WANTED }
     }
@@ -268,14 +268,8 @@ impl Life {
         }
     }
 
-    /// By the future that began it, if it was not submitted: as if it had never begun. True as for [`Life::release`].
-    #[must_use = "somebody may wait for it"]
-    pub(crate) fn forget(&self) -> bool {
-        let _waker = self.take_waker();
-        self.release()
-    }
-
-    /// By the future that began it, if it was not submitted: what it put in, which [`Life::release`] follows.
+    /// By the future that began it, if it was not submitted: what it put in. [`Life::release`] follows, as if it had never
+    /// begun, and only then is this dropped, as in [`Life::leave`].
     #[allow(unsafe_code)]
     pub(crate) fn take_waker(&self) -> Option<Waker> {
         // SAFETY: as in `begin`.
@@ -337,7 +331,7 @@ mod tests {
     fn who_leaves_first_leaves_the_release_to_the_other() {
         let (life, log) = (Life::new(), Log::default());
         assert!(life.begin(&log.waker(1)));
-        assert_eq!(life.leave(|| assert!(life.is_in_the_kernel())), IN_THE_KERNEL);
+        assert_eq!(life.leave(&mut None, || assert!(life.is_in_the_kernel())), IN_THE_KERNEL);
         assert!(life.is_in_the_kernel());
         assert!(matches!(life.complete(7), Completed::ForNobody));
         assert!(!life.is_in_the_kernel());
@@ -345,11 +339,12 @@ mod tests {
         assert!(life.release(), "somebody asked");
         assert!(life.begin(&log.waker(1)));
         let _ = life.complete(8);
-        assert_eq!(life.leave(|| panic!("the kernel is done")), Left::WithMe(8));
+        assert_eq!(life.leave(&mut None, || panic!("the kernel is done")), Left::WithMe(8));
         assert!(!life.release());
         assert!(!life.is_busy());
         assert!(life.begin(&log.waker(1)));
-        assert!(!life.forget());
+        drop(life.take_waker());
+        assert!(!life.release());
         assert!(!life.is_busy());
     }
 
@@ -358,14 +353,33 @@ mod tests {
     fn nobody_begins_before_the_cancel_was_asked_for() {
         let (life, log) = (Life::new(), Log::default());
         assert!(life.begin(&log.waker(1)));
-        let left = life.leave(|| {
+        let left = life.leave(&mut None, || {
             assert!(matches!(life.complete(7), Completed::ForNobody));
             assert!(!life.release());
             assert!(!life.begin(&log.waker(2)), "the cancel would be for this one");
         });
         assert_eq!(left, Left::InTheKernel { wanted: true }, "who was refused is to be told");
         assert!(life.begin(&log.waker(2)));
-        assert!(!life.forget());
+        drop(life.take_waker());
+        assert!(!life.release());
+    }
+
+    /// A waker whose drop panics keeps nobody from being told of the release.
+    #[test]
+    fn the_waker_is_the_callers_to_drop() {
+        let (life, log) = (Life::new(), Log::default());
+        let count = Arc::new(());
+        let its = count.clone();
+        assert!(life.begin(&spy(move || _ = Arc::strong_count(&its))));
+        let mut own = None;
+        let left = life.leave(&mut own, || {
+            let _ = life.complete(7);
+            assert!(!life.release() && !life.begin(&log.waker(2)));
+        });
+        assert_eq!(left, Left::InTheKernel { wanted: true });
+        assert_eq!(Arc::strong_count(&count), 2, "it was dropped before the caller knew");
+        drop(own);
+        assert_eq!(Arc::strong_count(&count), 1);
     }
 
     #[test]
@@ -379,12 +393,13 @@ mod tests {
         assert!(life.begin(&waker()));
         assert!(!life.begin(&waker()));
         assert_eq!(life.poll(&waker()), None);
-        let _ = life.leave(|| ());
+        let _ = life.leave(&mut None, || ());
         assert_eq!(Arc::strong_count(&count), 1);
         let _ = life.complete(0);
         let _ = life.release();
         assert!(life.begin(&waker()));
-        let _ = life.forget();
+        drop(life.take_waker());
+        assert!(!life.release());
         assert_eq!(Arc::strong_count(&count), 1);
         assert!(life.begin(&waker()));
         let _ = life.complete(0);

@@ -217,7 +217,8 @@ impl Lane {
         let is_free = state.receiving == Receiving::NobodyReceives && state.inbox.is_empty();
         if !is_free {
             drop(state);
-            if taking.life.forget() {
+            let _waker = taking.life.take_waker();
+            if taking.life.release() {
                 self.tell(Direction::Read);
             }
             return None;

@@ -286,7 +286,8 @@ impl Lane {
         if self.is_forked() {
             return;
         }
-        match self.half(direction).life.leave(|| self.stop(direction)) {
+        let mut _own = None; // dropped last
+        match self.half(direction).life.leave(&mut _own, || self.stop(direction)) {
             Left::InTheKernel { wanted: false } => {}
             Left::InTheKernel { wanted: true } => self.tell(direction),
             Left::WithMe(result) => {
