@@ -52,7 +52,13 @@ impl Word {
     /// As [`Word::notify`], but leaves a turn alone that is not about to wait: it will look by itself.
     #[inline]
     pub(crate) fn notify_if_waiting(&self) -> bool {
-        let mut word = self.0.load(Ordering::Acquire);
+        let word = self.0.load(Ordering::Acquire);
+        (word == SPINNING || word == SLEEPING) && self.interrupt(word)
+    }
+
+    /// Notifies a turn that is about to wait, unless it has looked by itself meanwhile. True as for [`Word::notify`].
+    #[cold]
+    fn interrupt(&self, mut word: u8) -> bool {
         while word == SPINNING || word == SLEEPING {
             match self.0.compare_exchange_weak(word, NOTIFIED, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return word == SLEEPING,

@@ -244,11 +244,9 @@ impl Driver {
         let mut done = 0;
         let mut prepared = if wait.later.is_empty() { Ok(true) } else { self.prepare_late(wait) };
         if let Ok(true) = prepared {
-            for next in &mail {
-                if wait.submit_send(*next) {
-                    done += 1;
-                    continue;
-                }
+            loop {
+                done += wait.submit_sends(&mail[done..]);
+                let Some(next) = mail.get(done) else { break };
                 prepared = wait.submit(*next, &self.pool);
                 if !matches!(prepared, Ok(true)) {
                     break;
@@ -350,18 +348,22 @@ impl Wait {
         Ok(self.watches)
     }
 
-    /// For the start of a send, which nearly all is: its entry is built in its place. False if it is something else, or there
-    /// is no room.
+    /// Starts the sends that come first, which nearly all is: each entry is built in its place. Says how many; behind them is
+    /// something else, or no room.
     #[allow(unsafe_code)]
     #[inline(always)]
-    fn submit_send(&mut self, mail: Mail) -> bool {
-        let Mail::Submit { at } = mail else { return false };
-        // SAFETY: it was mailed, and is reported as final by a later completion.
-        let Some(entry) = (unsafe { at.send() }) else { return false };
-        // SAFETY: what a block names stays until its final completion.
-        let pushed = unsafe { self.ring.push(&entry) };
-        self.in_flight += usize::from(pushed);
-        self.operations += usize::from(pushed);
+    fn submit_sends(&mut self, mail: &[Mail]) -> usize {
+        let mut queue = self.ring.queue();
+        let is_pushed = |mail: &&Mail| {
+            let Mail::Submit { at } = **mail else { return false };
+            // SAFETY: it was mailed, and is reported as final by a later completion.
+            let Some(entry) = (unsafe { at.send() }) else { return false };
+            // SAFETY: what a block names stays until its final completion.
+            unsafe { queue.push(&entry) }.is_ok()
+        };
+        let pushed = mail.iter().take_while(is_pushed).count();
+        self.in_flight += pushed;
+        self.operations += pushed;
         pushed
     }
 

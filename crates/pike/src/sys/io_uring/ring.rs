@@ -109,6 +109,12 @@ impl Ring {
         unsafe { self.inner.submission().push(entry) }.is_ok()
     }
 
+    /// The queue of entries, for several at a time: what is pushed is seen once this is dropped.
+    #[inline]
+    pub(super) fn queue(&mut self) -> squeue::SubmissionQueue<'_> {
+        self.inner.submission()
+    }
+
     /// Shares a ring of buffers with the kernel.
     ///
     /// # Safety
