@@ -37,7 +37,7 @@ use std::{
     sync::{
         Arc,
         atomic::{
-            AtomicBool, AtomicU8, AtomicU32,
+            AtomicU8, AtomicU32,
             Ordering::{Relaxed, Release},
         },
     },
@@ -64,6 +64,8 @@ pub(crate) type Task<T> = async_task::Task<Output<T>, Meta>;
 const ABORTED: u8 = 1;
 /// Its home ended.
 const SHUTDOWN: u8 = 2;
+/// The future was dropped, or is being dropped. Nobody asks for the others after that.
+const DROPPED: u8 = 4;
 
 /// What the pool keeps in each task.
 pub(crate) struct Meta {
@@ -77,11 +79,9 @@ pub(crate) struct Meta {
     /// One more than the number of the worker that the task has to stay with; 0 if any worker may run it. Set by the
     /// worker that runs it first, before that, if its Notifier is bound.
     bound: AtomicU8,
-    /// ABORTED and SHUTDOWN. Never cleared. Set before the wake that makes the task see it.
+    /// ABORTED and SHUTDOWN, set before the wake that makes the task see them, until DROPPED takes their place: one word, so that
+    /// a run asks once. Only [`TaskFuture`] looks at it, and only it sets DROPPED: it is used by one thread at a time.
     flags: AtomicU8,
-    /// The future was dropped, or is being dropped. Here, where it takes no room. Only [`TaskFuture`] looks at it, which is used
-    /// by one thread at a time.
-    is_dropped: AtomicBool,
 }
 
 #[cfg(target_pointer_width = "64")]
@@ -146,7 +146,6 @@ where
         part: AtomicU8::new(0),
         bound: AtomicU8::new(0),
         flags: AtomicU8::new(0),
-        is_dropped: AtomicBool::new(false),
     };
     let builder = async_task::Builder::new().metadata(meta);
     // SAFETY: four claims are asked for. The future is Send, or used on its own thread alone (see above).
@@ -229,7 +228,7 @@ pub(crate) fn send_home(runnable: Runnable) {
 struct TaskFuture<'a, F, M> {
     /// Beside this future in the same allocation.
     meta: &'a Meta,
-    /// Pinned with this. Gone once `meta` says that it was dropped.
+    /// Pinned with this. Gone once `meta` says DROPPED.
     future: ManuallyDrop<F>,
     /// After `future`, so that the group is left when nothing of the task is left.
     membership: M,
@@ -250,8 +249,7 @@ impl<F: Future, M: Membership> Future for TaskFuture<'_, F, M> {
             return Poll::Ready(this.cancelled(flags));
         }
         let polled = catch_unwind(AssertUnwindSafe(|| {
-            assert!(!this.is_dropped(), "a task that has completed is not run");
-            // SAFETY: as above; it is there.
+            // SAFETY: as above; it is there, since DROPPED is not set.
             let polled = unsafe { Pin::new_unchecked(&mut *this.future) }.poll(cx);
             if polled.is_ready() {
                 this.drop_in_place(); // here, where a panic of its destructor is caught
@@ -271,6 +269,7 @@ impl<F: Future, M: Membership> Future for TaskFuture<'_, F, M> {
 impl<F: Future, M> TaskFuture<'_, F, M> {
     #[cold]
     fn cancelled(&mut self, flags: u8) -> Output<F::Output> {
+        debug_assert!(flags & DROPPED == 0, "a task that has completed is not run");
         Output::new(Err(match self.drop_future() {
             Err(payload) => JoinError::panicked(payload),
             Ok(()) if flags & SHUTDOWN != 0 => JoinError::shutdown(),
@@ -292,16 +291,11 @@ impl<F, M> TaskFuture<'_, F, M> {
         catch_unwind(AssertUnwindSafe(|| self.drop_in_place()))
     }
 
-    #[inline]
-    fn is_dropped(&self) -> bool {
-        self.meta.is_dropped.load(Relaxed)
-    }
-
     /// Drops the future, if it is there. If that panics it is gone all the same.
     #[inline]
     fn drop_in_place(&mut self) {
-        if !self.is_dropped() {
-            self.meta.is_dropped.store(true, Relaxed);
+        if self.meta.flags.load(Relaxed) & DROPPED == 0 {
+            self.meta.flags.store(DROPPED, Relaxed);
             // SAFETY: it is there, and counts as gone from here on.
             unsafe { ManuallyDrop::drop(&mut self.future) };
         }
