@@ -100,7 +100,8 @@ impl Free {
     #[must_use = "somebody waits for it"]
     pub(crate) fn give_back(&self, buffer: u32) -> Option<Waker> {
         let mut state = self.0.lock();
-        if state.back.capacity() == 0 {
+        if state.back.len() == state.back.capacity() {
+            // The first of all: from here on there is room for each.
             let count = state.count as usize;
             state.back.reserve_exact(count);
         }

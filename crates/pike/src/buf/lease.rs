@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::Deref};
 
-use super::{IoBuf, pool::Slot};
+use super::{IoBuf, slot::Slot};
 
 /// What a pooled receive brought, in a buffer out of its Notifier's pool.
 ///
@@ -26,11 +26,7 @@ use super::{IoBuf, pool::Slot};
 /// })
 /// # }
 /// ```
-pub struct Lease {
-    slot: Option<Slot>,
-    from: u32,
-    to: u32,
-}
+pub struct Lease(Option<Slot>);
 
 impl Lease {
     #[inline]
@@ -40,12 +36,16 @@ impl Lease {
 
     /// Of a buffer of which some was taken.
     #[inline]
-    pub(crate) fn part(slot: Slot, from: u32, to: u32) -> Self {
-        Self { slot: (from < to).then_some(slot), from, to }
+    pub(crate) fn part(mut slot: Slot, from: u32, to: u32) -> Self {
+        if from >= to {
+            return Self::empty();
+        }
+        slot.show(from, to);
+        Self(Some(slot))
     }
 
     pub(crate) fn empty() -> Self {
-        Self { slot: None, from: 0, to: 0 }
+        Self(None)
     }
 }
 
@@ -54,7 +54,7 @@ impl Deref for Lease {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        self.slot.as_ref().map_or(&[], |slot| &slot.bytes(self.to as usize)[self.from as usize..])
+        self.0.as_ref().map_or(&[], Slot::shown)
     }
 }
 

@@ -58,6 +58,7 @@ mod lease;
 mod part;
 pub(crate) mod pool;
 mod residue;
+mod slot;
 mod vectored;
 
 pub use self::{
@@ -68,7 +69,8 @@ pub use self::{
     vectored::IoBufs,
 };
 pub(crate) use self::{
-    pool::{Acquire, Pool, Size, Slot},
+    pool::{Acquire, Pool, Size},
+    slot::Slot,
     vectored::filled,
 };
 pub use crate::op::{Owned, OwnedDeadline};

@@ -5,25 +5,27 @@
 //! buffer to come back, first come, first served: it neither fails nor spins, and a socket that has much to receive
 //! queues behind the others for each buffer.
 //!
-//! The memory is allocated when the first buffer is taken, and touched as far as buffers were ever used at a time. It
-//! lives until the last [`Lease`](super::Lease) is gone, whatever became of the Notifier.
+//! The memory is allocated when the first buffer is taken, and touched as far as buffers were ever used at a time, but for a
+//! header of 32 bytes that each buffer has. It lives until the last [`Lease`](super::Lease) is gone, whatever became of the
+//! Notifier.
 
 use std::{
     alloc::{self, Layout},
     future::Future,
     io,
-    mem::MaybeUninit,
     pin::Pin,
     ptr::NonNull,
-    slice,
     sync::{Arc, OnceLock},
     task::{Context, Poll},
 };
 
 use pin_project_lite::pin_project;
 
-use super::free::{Asked, Free};
-use crate::{batch::Batch, budget, sys::platform, waiter::Node};
+use super::{
+    free::{Asked, Free},
+    slot::{Header, Slot},
+};
+use crate::{budget, sys::platform, waiter::Node};
 
 /// What a pool has unless the builder says otherwise: 2 MiB.
 const COUNT: u32 = 512;
@@ -83,9 +85,11 @@ fn layout(all: usize) -> Result<Layout, alloc::LayoutError> {
 struct Memory {
     at: NonNull<u8>,
     layout: Layout,
+    /// One a buffer, in the same order.
+    headers: Box<[Header]>,
 }
 
-// SAFETY: plain memory; who may touch which part of it is the pool's affair.
+// SAFETY: plain memory; who may touch which part of it, and which header, is the pool's affair.
 #[allow(unsafe_code)]
 unsafe impl Send for Memory {}
 // SAFETY: as for Send.
@@ -94,15 +98,19 @@ unsafe impl Sync for Memory {}
 
 impl Memory {
     #[cold]
-    fn new(all: usize) -> io::Result<Self> {
-        let layout = layout(all).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    fn new(pool: &Arc<Pool>) -> io::Result<Self> {
+        let count = pool.count as usize;
+        let layout = layout(count * pool.len).map_err(|_| io::ErrorKind::OutOfMemory)?;
         // SAFETY: not of size zero, which `Size` refuses.
         #[allow(unsafe_code)]
-        let at = unsafe { alloc::alloc_zeroed(layout) };
-        match NonNull::new(at) {
-            Some(at) => Ok(Self { at, layout }),
-            None => Err(io::ErrorKind::OutOfMemory.into()),
-        }
+        let Some(at) = NonNull::new(unsafe { alloc::alloc_zeroed(layout) }) else {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        };
+        // SAFETY: the index is below the count, and there is room for so many buffers of this length.
+        #[allow(unsafe_code)]
+        let buffer = |index: u32| unsafe { at.add(index as usize * pool.len) };
+        let headers = (0..pool.count).map(|index| Header::new(pool, buffer(index), index)).collect();
+        Ok(Self { at, layout, headers })
     }
 }
 
@@ -124,12 +132,33 @@ impl Pool {
 
     /// Its memory, allocated at the first call.
     #[inline]
-    fn memory(&self) -> io::Result<NonNull<u8>> {
+    fn memory(self: &Arc<Self>) -> io::Result<&Memory> {
         if let Some(memory) = self.memory.get() {
-            return Ok(memory.at);
+            return Ok(memory);
         }
-        let made = Memory::new(self.count as usize * self.len)?;
-        Ok(self.memory.get_or_init(|| made).at)
+        let made = Memory::new(self)?;
+        Ok(self.memory.get_or_init(|| made))
+    }
+
+    /// How long each buffer is.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    #[inline]
+    pub(super) fn free(&self) -> &Free {
+        &self.free
+    }
+
+    /// # Safety
+    ///
+    /// Nobody else has it.
+    #[allow(unsafe_code)]
+    #[inline]
+    unsafe fn slot(self: &Arc<Self>, memory: &Memory, index: u32) -> Slot {
+        // SAFETY: passed on to the caller; the memory is this pool's.
+        unsafe { Slot::new(self, &memory.headers[index as usize]) }
     }
 
     /// A buffer, if there is one that nobody waits for.
@@ -140,7 +169,9 @@ impl Pool {
     #[inline]
     pub(crate) fn take(self: &Arc<Self>) -> io::Result<Option<Slot>> {
         let memory = self.memory()?;
-        Ok(self.free.take().map(|index| Slot::new(self, memory, index)))
+        // SAFETY: just taken.
+        #[allow(unsafe_code)]
+        Ok(self.free.take().map(|index| unsafe { self.slot(memory, index) }))
     }
 
     /// Whether it is large enough to be shared with the kernel, which takes its part in advance.
@@ -153,7 +184,7 @@ impl Pool {
     /// # Errors
     ///
     /// As [`Pool::take`].
-    pub(crate) fn prepare(&self) -> io::Result<()> {
+    pub(crate) fn prepare(self: &Arc<Self>) -> io::Result<()> {
         self.memory().map(drop)
     }
 
@@ -164,13 +195,13 @@ impl Pool {
     ///
     /// As [`Pool::take`].
     #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "completion backends use it"))]
-    pub(crate) fn provide(&self, mut to_kernel: impl FnMut(u32, NonNull<u8>, usize)) -> io::Result<()> {
+    pub(crate) fn provide(
+        self: &Arc<Self>,
+        mut to_kernel: impl FnMut(u32, NonNull<u8>, usize),
+    ) -> io::Result<()> {
         let memory = self.memory()?;
         self.free.take_beyond(self.count as usize / 4, |index| {
-            // SAFETY: as in `Slot::new`.
-            #[allow(unsafe_code)]
-            let at = unsafe { memory.add(index as usize * self.len) };
-            to_kernel(index, at, self.len);
+            to_kernel(index, memory.headers[index as usize].at(), self.len);
         });
         Ok(())
     }
@@ -185,9 +216,11 @@ impl Pool {
     /// Nobody else has it.
     #[inline]
     pub(crate) fn adopt(self: &Arc<Self>, index: u32) -> Slot {
-        match self.memory.get() {
-            Some(memory) if index < self.count => Slot::new(self, memory.at, index),
-            _ => unreachable!("the kernel gives back a buffer that it was not handed"),
+        let memory = self.memory.get().expect("who was handed a buffer has made sure of the memory");
+        // SAFETY: the caller's, as said above.
+        #[allow(unsafe_code)]
+        unsafe {
+            self.slot(memory, index)
         }
     }
 
@@ -197,7 +230,7 @@ impl Pool {
     }
 
     /// Nobody may touch its lock in the child of a fork: a thread that the child does not have may hold it (I14).
-    fn is_forked(&self) -> bool {
+    pub(super) fn is_forked(&self) -> bool {
         platform::forks() != self.forks
     }
 }
@@ -205,78 +238,6 @@ impl Pool {
 impl std::fmt::Debug for Pool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Pool").field("count", &self.count).field("len", &self.len).finish_non_exhaustive()
-    }
-}
-
-/// One buffer, out of its pool until it is dropped.
-pub(crate) struct Slot {
-    pool: Arc<Pool>,
-    at: NonNull<u8>,
-    index: u32,
-}
-
-// SAFETY: who has the slot has the buffer, and nobody else.
-#[allow(unsafe_code)]
-unsafe impl Send for Slot {}
-// SAFETY: a shared Slot gives out shared bytes only.
-#[allow(unsafe_code)]
-unsafe impl Sync for Slot {}
-
-#[allow(unsafe_code)]
-impl Slot {
-    #[inline]
-    fn new(pool: &Arc<Pool>, memory: NonNull<u8>, index: u32) -> Self {
-        // SAFETY: the index is below the count, and the memory has room for so many buffers of this length.
-        let at = unsafe { memory.add(index as usize * pool.len) };
-        Self { pool: Arc::clone(pool), at, index }
-    }
-
-    #[inline]
-    pub(crate) fn room(&mut self) -> &mut [MaybeUninit<u8>] {
-        // SAFETY: the pool keeps its memory in place, and this part of it is ours.
-        unsafe { slice::from_raw_parts_mut(self.at.as_ptr().cast(), self.pool.len) }
-    }
-
-    /// The first `len` bytes: what was received, or what the pool's memory was made with.
-    #[inline]
-    pub(crate) fn bytes(&self, len: usize) -> &[u8] {
-        assert!(len <= self.pool.len);
-        // SAFETY: as in `room`; initialised, for the memory was zero and is only received into.
-        unsafe { slice::from_raw_parts(self.at.as_ptr(), len) }
-    }
-}
-
-impl Slot {
-    /// As dropping, where no waker may be woken: into the batch.
-    pub(crate) fn give_back(self, batch: &mut Batch) {
-        if !self.pool.is_forked() {
-            batch.list().extend(self.pool.free.give_back(self.index));
-        }
-        self.into_number();
-    }
-
-    /// Its number, by which [`Pool::adopt`] makes it again. It is not given back.
-    pub(crate) fn into_number(self) -> u32 {
-        // Only what the drop does beside.
-        let mut this = std::mem::ManuallyDrop::new(self);
-        // SAFETY: `this` is not dropped, so this field is dropped once.
-        #[allow(unsafe_code)]
-        unsafe {
-            std::ptr::drop_in_place(&mut this.pool)
-        };
-        this.index
-    }
-}
-
-impl Drop for Slot {
-    #[inline]
-    fn drop(&mut self) {
-        if self.pool.is_forked() {
-            return; // the memory is a copy, and the child makes a pool of its own
-        }
-        if let Some(waker) = self.pool.free.give_back(self.index) {
-            waker.wake();
-        }
     }
 }
 
@@ -319,7 +280,8 @@ impl Future for Acquire<'_> {
         // SAFETY: it waits on this pool only, and leaves when it is dropped.
         #[allow(unsafe_code)]
         match unsafe { this.pool.free.ask(this.node.as_ref(), cx.waker()) } {
-            Asked::Taken(index) => Poll::Ready(Ok(Slot::new(this.pool, memory, index))),
+            // SAFETY: just taken.
+            Asked::Taken(index) => Poll::Ready(Ok(unsafe { this.pool.slot(memory, index) })),
             Asked::Linked => {
                 budget::give_back();
                 Poll::Pending
