@@ -146,8 +146,24 @@ pin_project! {
 
     impl<P: Place, A: Aim> PinnedDrop for Waiting<P, A> {
         fn drop(this: Pin<&mut Self>) {
-            this.finish();
+            if this.waits {
+                this.give_up();
+            }
         }
+    }
+}
+
+impl<P: Place> Waiting<P, Comes> {
+    #[inline]
+    pub(crate) fn aim(&self) -> Comes {
+        self.aim
+    }
+
+    /// Of one that has not waited yet; or for the same.
+    #[inline]
+    pub(crate) fn set_aim(self: Pin<&mut Self>, aim: Comes) {
+        debug_assert!(!self.waits || self.aim == aim);
+        *self.project().aim = aim;
     }
 }
 
@@ -161,18 +177,6 @@ impl<P: Place, A: Aim> Waiting<P, A> {
     #[inline]
     pub(crate) fn place(&self) -> P {
         self.place
-    }
-
-    #[inline]
-    pub(crate) fn aim(&self) -> A {
-        self.aim
-    }
-
-    /// Of one that has not waited yet.
-    #[inline]
-    pub(crate) fn set_aim(self: Pin<&mut Self>, aim: A) {
-        debug_assert!(!self.waits);
-        *self.project().aim = aim;
     }
 
     #[inline]
@@ -203,24 +207,10 @@ impl<P: Place, A: Aim> Waiting<P, A> {
         is_nothing: impl Fn() -> bool,
     ) -> Poll<io::Result<Seen>> {
         let (place, direction, kind) = (self.place, self.aim.direction(), self.aim.kind());
-        let (registration, bits) = (place.registration(), self.bits());
+        let (registration, bits, arms) = (place.registration(), self.bits(), self.aim.arms());
         let source = registration.source();
         loop {
             let mut seen = source.seen().with(platform::forked());
-            if !seen.any(bits) && !is_nothing() {
-                // Priority conditions may have to be asked for each time, or are never reported: `poll` sees to that.
-                if self.waits || !seen.is_front_free(direction, self.aim.arms()) || bits & PRIORITY != 0 {
-                    ready!(self.as_mut().poll(cx, seen)?);
-                    continue;
-                }
-                let node = self.as_mut().make_node();
-                // SAFETY: this node waits on this source and direction only, and `finish` unlinks it before it is
-                // dropped.
-                match unsafe { source.link_new(direction, node, kind, seen, cx.waker().clone()) } {
-                    Wait::Linked => return Poll::Pending,
-                    Wait::Ready => continue,
-                }
-            }
             if seen.is_closed() {
                 // The word of a process with a fork behind it says nothing about the source.
                 match registration.look_again() {
@@ -230,12 +220,21 @@ impl<P: Place, A: Aim> Waiting<P, A> {
                         return Poll::Ready(Err(error));
                     }
                 }
-                if !seen.any(bits) && !is_nothing() {
-                    ready!(self.as_mut().poll(cx, seen)?);
-                    continue;
-                }
             }
-            return Poll::Ready(Ok(seen));
+            if seen.any(bits) || is_nothing() {
+                return Poll::Ready(Ok(seen));
+            }
+            // Priority conditions may have to be asked for each time, or are never reported: `poll` sees to that.
+            if self.waits || !seen.is_front_free(direction, arms) || bits & PRIORITY != 0 {
+                ready!(self.as_mut().poll(cx, seen)?);
+                continue;
+            }
+            let node = self.as_mut().make_node();
+            // SAFETY: this node waits on this source and direction only, and `finish` unlinks it before it is dropped.
+            match unsafe { source.link_new(direction, node, kind, seen, cx.waker().clone()) } {
+                Wait::Linked => return Poll::Pending,
+                Wait::Ready => {}
+            }
         }
     }
 
@@ -309,6 +308,12 @@ impl<P: Place, A: Aim> Waiting<P, A> {
             // SAFETY: there is one, and it is in no list.
             unsafe { self.end() };
         }
+    }
+
+    /// Who is dropped while it waits. Out of line, for nearly all have finished before.
+    #[cold]
+    fn give_up(self: Pin<&mut Self>) {
+        self.finish();
     }
 
     /// As [`Waiting::finish`], for an operation that has just found that nothing is left for another.

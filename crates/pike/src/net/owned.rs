@@ -61,7 +61,7 @@ macro_rules! owned_reads {
         pub fn recv_pooled(
             &self,
         ) -> impl std::future::Future<Output = std::io::Result<crate::buf::Lease>> + Send + '_ {
-            crate::op::pooled::read(self.socket().endpoint())
+            crate::op::pooled::read(self.socket())
         }
     };
 }
@@ -156,7 +156,7 @@ macro_rules! owned_datagrams {
         pub fn recv_pooled(
             &self,
         ) -> impl std::future::Future<Output = std::io::Result<crate::buf::Lease>> + Send + '_ {
-            crate::op::pooled::read(self.socket.endpoint())
+            crate::op::pooled::read(&self.socket)
         }
 
         /// As [`recv_pooled`](Self::recv_pooled), and says who sent the datagram.

@@ -10,19 +10,17 @@ use std::{
 
 use pin_project_lite::pin_project;
 
+mod bring;
 mod late;
 mod message;
 
 pub(crate) use self::late::Spares;
 use self::{
+    bring::Bringing,
     late::{Buffer, Late},
     message::{Fetch, Fetched, Sender},
 };
-use super::{
-    Endpoint,
-    lane::{Found, Lane},
-    receive::Peer,
-};
+use super::{Endpoint, receive::Peer};
 use crate::{
     budget,
     buf::{Lease, Pool, Slot},
@@ -33,35 +31,54 @@ use crate::{
     },
     socket::Socket,
     source::Seen,
-    sys::platform,
 };
 
 pin_project! {
     /// One receive. By hand, and not as an `async fn`: a connection that is idle waits in one, and a compiler lays out side
     /// by side what is alive one after the other.
     #[must_use = "futures do nothing unless polled"]
-    pub(crate) struct ReadPooled<'a> {
+    pub(crate) struct ReadPooled<'a, P: At<'a>> {
         #[pin]
-        state: State<'a>,
+        state: State<'a, P>,
     }
 }
 
 pin_project! {
     #[project = StateProjected]
-    enum State<'a> {
-        Receives {
-            // `Comes::Brought`: the endpoint is a socket with a lane, in which the kernel receives.
-            #[pin]
-            waiting: Waiting<Endpoint<'a>, Comes>,
-            // Only while the pool is dry, or was. In a box, since nothing that is idle has it.
-            late: Option<Late<'a>>,
-        },
-        Fetches { fetch: Fetch<'a, ()> },
+    enum State<'a, P: At<'a>> {
+        Receives { #[pin] receives: Receives<'a, P> },
+        Fetches { at: P, fetch: Fetch<'a, ()> },
+    }
+}
+
+pin_project! {
+    // In this order: see `Waiting`.
+    #[repr(C)]
+    struct Receives<'a, P: At<'a>> {
+        // Only while the pool is dry, or was. In a box, since nothing that is idle has it.
+        late: Option<Late<'a>>,
+        // `Comes::Brought`: at a socket with a lane, in which the kernel receives.
+        #[pin]
+        waiting: Waiting<P, Comes>,
+    }
+}
+
+/// A type of its own where the compiler is to know that it is a socket.
+pub(crate) trait At<'a>: Place + Into<Endpoint<'a>> {}
+
+impl<'a> At<'a> for &'a Socket {}
+
+impl<'a> At<'a> for Endpoint<'a> {}
+
+impl<'a> From<&'a Socket> for Endpoint<'a> {
+    #[inline]
+    fn from(socket: &'a Socket) -> Self {
+        Self::Socket(socket)
     }
 }
 
 #[cfg(all(target_pointer_width = "64", not(loom)))]
-const _: () = assert!(size_of::<ReadPooled<'_>>() <= 80);
+const _: () = assert!(size_of::<ReadPooled<'_, &Socket>>() <= 64);
 
 impl Place for Endpoint<'_> {
     #[inline]
@@ -70,53 +87,39 @@ impl Place for Endpoint<'_> {
     }
 }
 
+impl Place for &Socket {
+    #[inline]
+    fn registration(&self) -> &Registration {
+        self.handle().registration()
+    }
+}
+
 /// Receives once.
 #[inline]
-pub(crate) fn read(at: Endpoint<'_>) -> ReadPooled<'_> {
+pub(crate) fn read<'a, P: At<'a>>(at: P) -> ReadPooled<'a, P> {
     // How, its first poll finds out.
-    ReadPooled { state: State::Receives { waiting: Waiting::new(at, Comes::Somehow), late: None } }
+    ReadPooled { state: State::Receives { receives: Receives::new(at, Comes::Somehow) } }
 }
 
-fn fill(at: Endpoint<'_>, slot: &mut Slot, seen: Seen) -> Attempt<((), usize)> {
-    match at.fill(seen, slot.room()) {
-        Attempt::Done(count) => Attempt::Done(((), count)),
-        Attempt::Drained(count) => Attempt::Drained(((), count)),
-        Attempt::Partly => Attempt::Partly,
-        Attempt::Empty => Attempt::Empty,
-        Attempt::Failed(error) => Attempt::Failed(error),
+impl<'a, P: At<'a>> Receives<'a, P> {
+    #[inline]
+    fn new(at: P, comes: Comes) -> Self {
+        Self { late: None, waiting: Waiting::new(at, comes) }
     }
-}
 
-/// What the kernel does for it, if it brings what comes in.
-#[inline]
-fn bringing(at: Endpoint<'_>) -> Option<(&Socket, &Arc<Lane>)> {
-    match at {
-        Endpoint::Socket(socket) => {
-            socket.descriptor().lane().filter(|lane| lane.brings()).map(|lane| (socket, lane))
-        }
-        Endpoint::Other(..) => None,
-    }
-}
-
-impl<'a> State<'a> {
-    /// Of one whose lane was not made yet, or does not bring: another state, if it is one for that.
+    /// Of one where nothing brings yet: how it comes. Another state, if it is one for that.
     #[cold]
-    fn find_out(mut waiting: Pin<&mut Waiting<Endpoint<'a>, Comes>>) -> Option<Self> {
+    fn find_out(waiting: Pin<&mut Waiting<P, Comes>>) -> Option<State<'a, P>> {
         let at = waiting.place();
-        if matches!(at, Endpoint::Socket(socket) if socket.flavour().is_stream() && socket.native_lane().is_some())
-            && bringing(at).is_some()
-        {
-            waiting.set_aim(Comes::Brought);
+        if Bringing::find(at.into()).is_some() {
             return None;
         }
-        waiting.as_mut().set_aim(Comes::ByCalls);
-        let pool = at.registration().core().pool();
-        let fetch = Fetch::new(Receive { at, pool, slot: None, call: fill });
-        fetch.ok().map(|fetch| Self::Fetches { fetch })
+        waiting.set_aim(Comes::ByCalls);
+        Fetch::new(Receive::new(at.into(), None)).ok().map(|fetch| State::Fetches { at, fetch })
     }
 }
 
-impl Future for ReadPooled<'_> {
+impl<'a, P: At<'a>> Future for ReadPooled<'a, P> {
     type Output = io::Result<Lease>;
 
     #[inline]
@@ -124,112 +127,66 @@ impl Future for ReadPooled<'_> {
         let mut state = self.project().state;
         loop {
             match state.as_mut().project() {
-                StateProjected::Receives { mut waiting, late } => {
-                    if late.is_none() {
-                        let brought = bringing(waiting.place());
-                        if let Some((socket, lane)) = brought {
-                            if let Some(lease) = ready!(take_brought(waiting.as_mut(), socket, lane, cx)) {
-                                return Poll::Ready(Ok(lease));
+                StateProjected::Receives { receives } => {
+                    let mut this = receives.project();
+                    if this.late.is_none() {
+                        let at = this.waiting.place().into();
+                        let received = match Bringing::of(at) {
+                            Some(bringing) => {
+                                this.waiting.as_mut().set_aim(Comes::Brought);
+                                ready!(bringing.poll(this.waiting.as_mut(), cx)?)
                             }
-                        }
-                        if waiting.aim() == Comes::Somehow {
-                            match brought {
-                                Some(_) => waiting.as_mut().set_aim(Comes::Brought),
-                                None => {
-                                    if let Some(fetches) = State::find_out(waiting.as_mut()) {
-                                        state.set(fetches);
-                                        continue;
-                                    }
+                            None if this.waiting.aim() == Comes::Somehow => {
+                                if let Some(fetches) = Receives::find_out(this.waiting) {
+                                    state.set(fetches);
                                 }
+                                continue;
                             }
-                        }
-                        match ready!(poll_once(waiting.as_mut(), &mut None, cx)?) {
-                            Received::Some(lease, ()) => return Poll::Ready(Ok(lease)),
-                            Received::NoBuffer => {}
+                            None => {
+                                ready!(poll_work(this.waiting.as_mut(), &mut Receive::new(at, None), cx)?)
+                            }
+                        };
+                        if let Received::Some(lease, ()) = received {
+                            return Poll::Ready(Ok(lease));
                         }
                     }
-                    return poll_late(waiting, late, cx);
+                    return poll_late(this.waiting, this.late, cx);
                 }
-                StateProjected::Fetches { fetch } => {
-                    let late = match ready!(Pin::new(&mut *fetch).poll(cx))? {
+                StateProjected::Fetches { at, fetch } => {
+                    let mut receives = Receives::new(*at, Comes::ByCalls);
+                    match ready!(Pin::new(&mut *fetch).poll(cx))? {
                         Fetched::Received(Received::Some(lease, ())) => return Poll::Ready(Ok(lease)),
-                        Fetched::Received(Received::NoBuffer) => Some(Late::new(fetch.at().registration())),
-                        Fetched::Left(_) => None,
-                    };
-                    let waiting = Waiting::new(fetch.at(), Comes::ByCalls);
-                    state.set(State::Receives { waiting, late });
+                        Fetched::Received(Received::NoBuffer) => {
+                            receives.late = Some(Late::new((*at).into().registration()));
+                        }
+                        Fetched::Left(_) => {}
+                    }
+                    state.set(State::Receives { receives });
                 }
             }
-        }
-    }
-}
-
-/// The short way: a buffer that the kernel has brought. What else there may be is for [`poll_once`].
-#[inline(always)]
-fn take_brought(
-    waiting: Pin<&mut Waiting<Endpoint<'_>, Comes>>,
-    socket: &Socket,
-    lane: &Lane,
-    cx: &mut Context<'_>,
-) -> Poll<Option<Lease>> {
-    let (source, bits) = (socket.handle().registration().source(), waiting.bits());
-    let seen = source.seen().with(platform::forked());
-    if !seen.any(bits) || seen.is_closed() {
-        return Poll::Ready(None);
-    }
-    if !budget::take(cx) {
-        return Poll::Pending;
-    }
-    match lane.lease_bytes() {
-        Some((lease, true)) => {
-            match source.clear(seen, bits) {
-                true => waiting.finish_drained(),
-                false => waiting.finish(),
-            }
-            Poll::Ready(Some(lease))
-        }
-        Some((lease, false)) => {
-            waiting.finish();
-            Poll::Ready(Some(lease))
-        }
-        None => {
-            budget::give_back();
-            Poll::Ready(None)
-        }
-    }
-}
-
-/// Receives into this buffer, or into one that can be had at once.
-#[inline(always)]
-fn poll_once(
-    waiting: Pin<&mut Waiting<Endpoint<'_>, Comes>>,
-    slot: &mut Option<Slot>,
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<Received<()>>> {
-    let at = waiting.place();
-    match bringing(at).filter(|_| waiting.aim() == Comes::Brought) {
-        Some((socket, lane)) => poll_work(waiting, &mut Bring { socket, lane, slot }, cx),
-        None => {
-            let pool = at.registration().core().pool();
-            let mut receive = Receive { at, pool, slot: slot.take(), call: fill };
-            let polled = poll_work(waiting, &mut receive, cx);
-            *slot = receive.slot;
-            polled
         }
     }
 }
 
 /// Waits for a buffer, and receives into that.
 #[cold]
-fn poll_late<'a>(
-    mut waiting: Pin<&mut Waiting<Endpoint<'a>, Comes>>,
+fn poll_late<'a, P: At<'a>>(
+    mut waiting: Pin<&mut Waiting<P, Comes>>,
     late: &mut Option<Late<'a>>,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<Lease>> {
+    let at: Endpoint<'a> = waiting.place().into();
     loop {
-        let registration = waiting.place().registration();
-        let mut slot = Some(ready!(late.get_or_insert_with(|| Late::new(registration)).poll(cx))?);
-        let (polled, gave_way) = budget::gave_way(|| poll_once(waiting.as_mut(), &mut slot, cx));
+        let mut slot = Some(ready!(late.get_or_insert_with(|| Late::new(at.registration())).poll(cx))?);
+        let (polled, gave_way) = budget::gave_way(|| match Bringing::of(at) {
+            Some(bringing) => poll_work(waiting.as_mut(), &mut bringing.into_slot(&mut slot), cx),
+            None => {
+                let mut receive = Receive::new(at, slot.take());
+                let polled = poll_work(waiting.as_mut(), &mut receive, cx);
+                slot = receive.slot;
+                polled
+            }
+        });
         // Another reader came first, and who waits has no buffer; unless it will go on at once.
         match (slot, late.as_mut()) {
             (Some(slot), Some(late)) if gave_way => late.keep(slot),
@@ -239,6 +196,16 @@ fn poll_late<'a>(
             Received::Some(lease, ()) => return Poll::Ready(Ok(lease)),
             Received::NoBuffer => {} // and another is waited for
         }
+    }
+}
+
+fn fill(at: Endpoint<'_>, slot: &mut Slot, seen: Seen) -> Attempt<((), usize)> {
+    match at.fill(seen, slot.room()) {
+        Attempt::Done(count) => Attempt::Done(((), count)),
+        Attempt::Drained(count) => Attempt::Drained(((), count)),
+        Attempt::Partly => Attempt::Partly,
+        Attempt::Empty => Attempt::Empty,
+        Attempt::Failed(error) => Attempt::Failed(error),
     }
 }
 
@@ -257,88 +224,6 @@ fn poll_without_buffer<A: Aim, W: Work<R>, R>(
         *slot(op.work()) = None;
     }
     polled
-}
-
-/// Takes what the kernel brings, and has it bring more.
-struct Bring<'a, 's> {
-    socket: &'a Socket,
-    lane: &'a Arc<Lane>,
-    /// The buffer that it waited for, when the pool was dry.
-    slot: &'s mut Option<Slot>,
-}
-
-impl Work<Received<()>> for Bring<'_, '_> {
-    type Brings = Received<()>;
-
-    #[inline]
-    fn attempt(&mut self, seen: Seen) -> Attempt<Received<()>> {
-        match self.lane.lease() {
-            Found::Delivered((Some(lease), true)) => Attempt::Drained(Received::Some(lease, ())),
-            Found::Delivered((Some(lease), false)) => Attempt::Done(Received::Some(lease, ())),
-            Found::Delivered((None, _)) => self.copy(seen),
-            Found::Failed(error) => Attempt::Failed(error),
-            Found::Wait => Attempt::Empty,
-            Found::Free => self.begin(seen),
-        }
-    }
-
-    #[inline]
-    fn complete(&mut self, brought: Received<()>) -> Received<()> {
-        brought
-    }
-
-    /// As long as nobody receives, nothing will be reported: the kernel has to be asked first, ready or not.
-    #[inline]
-    fn is_nothing(&self) -> bool {
-        !self.lane.is_receiving()
-    }
-}
-
-impl Bring<'_, '_> {
-    /// Has the kernel receive.
-    #[cold]
-    fn begin(&mut self, seen: Seen) -> Attempt<Received<()>> {
-        // Nobody receives: the kernel has not begun, or was stopped, or the pool was dry. If that is so still, a receive would end
-        // at once where nothing is to be received, and this would spin: there may be a buffer that the kernel has no part in.
-        let was_dry = self.slot.is_some();
-        if let Some(mut slot) = self.slot.take() {
-            match self.socket.attempt_fill(seen, slot.room()) {
-                Attempt::Done(count) | Attempt::Drained(count) => {
-                    return Attempt::Done(Received::Some(Lease::new(slot, count), ()));
-                }
-                Attempt::Failed(error) if error.kind() != io::ErrorKind::WouldBlock => {
-                    return Attempt::Failed(error);
-                }
-                _ => {}
-            }
-        } else if self.lane.is_dry() {
-            return Attempt::Done(Received::NoBuffer);
-        }
-        match self.lane.arm(was_dry) {
-            Ok(()) => Attempt::Empty,
-            Err(error) => Attempt::Failed(error),
-        }
-    }
-
-    /// Of what was left by a receive into another buffer.
-    #[cold]
-    fn copy(&mut self, seen: Seen) -> Attempt<Received<()>> {
-        let slot = match self.slot.take() {
-            Some(slot) => Some(slot),
-            None => match self.socket.core().pool().take() {
-                Ok(slot) => slot,
-                Err(error) => return Attempt::Failed(error),
-            },
-        };
-        let Some(mut slot) = slot else { return Attempt::Done(Received::NoBuffer) };
-        match self.socket.attempt_fill(seen, slot.room()) {
-            Attempt::Done(count) | Attempt::Drained(count) => {
-                Attempt::Done(Received::Some(Lease::new(slot, count), ()))
-            }
-            Attempt::Failed(error) => Attempt::Failed(error),
-            Attempt::Partly | Attempt::Empty => Attempt::Empty,
-        }
-    }
 }
 
 /// Receives a datagram, and says who sent it.
@@ -395,6 +280,13 @@ enum Received<T> {
     Some(Lease, T),
     /// The pool is dry.
     NoBuffer,
+}
+
+impl<'a> Receive<'a, ()> {
+    #[inline]
+    fn new(at: Endpoint<'a>, slot: Option<Slot>) -> Self {
+        Self { at, pool: at.registration().core().pool(), slot, call: fill }
+    }
 }
 
 impl<T> Work<Received<T>> for Receive<'_, T> {

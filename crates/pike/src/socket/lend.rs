@@ -85,8 +85,8 @@ impl<F> Lend<'_, F> {
     #[inline(never)]
     fn take_delivered(&self, lane: &Lane) -> Option<Attempt<Lent>> {
         match lane.lease() {
-            Found::Delivered((Some(lease), _)) => Some(Attempt::Done(Lent::Pooled(lease))),
-            Found::Delivered((None, _)) => {
+            Found::Delivered(Some(lease)) => Some(Attempt::Done(Lent::Pooled(lease))),
+            Found::Delivered(None) => {
                 let mut buffer = hot::take();
                 let room = buffer.len();
                 let count = self.socket.undelivered(room, false, |bytes, _| copy(bytes, &mut buffer[..]))?;

@@ -72,7 +72,7 @@ impl Socket {
     /// Nothing is lost of a stream, and no message. On io_uring a message that came before the drop may be cut to the length of
     /// the pool's buffers, whatever room the next receive has.
     pub fn recv_pooled(&self) -> impl Future<Output = io::Result<Lease>> + Send + '_ {
-        pooled::read(self.endpoint())
+        pooled::read(self)
     }
 
     /// As [`recv_from`](Self::recv_from), into a buffer of the Notifier's pool. Otherwise as

@@ -54,6 +54,7 @@ impl<T> Brief<T> {
     }
 
     #[cold]
+    #[inline(never)]
     fn wait(&self) {
         let mut spins = 0;
         loop {

@@ -62,12 +62,21 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    #[inline]
     pub(super) fn push(&mut self, delivered: Delivered) {
         match self.first {
             None => self.first = Some(delivered),
             Some(_) => self.rest.get_or_insert_default().push_back(delivered),
         }
+    }
+
+    /// As a push of bytes, into an empty one. False if it is not: nothing was done.
+    #[inline]
+    pub(super) fn push_first(&mut self, buffer: u32, len: u32) -> bool {
+        let is_first = self.first.is_none();
+        if is_first {
+            self.first = Some(Delivered::Bytes { buffer, from: 0, to: len });
+        }
+        is_first
     }
 
     pub(super) fn len(&self) -> usize {
@@ -77,12 +86,6 @@ impl Inbox {
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.first.is_none()
-    }
-
-    /// Whether there is more than one thing.
-    #[inline]
-    pub(super) fn has_more(&self) -> bool {
-        self.rest.as_ref().is_some_and(|rest| !rest.is_empty())
     }
 
     #[inline]

@@ -101,7 +101,8 @@ impl Lane {
         found
     }
 
-    /// The short way of [`Lane::lease`]: if the next is a buffer, as it nearly always is.
+    /// A pooled receive's look: the next buffer, whole, if that is what comes next, as it nearly always is. And whether nothing
+    /// is left while the kernel receives: what comes then is reported, as is the end of the receive.
     #[inline(always)]
     pub(crate) fn lease_bytes(&self) -> Option<(Lease, bool)> {
         let mut state = self.state.lock();
@@ -109,21 +110,16 @@ impl Lane {
         Some((lease, state.inbox.is_empty() && state.receiving == Receiving::TheKernelReceives))
     }
 
-    /// A pooled receive's look: the next buffer, whole. None in it if the next bytes are in none: they are to be read. And
-    /// whether nothing is left while the kernel receives: what comes then is reported, as is the end of the receive.
-    /// `Found::Free`: nobody receives; [`Lane::is_dry`] says whether for want of a buffer.
-    #[inline(never)]
-    pub(crate) fn lease(&self) -> Found<(Option<Lease>, bool)> {
-        if let Some((lease, drained)) = self.lease_bytes() {
-            return Found::Delivered((Some(lease), drained));
-        }
+    /// The same of whatever comes next. None in it if the next bytes are in no buffer: they are to be read. `Found::Free`: nobody
+    /// receives; [`Lane::is_dry`] says whether for want of a buffer.
+    pub(crate) fn lease(&self) -> Found<Option<Lease>> {
         let state = &mut *self.state.lock();
         match state.inbox.lease(self.pool()) {
-            Front::Taken(lease) => Found::Delivered((lease, false)),
+            Front::Taken(lease) => Found::Delivered(lease),
             Front::Failed(code) => Found::Failed(io::Error::from_raw_os_error(code)),
             // It listens: the system says what it thinks of that. No receive could be begun meanwhile.
             Front::Empty if state.receiving == Receiving::TheKernelAccepts || !state.inbox.is_empty() => {
-                Found::Delivered((None, false))
+                Found::Delivered(None)
             }
             Front::Empty => state.wait_or_free(),
         }
@@ -374,25 +370,20 @@ impl Lane {
         later
     }
 
-    /// By a receive that goes on: `len` bytes in this buffer of the pool.
+    /// By a receive that goes on: `len` bytes in this buffer of the pool, where those before have been taken, as nearly always.
+    /// False if they have not, or nobody will ask for these: nothing was done.
     #[inline(always)]
-    pub(super) fn received(self: &Arc<Self>, buffer: u32, len: u32, batch: &mut Batch) {
+    pub(super) fn received_first(&self, buffer: u32, len: u32, batch: &mut Batch) -> bool {
         let mut state = self.state.lock();
-        if state.closed.is_some() {
-            drop(state);
-            return self.pool().adopt(buffer).give_back(batch); // nobody will ask for it
-        }
-        state.inbox.push(Delivered::Bytes { buffer, from: 0, to: len });
-        let stop =
-            state.inbox.has_more() && self.go_on_or_stop(&mut state, true, UNDELIVERED_MAX) == Next::Stop;
+        let is_done = state.closed.is_none() && state.inbox.push_first(buffer, len);
         drop(state);
-        if stop {
-            self.stop(Direction::Read);
+        if is_done {
+            self.report_inline(READABLE, batch);
         }
-        self.report_inline(READABLE, batch);
+        is_done
     }
 
-    /// What else a receive that goes on may come to, its end first of all.
+    /// Whatever else a receive that goes on comes to.
     fn received_else(
         self: &Arc<Self>,
         result: i32,

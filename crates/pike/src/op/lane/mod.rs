@@ -500,7 +500,8 @@ impl Lane {
         let lane = unsafe { ManuallyDrop::new(Arc::from_raw(lane)) };
         // First what nearly all is: a buffer of a receive that goes on, and the end of a send.
         match (outgoing, buffer) {
-            (None, Some(index)) if more && result > 0 => lane.received(index, result as u32, batch),
+            (None, Some(index)) if more && result > 0 && lane.received_first(index, result as u32, batch) => {
+            }
             (None, _) => Self::reap_else(lane, result, more, buffer, batch),
             (Some(outgoing), _) => {
                 if lane.went_out(&outgoing.half, result, batch) {
@@ -511,7 +512,7 @@ impl Lane {
         }
     }
 
-    /// For what comes in, but a buffer of a receive that goes on.
+    /// For what comes in, but the first buffer of a receive that goes on.
     #[inline(never)]
     fn reap_else(
         lane: ManuallyDrop<Arc<Self>>,
