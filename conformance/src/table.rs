@@ -374,6 +374,7 @@ macro_rules! for_each_case {
                 descriptors_without_room: alone,
                 descriptors_without_numbers: alone,
                 descriptors_dropped_receive: alone,
+                descriptors_after_pooled_receives: alone,
                 descriptors_refused: alone,
                 descriptors_end_a_read: alone,
                 descriptors_both_ways: alone,

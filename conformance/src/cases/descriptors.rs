@@ -351,6 +351,36 @@ pub fn descriptors_dropped_receive(cx: &Cx) -> Outcome {
     Ok(())
 }
 
+/// Between pooled receives, and behind one that was dropped, a receive that asks for descriptors gets them.
+pub fn descriptors_after_pooled_receives(cx: &Cx) -> Outcome {
+    let before = unix::descriptors();
+    {
+        let notifier = cx.notifier();
+        let (one, other) = pair(&notifier, Type::Stream);
+        for drops in [false, true] {
+            let mut pooled = Task::pending(other.recv_pooled());
+            cx.settle(&notifier);
+            if drops {
+                drop(pooled);
+                cx.settle(&notifier);
+            } else {
+                soon(&notifier, "a send", one.write(b"head")).unwrap();
+                let lease = net::finish(cx, &notifier, "a pooled receive", &mut pooled).unwrap();
+                assert_eq!(&lease[..], b"head");
+            }
+            let file = note("kept");
+            soon(&notifier, "a send", give(&one, b"x", &[file.as_fd()])).unwrap();
+            cx.settle(&notifier);
+            let (mut buf, mut control) = ([0; 8], ControlBuf::<{ descriptors_space(2) }>::new());
+            let message = soon(&notifier, "a message", take(&other, &mut buf, &mut control)).unwrap();
+            assert_eq!((message.len, message.control_truncated), (1, false));
+            assert_eq!(control.descriptors().map(read_note).collect::<Vec<_>>(), ["kept"], "drops: {drops}");
+        }
+    }
+    cx.until("descriptors are closed", || unix::descriptors() == before);
+    Ok(())
+}
+
 /// What cannot carry descriptors refuses them before anything is sent, and so does a message of too many, or of no byte
 /// on a stream; on the others an empty message carries them.
 pub fn descriptors_refused(cx: &Cx) -> Outcome {

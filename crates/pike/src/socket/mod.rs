@@ -312,7 +312,8 @@ impl Socket {
         }
         Some(self.descriptor().lane_or(|| {
             self.handle.registration().new_lane(match self.flavour {
-                Flavour::Tcp | Flavour::UnixStream => Carries::Stream,
+                Flavour::Tcp => Carries::Stream,
+                Flavour::UnixStream => Carries::LocalStream,
                 Flavour::Datagram => Carries::Datagrams,
                 Flavour::UnixDatagram | Flavour::UnixSeqPacket | Flavour::Other => Carries::Messages,
             })

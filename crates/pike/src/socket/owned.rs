@@ -23,7 +23,8 @@ impl Socket {
     /// # Cancel safety
     ///
     /// Dropped before it is ready, it gives up the buffer, but nothing that was received: that goes to the next who
-    /// receives.
+    /// receives. On io_uring descriptors that come to a Unix socket just then are closed, as by every receive that has no
+    /// room for them.
     pub fn read_owned<B: IoBufMut>(&self, buf: B) -> Owned<'_, usize, B> {
         self.endpoint().read(buf)
     }

@@ -5,8 +5,10 @@ use crate::notifier::core::Core;
 /// What goes through a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Carries {
-    /// Bytes of a socket.
+    /// Bytes of a TCP socket.
     Stream,
+    /// Bytes of a Unix socket, among which descriptors may come.
+    LocalStream,
     /// Datagrams of the internet.
     Datagrams,
     /// Messages of a Unix socket, which may be longer.
@@ -21,7 +23,8 @@ impl Carries {
     }
 
     /// Whether the kernel receives it into buffers of the pool, one behind the other: of a stream on a backend that completes,
-    /// with a pool to share.
+    /// with a pool to share. Not of a Unix stream: what the kernel takes before anybody asks is taken without its descriptors,
+    /// and the next receive may be one that wants them.
     pub(super) fn brings(self, core: &Core) -> bool {
         self == Self::Stream && core.receives_many() && core.pool().is_shared()
     }

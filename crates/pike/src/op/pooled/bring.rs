@@ -16,7 +16,7 @@ use crate::{
         waiting::{Comes, Place, Waiting},
     },
     op::lane::{Found, Lane},
-    socket::Socket,
+    socket::{Flavour, Socket},
     source::Seen,
 };
 
@@ -39,7 +39,8 @@ impl<'a> Bringing<'a> {
     /// If this is one, whose lane may have to be made.
     pub(super) fn find(at: Endpoint<'a>) -> Option<Self> {
         match at {
-            Endpoint::Socket(socket) if socket.flavour().is_stream() => {
+            // Of a Unix stream the kernel brings nothing, and its lane is for others to make.
+            Endpoint::Socket(socket) if socket.flavour() == Flavour::Tcp => {
                 socket.native_lane()?;
                 Self::of(at)
             }
