@@ -266,9 +266,12 @@ impl<F: Future, M: Membership> Future for TaskFuture<'_, F, M> {
     }
 }
 
+// All that may panic in these is caught there. `extern "C"` tells the compiler, for it does not see it: so it knows that `poll`
+// never unwinds, and a run is spared what async-task prepares for that.
+#[allow(improper_ctypes_definitions)] // nothing but `poll` calls them
 impl<F: Future, M> TaskFuture<'_, F, M> {
     #[cold]
-    fn cancelled(&mut self, flags: u8) -> Output<F::Output> {
+    extern "C" fn cancelled(&mut self, flags: u8) -> Output<F::Output> {
         debug_assert!(flags & DROPPED == 0, "a task that has completed is not run");
         Output::new(Err(match self.drop_future() {
             Err(payload) => JoinError::panicked(payload),
@@ -278,7 +281,7 @@ impl<F: Future, M> TaskFuture<'_, F, M> {
     }
 
     #[cold]
-    fn panicked(&mut self, payload: Payload) -> Output<F::Output> {
+    extern "C" fn panicked(&mut self, payload: Payload) -> Output<F::Output> {
         if let Err(second) = self.drop_future() {
             discard(second);
         }
