@@ -301,6 +301,7 @@ macro_rules! for_each_case {
             }
             pooled {
                 pooled_receive,
+                pooled_lease_to_many,
                 pooled_after_a_short_read,
                 pooled_datagrams,
                 pooled_dry_waits_in_order,

@@ -3,6 +3,7 @@
 use std::{
     io::{ErrorKind, Read, Write},
     net::Shutdown,
+    sync::Arc,
     task::Poll,
     thread,
     time::Duration,
@@ -17,7 +18,7 @@ use pike::{
 
 use crate::{
     Cx, Outcome, Task,
-    cx::SHORT,
+    cx::{Boxed, SHORT},
     join_all,
     net::{self, assert_bytes_at, bytes_at, soon, v4},
     system,
@@ -26,6 +27,35 @@ use crate::{
 /// With a pool of `count` buffers of `len` bytes.
 fn with_pool(cx: &Cx, count: usize, len: usize) -> Notifier {
     cx.opened(cx.builder().buffers(count, len).build().expect("a Notifier"))
+}
+
+/// One lease goes to many at once, without a copy: it comes back with the last of them, from a pool of one.
+pub fn pooled_lease_to_many(cx: &Cx) -> Outcome {
+    let notifier = with_pool(cx, 1, 100);
+    let (one, other) = net::pair(cx, &notifier);
+    let receivers: Vec<_> = (0..4).map(|_| net::pair(cx, &notifier)).collect();
+    for round in 0..3 {
+        let sent = bytes_at(round, 60);
+        soon(&notifier, "a broker", async {
+            one.write_all(&sent).await.unwrap();
+            let lease = Arc::new(other.recv_pooled().await.unwrap());
+            let sends = receivers
+                .iter()
+                .map(|(to, _)| -> Boxed<'_, _> { Box::pin(to.write_all_owned(lease.clone())) });
+            for (result, shared) in join_all(sends).await {
+                result.unwrap();
+                assert_eq!(shared[..], lease[..]);
+            }
+            let count = lease.len();
+            drop(lease);
+            for (_, receiver) in &receivers {
+                let (result, buf) = receiver.read_exact_owned(vec![0; count].into_boxed_slice()).await;
+                assert_eq!((result.unwrap(), &buf[..]), (count, &sent[..count]));
+            }
+            other.read_exact(&mut vec![0; sent.len() - count]).await.unwrap(); // if it came in parts
+        });
+    }
+    Ok(())
 }
 
 /// Bytes, the end, lengths: on a stream and its half, with a pool of one, which an empty lease does not take.

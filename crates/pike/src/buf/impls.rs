@@ -38,6 +38,16 @@ bytes_of! {
     bytes::BytesMut;
 }
 
+/// The same bytes for several operations: a [`Lease`](super::Lease) that goes to many is not copied.
+//
+// Others may call what `&T` lets them meanwhile; that ends no slice which borrows from one, or it would not compile.
+impl<T: IoBuf + Sync> IoBuf for Arc<T> {
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        (**self).bytes()
+    }
+}
+
 /// All of its capacity is room; its length says how much was received.
 impl IoBufMut for Vec<u8> {
     #[inline]

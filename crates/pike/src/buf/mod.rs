@@ -19,6 +19,15 @@
 //! code, so an implementation that returns something else at each call is odd, but harmless. Nothing is trusted that the
 //! compiler does not check; so no method needs to be promised to return the same twice, and no trait has to be unsafe.
 //!
+//! Buffers to send from and to receive into are `Vec<u8>`, `Box<[u8]>` and `Box<[u8; N]>`; only to send from, `Arc<[u8]>`,
+//! what is `'static`, a [`Lease`], and any of these in an `Arc`, for the same bytes to many receivers. The feature `bytes`
+//! adds `Bytes` and `BytesMut`.
+//!
+//! # Giving up
+//!
+//! A future that is dropped takes its buffer with it, in a [`time::timeout`](crate::time::timeout) that has passed, too.
+//! [`Owned::timeout`], [`Owned::deadline`] and [`Owned::cancel`] end an operation and give the buffer back.
+//!
 //! # Which bytes
 //!
 //! A receive replaces what the buffer held: a `Vec` has all of its capacity for room, and its length afterwards says how

@@ -6,6 +6,9 @@ macro_rules! owned_reads {
         /// Reads into a buffer that it owns meanwhile, and always gives back: a `Vec` holds what was read, and all of
         /// its capacity is room. Returns how many bytes; 0 means end of file (or no room).
         ///
+        /// [`timeout`](crate::buf::Owned::timeout) bounds it without losing the buffer. The module [`buf`](crate::buf) has an
+        /// example, and what may be a buffer.
+        ///
         /// # Errors
         ///
         /// As [`read`](Self::read).
@@ -46,7 +49,8 @@ macro_rules! owned_reads {
         }
 
         /// Reads into a buffer of the Notifier's pool, which is taken only once there is something to read: a connection
-        /// that is idle has none. An empty result is end of file.
+        /// that is idle has none. An empty result is end of file. What it gives may be sent as it is, by
+        /// [`write_all_owned`](crate::net::TcpStream::write_all_owned).
         ///
         /// While all buffers are in use it waits until one comes back, first come, first served:
         /// [`Builder::buffers`](crate::Builder::buffers) says how many there are.
@@ -97,7 +101,8 @@ macro_rules! owned_writes {
             self.socket().endpoint().write_vectored(bufs)
         }
 
-        /// Writes all of a buffer that it owns meanwhile, and always gives back.
+        /// Writes all of a buffer that it owns meanwhile, and always gives back: a `Vec`, the
+        /// [`Lease`](crate::buf::Lease) of a pooled receive, or what else [`buf`](crate::buf) names.
         ///
         /// # Errors
         ///
