@@ -281,11 +281,11 @@ impl Life {
     #[inline]
     #[must_use = "somebody may wait for it"]
     pub(crate) fn release(&self) -> bool {
-        let word = self.word.load(Ordering::Relaxed);
-        if word & LOCKED != 0 && word & STATE == LEFT {
+        // What is LEFT alone is ever locked here: nobody locks what is done but who releases it.
+        if self.word.load(Ordering::Relaxed) & LOCKED != 0 {
             return self.release_left();
         }
-        // AcqRel: as in `change`. Nobody locks what is done but who releases it.
+        // AcqRel: as in `change`.
         self.word.swap(FREE, Ordering::AcqRel) & WANTED != 0
     }
 

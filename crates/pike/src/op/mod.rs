@@ -156,7 +156,7 @@ impl<T, B> Future for Owned<'_, T, B> {
         let registration = op.registration();
         let work = op.as_mut().work();
         let natively = match work.native {
-            Some((native, lane)) => ready!(native.poll(work, lane, registration, cx)),
+            Some((lane, native)) => ready!(native.poll(work, lane, registration, cx)),
             None => None,
         };
         let ended = natively.or_else(|| Some(Err(work.given_up?.into())));
@@ -188,8 +188,8 @@ pub(crate) struct Carried<'a, T, B> {
     flight: Flight<'a>,
 }
 
-/// How the kernel does an operation, and where.
-type Natively<'a, T, B> = (&'a Native<T, B>, &'a Arc<Lane>);
+/// Where the kernel does an operation, and how.
+type Natively<'a, T, B> = (&'a Arc<Lane>, &'a Native<T, B>);
 
 /// What some calls take beside the buffer.
 #[derive(Debug)]
@@ -352,7 +352,7 @@ impl<'a> Endpoint<'a> {
     }
 
     fn natively<T, B>(self, native: &'a Native<T, B>) -> Option<Natively<'a, T, B>> {
-        Some((native, self.lane()?))
+        Some((self.lane()?, native))
     }
 }
 

@@ -134,7 +134,9 @@ impl Lane {
     pub(crate) unsafe fn take_back_sent<B: 'static>(&self, buffer: &mut Option<B>) {
         let half = self.half(Direction::Write);
         // SAFETY: put in when it was begun, and the kernel is done.
-        *buffer = Some(unsafe { half.cargo.take() });
+        let before = buffer.replace(unsafe { half.cargo.take() });
+        debug_assert!(before.is_none(), "it was put in");
+        mem::forget(before); // of which there is nothing to drop
         self.release_writer(half);
     }
 
