@@ -207,10 +207,24 @@ impl<P: Place, A: Aim> Waiting<P, A> {
         is_nothing: impl Fn() -> bool,
     ) -> Poll<io::Result<Seen>> {
         let (place, direction, kind) = (self.place, self.aim.direction(), self.aim.kind());
-        let (registration, bits, arms) = (place.registration(), self.bits(), self.aim.arms());
+        let (registration, bits) = (place.registration(), self.bits());
         let source = registration.source();
         loop {
             let mut seen = source.seen().with(platform::forked());
+            if !seen.any(bits) && !is_nothing() {
+                // Priority conditions may have to be asked for each time, or are never reported: `poll` sees to that.
+                if self.waits || !seen.is_front_free(direction, self.aim.arms()) || bits & PRIORITY != 0 {
+                    ready!(self.as_mut().poll(cx, seen)?);
+                    continue;
+                }
+                let node = self.as_mut().make_node();
+                // SAFETY: this node waits on this source and direction only, and `finish` unlinks it before it is
+                // dropped.
+                match unsafe { source.link_new(direction, node, kind, seen, cx.waker().clone()) } {
+                    Wait::Linked => return Poll::Pending,
+                    Wait::Ready => continue,
+                }
+            }
             if seen.is_closed() {
                 // The word of a process with a fork behind it says nothing about the source.
                 match registration.look_again() {
@@ -220,21 +234,12 @@ impl<P: Place, A: Aim> Waiting<P, A> {
                         return Poll::Ready(Err(error));
                     }
                 }
+                if !seen.any(bits) && !is_nothing() {
+                    ready!(self.as_mut().poll(cx, seen)?);
+                    continue;
+                }
             }
-            if seen.any(bits) || is_nothing() {
-                return Poll::Ready(Ok(seen));
-            }
-            // Priority conditions may have to be asked for each time, or are never reported: `poll` sees to that.
-            if self.waits || !seen.is_front_free(direction, arms) || bits & PRIORITY != 0 {
-                ready!(self.as_mut().poll(cx, seen)?);
-                continue;
-            }
-            let node = self.as_mut().make_node();
-            // SAFETY: this node waits on this source and direction only, and `finish` unlinks it before it is dropped.
-            match unsafe { source.link_new(direction, node, kind, seen, cx.waker().clone()) } {
-                Wait::Linked => return Poll::Pending,
-                Wait::Ready => {}
-            }
+            return Poll::Ready(Ok(seen));
         }
     }
 

@@ -132,7 +132,7 @@ impl Lane {
 
     /// Whether the kernel receives or accepts, or has been asked to stop and has not told of that yet. Then the caller is told
     /// of the end.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_receiving(&self) -> bool {
         match self.going_on.load(Ordering::Acquire) & going_on::RECEIVES {
             going_on::GOES_ON => true,

@@ -55,7 +55,7 @@ impl<'a> Bringing<'a> {
         mut waiting: Pin<&mut Waiting<P, Comes>>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Received<()>>> {
-        let seen = ready!(waiting.as_mut().poll_ready(cx, || self.is_nothing())?);
+        let seen = ready!(waiting.as_mut().poll_ready(cx, move || self.is_nothing())?);
         if !budget::take(cx) {
             return Poll::Pending;
         }
@@ -86,7 +86,7 @@ impl<'a> Bringing<'a> {
     }
 
     /// As long as nobody receives, nothing will be reported: the kernel has to be asked first, ready or not.
-    #[inline]
+    #[inline(always)]
     fn is_nothing(self) -> bool {
         !self.lane.is_receiving()
     }
