@@ -28,8 +28,17 @@ pub(super) struct Mailbox(Brief<Inside>);
 #[derive(Debug, Default)]
 struct Inside {
     mail: Vec<Mail>,
+    /// As long as there is so much mail and no more, so many at its back are ends: they are not looked through. Who drops many
+    /// sockets that another thread turns leaves one for each.
+    ends: Ends,
     /// Nobody will look any more.
     closed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Ends {
+    count: usize,
+    of: usize,
 }
 
 impl Mailbox {
@@ -54,6 +63,7 @@ impl Mailbox {
         let mut inside = self.0.lock();
         if !inside.mail.is_empty() {
             mem::swap(&mut inside.mail, into);
+            inside.ends = Ends::default();
         }
     }
 
@@ -68,7 +78,9 @@ impl Mailbox {
     pub(super) fn end(&self, at: At) {
         let mut inside = self.0.lock();
         if !inside.refuse(at) && !inside.closed {
+            let count = inside.ends_at_the_back() + 1;
             inside.mail.push(Mail::End { at });
+            inside.ends = Ends { count, of: inside.mail.len() };
         }
     }
 
@@ -79,9 +91,14 @@ impl Mailbox {
 }
 
 impl Inside {
+    fn ends_at_the_back(&self) -> usize {
+        if self.mail.len() == self.ends.of { self.ends.count } else { 0 }
+    }
+
     fn refuse(&mut self, at: At) -> bool {
         let is_unsent = |mail: &&mut Mail| **mail == Mail::Submit { at } || **mail == Mail::Refuse { at };
-        let unsent = self.mail.iter_mut().find(is_unsent);
+        let len = self.mail.len() - self.ends_at_the_back();
+        let unsent = self.mail[..len].iter_mut().find(is_unsent);
         let found = unsent.is_some();
         if let Some(mail) = unsent {
             *mail = Mail::Refuse { at };
@@ -128,6 +145,32 @@ mod tests {
         assert_eq!(taken, [Mail::Refuse { at }]);
         mailbox.end(at);
         assert!(!mailbox.refuse(at), "somebody has begun with it");
+    }
+
+    /// Goal: what is looked through is right whatever order things come in, and it is nothing where there are only ends.
+    #[test]
+    fn ends_at_the_back_are_not_looked_through() {
+        let mailbox = Mailbox::new();
+        let back = || mailbox.0.lock().ends_at_the_back();
+        for _ in 0..2 {
+            (1..4).for_each(|place| mailbox.end(at(16 * place)));
+            assert_eq!(back(), 3);
+            mailbox.put(Mail::Submit { at: at(16) });
+            assert_eq!(back(), 0);
+            mailbox.end(at(32));
+            assert_eq!(back(), 1);
+            assert!(mailbox.refuse(at(16)), "in front of it");
+            mailbox.end(at(16));
+            assert_eq!(back(), 1, "it was refused, and is ended no more");
+            // As much mail as there was, and none of it an end.
+            let mut taken = Vec::new();
+            mailbox.take(&mut taken);
+            assert_eq!(taken.len(), 5);
+            (1..6).for_each(|place| _ = mailbox.put(Mail::Submit { at: at(16 * place) }));
+            assert!(mailbox.refuse(at(80)));
+            taken.clear();
+            mailbox.take(&mut taken);
+        }
     }
 
     #[test]
