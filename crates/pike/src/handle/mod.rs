@@ -150,7 +150,8 @@ impl<T: IoSafe> Handle<T> {
     }
 
     /// Detaches it and gives back what it was made of, still non-blocking. What the kernel does for it is ended first, for
-    /// which the Notifier is turned, or another thread is waited for that does, a second at most.
+    /// which the Notifier is turned, or another thread is waited for that does, a second at most. If that thread is busy for
+    /// longer (only it turns a Notifier that is bound to it), a read that is still under way may take something, which is lost.
     ///
     /// What a [`read_owned`](Self::read_owned) that was dropped had read, and nobody after it, is lost with this:
     /// [`into_parts`](Self::into_parts) has it.
