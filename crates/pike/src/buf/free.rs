@@ -47,7 +47,16 @@ impl State {
         })
     }
 
+    /// For all, when the first comes back.
+    #[cold]
+    #[inline(never)]
+    fn make_room(&mut self) {
+        self.back.reserve_exact(self.count as usize);
+    }
+
     /// Promises a buffer that nobody has been promised to the first who waits.
+    #[cold]
+    #[inline(never)]
     fn promise(&mut self) -> Option<Waker> {
         let waker = self.waiters.take_next(WAITS.bits())?;
         self.promised += 1;
@@ -101,9 +110,7 @@ impl Free {
     pub(crate) fn give_back(&self, buffer: u32) -> Option<Waker> {
         let mut state = self.0.lock();
         if state.back.len() == state.back.capacity() {
-            // The first of all: from here on there is room for each.
-            let count = state.count as usize;
-            state.back.reserve_exact(count);
+            state.make_room();
         }
         state.back.push(buffer);
         if state.waiters.is_empty() { None } else { state.promise() }
