@@ -308,6 +308,14 @@ pub fn message_sent_timestamp(cx: &Cx) -> Outcome {
     one.set(Timestamps, TX_SOFTWARE | SOFTWARE).unwrap();
     other.set(Timestamps, RX_SOFTWARE | SOFTWARE).unwrap();
     cx.settle(&notifier);
+    // The kernel turns the stamping of arrivals on in the background: until then datagrams come without one.
+    let (early, _) = udp(&notifier, v4());
+    cx.until("an arrival with a time", || {
+        let (mut buf, mut control) = ([0; 64], ControlBuf::<TIMESTAMPING_SPACE>::new());
+        send(&notifier, &early, b"early", Some(there.into()), &[]);
+        soon(&notifier, "an early datagram", take(&other, &mut buf, &mut control, RecvFlags::NONE)).unwrap();
+        control.entries().next().is_some()
+    });
     for _ in 0..3 {
         let (mut buf, mut control) = ([0; 64], ControlBuf::<{ ERROR_SPACE + TIMESTAMPING_SPACE }>::new());
         let before = std::time::SystemTime::now();
