@@ -79,10 +79,10 @@ impl<T> Mutex<T> {
 
     /// Without locking it: nobody else has it. As [`Brief`] has it, for which this stands there.
     #[cfg(loom)]
-    pub(crate) fn get_mut(&mut self) -> &mut T {
+    pub(crate) fn get_mut(&mut self) -> Option<&mut T> {
         match self.0.get_mut() {
-            Ok(value) => value,
-            Err(poisoned) => poisoned.into_inner(),
+            Ok(value) => Some(value),
+            Err(poisoned) => Some(poisoned.into_inner()),
         }
     }
 

@@ -3,7 +3,10 @@
 //! A std mutex looks twice whether its thread panics, each time it is locked, and has a system call to wait with: three
 //! times the instructions of what the hottest places have under theirs. Here a lock is one exchange, and an unlock one store.
 
-use std::ops::{Deref, DerefMut};
+use std::{
+    mem::ManuallyDrop,
+    ops::{Deref, DerefMut},
+};
 
 use super::{
     UnsafeCell,
@@ -14,10 +17,13 @@ use super::{
 /// For a few instructions on memory that is at hand. Seldom it is a copy, or a system call that does not wait; never does
 /// anybody wait under it, or run code of others (I6). Who finds it taken looks again soon, and sleeps in between if that
 /// takes long, as when its owner was preempted. Without poisoning, as [`Mutex`](super::Mutex).
+///
+/// What a thread of the parent had taken at a fork is taken for ever in the child, and may be half-changed: the child
+/// leaves it alone, and never drops it (I14).
 #[derive(Debug)]
 pub(crate) struct Brief<T> {
     taken: AtomicBool,
-    value: UnsafeCell<T>,
+    value: UnsafeCell<ManuallyDrop<T>>,
 }
 
 // SAFETY: who has taken it has the value alone.
@@ -36,7 +42,7 @@ unsafe impl<T: Sync> Sync for BriefGuard<'_, T> {}
 
 impl<T> Brief<T> {
     pub(crate) fn new(value: T) -> Self {
-        Self { taken: AtomicBool::new(false), value: UnsafeCell::new(value) }
+        Self { taken: AtomicBool::new(false), value: UnsafeCell::new(ManuallyDrop::new(value)) }
     }
 
     #[inline]
@@ -65,17 +71,30 @@ impl<T> Brief<T> {
         }
     }
 
-    /// Without locking it: nobody else has it.
-    pub(crate) fn get_mut(&mut self) -> &mut T {
+    /// Without locking it: nobody else has it. None if it was taken at a fork.
+    pub(crate) fn get_mut(&mut self) -> Option<&mut T> {
+        if self.taken.load(Ordering::Relaxed) {
+            return None;
+        }
         // SAFETY: borrowed exclusively.
         #[allow(unsafe_code)]
-        self.value.with_mut(|at| unsafe { &mut *at })
+        self.value.with_mut(|at| unsafe { Some(&mut **at) })
     }
 
     /// For the tests of I6.
     #[cfg(all(test, not(loom)))]
     pub(crate) fn is_locked(&self) -> bool {
         self.taken.load(Ordering::Relaxed)
+    }
+}
+
+impl<T> Drop for Brief<T> {
+    fn drop(&mut self) {
+        if !self.taken.load(Ordering::Relaxed) {
+            // SAFETY: borrowed exclusively, and nobody looks at it any more.
+            #[allow(unsafe_code)]
+            self.value.with_mut(|at| unsafe { ManuallyDrop::drop(&mut *at) });
+        }
     }
 }
 
@@ -86,7 +105,7 @@ impl<T> Deref for BriefGuard<'_, T> {
     fn deref(&self) -> &T {
         // SAFETY: taken until the guard goes, and borrowed no longer than that.
         #[allow(unsafe_code)]
-        self.0.value.with_mut(|at| unsafe { &*at })
+        self.0.value.with_mut(|at| unsafe { &**at })
     }
 }
 
@@ -95,7 +114,7 @@ impl<T> DerefMut for BriefGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: as in `deref`.
         #[allow(unsafe_code)]
-        self.0.value.with_mut(|at| unsafe { &mut *at })
+        self.0.value.with_mut(|at| unsafe { &mut **at })
     }
 }
 
@@ -140,6 +159,23 @@ mod tests {
         drop(guard);
         other.join().unwrap();
         assert_eq!(*brief.lock(), 2);
+    }
+
+    #[test]
+    fn what_is_taken_for_ever_is_never_dropped() {
+        let value = Arc::new(());
+        drop(Brief::new(Arc::clone(&value)));
+        assert_eq!(Arc::strong_count(&value), 1);
+        let mut brief = Brief::new(Arc::clone(&value));
+        std::mem::forget(brief.lock()); // as after a fork, in the child
+        assert!(brief.get_mut().is_none());
+        drop(brief);
+        assert_eq!(Arc::strong_count(&value), 2);
+        // SAFETY: the one that was forgotten is counted, and nobody has it.
+        #[allow(unsafe_code)]
+        unsafe {
+            Arc::decrement_strong_count(Arc::as_ptr(&value))
+        };
     }
 
     #[test]

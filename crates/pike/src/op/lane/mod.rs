@@ -585,7 +585,7 @@ impl Lane {
 /// What nobody has taken goes back. That is seldom here: a socket that is closed has taken it before.
 impl Drop for Lane {
     fn drop(&mut self) {
-        let inbox = mem::take(&mut self.state.get_mut().inbox);
+        let inbox = self.state.get_mut().map(|state| mem::take(&mut state.inbox)).unwrap_or_default();
         drop(self.core.as_ref().map(|core| Emptied(inbox, core.pool())));
     }
 }
