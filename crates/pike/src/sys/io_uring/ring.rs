@@ -166,12 +166,11 @@ impl Ring {
     /// for more, with no time to wait, would cost the start of a timer.
     pub(super) fn work(&mut self, limit: usize) -> io::Result<()> {
         let mut ready = self.inner.completion().len();
-        while ready < limit && self.has_more() {
+        // After fewer the enter has not stopped early, and what came since then is the next one's.
+        while ready >= ENTER_WORKS && ready < limit && self.has_more() {
             self.call(0, ready as u32, None).map(drop).or_else(unless_harmless)?;
             let before = mem::replace(&mut ready, self.inner.completion().len());
-            // The kernel says that there is work after it has noted it, and an enter may have done that before it says so. What
-            // this leaves (some makes no completion) is the next wait's.
-            if ready - before < before.max(ENTER_WORKS) {
+            if ready - before < before {
                 break;
             }
         }

@@ -82,7 +82,7 @@ pub(super) fn judge(fd: c_int, kind: Kind, filter: i16, said: u32) -> Option<Fou
     let (hung, error) = (has(libc::EPOLLHUP), has(libc::EPOLLERR));
     // Only those who read asked for it.
     let closed = has(libc::EPOLLRDHUP) || hung && poll(fd, libc::POLLRDHUP) & libc::POLLRDHUP != 0;
-    if is_socket && hung && !closed {
+    if is_socket && hung && !closed && !error {
         return None; // neither connected nor listening: Linux calls that a hang-up
     }
     let info = if kind == Kind::Tcp { TcpInfo::of(fd) } else { None };
