@@ -2,7 +2,8 @@
 
 use std::{
     io::{ErrorKind, Read, Write},
-    net, panic,
+    net::{self, SocketAddr},
+    panic,
     pin::pin,
     time::Duration,
 };
@@ -64,8 +65,10 @@ fn try_io_of_priority_runs_when_priority_was_reported() {
 #[test]
 fn a_connect_ends_whose_error_a_read_has_taken() {
     let notifier = Notifier::new().unwrap();
-    let closed = net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let socket = Socket::new_on(&notifier, Domain::V4, Type::Stream, None).unwrap();
+    let [nobody, socket] =
+        [(); 2].map(|()| Socket::new_on(&notifier, Domain::V4, Type::Stream, None).unwrap());
+    nobody.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap(); // and keeps it from whoever might listen there
+    let closed = nobody.local_addr().unwrap();
     notifier.block_on(async {
         let mut connecting = pin!(socket.connect(closed));
         if poll_once(connecting.as_mut()).await.is_some() {
