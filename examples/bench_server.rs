@@ -8,7 +8,7 @@
 //! `borrowed` reads into a buffer of BUFFER_SIZE bytes that each connection has. With `recv_with` a connection has
 //! none: it writes at once what it is lent, and keeps only what did not fit. `pooled` receives into a buffer of the
 //! Notifier's pool and gives that very buffer to an owned send: on io_uring both are the kernel's affair. Datagrams are
-//! `borrowed` or `pooled`. `--bound` binds the Notifier to the one thread: a ring then interrupts it for nothing.
+//! `borrowed` or `pooled`. `--bound` binds the Notifier to the one thread: nothing that completes interrupts it then.
 
 use std::{env, error::Error, io, net::Ipv4Addr, net::SocketAddr, process::ExitCode};
 

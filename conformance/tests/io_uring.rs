@@ -15,7 +15,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pike::{Backend, ChosenBy, Handle, Notifier, net};
+use futures_lite::future;
+use pike::{Backend, ChosenBy, Closed, Handle, Notifier, net, time};
 use pike_conformance::{Cx, Task, calling_when_cloned, harness::alone, unix};
 
 fn cx(name: &str) -> Cx {
@@ -175,9 +176,9 @@ fn an_overflow_of_completions_loses_nothing() {
     });
 }
 
-/// More sources begin to wait between two turns than the submission queue holds, and are dropped, too.
+/// More sources begin to wait between two turns than a wait reports at a time, and are dropped, too.
 #[test]
-fn a_full_submission_queue_loses_nothing() {
+fn a_thousand_sources_lose_nothing() {
     alone(|| {
         unix::raise_descriptor_limit();
         let cx = cx("full queue");
@@ -201,8 +202,40 @@ fn a_full_submission_queue_loses_nothing() {
     });
 }
 
-/// A poll in flight must not keep the peer from the end of a socket that is closed: without a turn where any thread may
-/// cancel, and with one where only the thread that the Notifier is bound to can.
+/// More receives are given up between two turns than the submission queue has entries: each ends, and gets its buffer back.
+#[test]
+fn a_queue_full_of_cancels_loses_none() {
+    const SOCKETS: usize = 1000;
+    alone(|| {
+        unix::raise_descriptor_limit();
+        let cx = cx("full of cancels");
+        for bound in [false, true] {
+            let builder = cx.builder();
+            let notifier = if bound { builder.bound() } else { builder }.build().unwrap();
+            let given_up = notifier.block_on(time::timeout(Duration::from_secs(30), async {
+                let mut sockets = Vec::new();
+                for _ in 0..SOCKETS {
+                    sockets.push(net::UdpSocket::bind("127.0.0.1:0").await.unwrap());
+                }
+                let mut receiving: Vec<_> =
+                    sockets.iter().map(|socket| Box::pin(socket.recv_owned(vec![7; 8]))).collect();
+                for receive in &mut receiving {
+                    assert!(future::poll_once(receive.as_mut()).await.is_none());
+                }
+                time::sleep(Duration::from_millis(20)).await; // the kernel has them
+                receiving.iter_mut().for_each(|receive| receive.as_mut().cancel());
+                for receive in receiving {
+                    let (result, buffer) = receive.await;
+                    assert!(Closed::is(&result.unwrap_err()));
+                    assert_eq!(buffer, [7; 8]);
+                }
+            }));
+            given_up.expect("all of them");
+        }
+    });
+}
+
+/// That somebody waited for a socket does not keep the peer from the end of it: it leaves the epoll set as it is closed.
 #[test]
 fn a_closed_socket_ends_although_it_was_waited_for() {
     let cx = cx("FIN");

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::{Bytes, BytesMut};
 use futures_lite::future;
 use pike::{
     Closed,
@@ -49,6 +50,24 @@ pub fn owned_round_trips(cx: &Cx) -> Outcome {
         sent.unwrap();
         let (got, array) = other.read_owned(Box::new([b'.'; 8])).await;
         assert_eq!((got.unwrap(), &array[..]), (6, &b"static.."[..]));
+
+        let (sent, bytes) = one.write_all_owned(Bytes::from_static(b"Bytes")).await;
+        sent.unwrap();
+        assert_eq!(&bytes[..], b"Bytes");
+        let (got, bytes) = other.read_owned(BytesMut::with_capacity(64)).await;
+        assert_eq!((got.unwrap(), &bytes[..]), (5, &b"Bytes"[..]));
+        let (sent, bytes) = one.write_all_owned(bytes).await;
+        sent.unwrap();
+        // A receive replaces what was there, within the capacity.
+        let mut short = BytesMut::from(&b"..."[..]);
+        short.truncate(2);
+        let room = short.capacity();
+        let (got, short) = other.read_owned(short).await;
+        assert_eq!((got.unwrap(), &short[..]), (room.min(5), &bytes[..room.min(5)]));
+        if room < 5 {
+            let (got, rest) = other.read_owned(BytesMut::with_capacity(8)).await;
+            assert_eq!((got.unwrap(), &rest[..]), (5 - room, &bytes[room..]));
+        }
 
         // Parts: some of what is there, behind what is there, and no more than asked.
         let (sent, part) = one.write_all_owned(b"head and tail".to_vec().part(..8)).await;

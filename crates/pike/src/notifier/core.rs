@@ -299,6 +299,11 @@ impl Core {
 
     /// Refuses new operations and wakes every waiter with `Closed`. Timers go on with the background Notifier.
     pub(super) fn close(&self) {
+        self.close_within(GRACE);
+    }
+
+    /// As [`Core::close`], with the time that the backend's operations have to end.
+    pub(super) fn close_within(&self, limit: Duration) {
         if self.closed.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -307,7 +312,7 @@ impl Core {
         self.timers.close(batch.list());
         // Who is in a turn comes out of it, finds the Notifier closed, and shuts the backend down.
         self.notify();
-        self.end(GRACE);
+        self.end(limit);
         drop(batch); // wakes all
     }
 
