@@ -43,8 +43,10 @@ const REFUSALS: &[(&str, Refusal)] = &[
         notifier.block_on(socket.connect("[::1]:9".parse::<SocketAddr>().unwrap())).unwrap_err()
     }),
     ("a refused connect", |notifier| {
-        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        notifier.block_on(net::TcpStream::connect(closed)).unwrap_err()
+        let nobody = Socket::new_on(notifier, Domain::V4, Type::Stream, None).unwrap();
+        nobody.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap(); // and does not listen
+        let socket = Socket::new_on(notifier, Domain::V4, Type::Stream, None).unwrap();
+        notifier.block_on(socket.connect(nobody.local_addr().unwrap())).unwrap_err()
     }),
     ("an address in use", |notifier| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -457,24 +457,46 @@ pub fn owned_allocates_nothing(cx: &Cx) -> Outcome {
     if heap::here().is_none() {
         skip!("this test binary's allocator does not count");
     }
-    let notifier = cx.builder().buffers(2, 256).build().unwrap();
-    let (one, other) = net::pair(cx, &notifier);
-    let udp = net::udp(&notifier, v4());
-    let to = udp.local_addr().unwrap();
-    let (mut full, mut room) = (vec![b'x'; 64], Vec::with_capacity(64));
-    let mut pair = [Vec::with_capacity(8), Vec::with_capacity(8)];
-    let measured = soon(&notifier, "all rounds", async {
-        let mut measured = None;
-        for round in 0..200 {
-            if round == 100 {
-                measured = heap::here();
+    // The second is large enough for the kernel to receive into by itself.
+    for buffers in [2, 64] {
+        let notifier = cx.builder().buffers(buffers, 256).build().unwrap();
+        let (one, other) = net::pair(cx, &notifier);
+        let udp = net::udp(&notifier, v4());
+        let to = udp.local_addr().unwrap();
+        let (mut full, mut room) = (vec![b'x'; 64], Vec::with_capacity(64));
+        let mut pair = [Vec::with_capacity(8), Vec::with_capacity(8)];
+        let measured = soon(&notifier, "all rounds", async {
+            let mut measured = None;
+            for round in 0..200 {
+                if round == 100 {
+                    measured = heap::here();
+                }
+                (full, room, pair) = rounds(&one, &other, &udp, to, full, room, pair).await;
             }
-            (full, room, pair) = rounds(&one, &other, &udp, to, full, room, pair).await;
-        }
-        heap::here().unwrap() - measured.unwrap()
-    });
-    assert_eq!(measured.allocations, 0, "in 100 rounds: {measured:?}");
+            heap::here().unwrap() - measured.unwrap()
+        });
+        assert_eq!(measured.allocations, 0, "in 100 rounds, {buffers} buffers: {measured:?}");
+        // And of nothing else, so that the kernel's receive goes on from one to the next.
+        let measured = soon(&notifier, "the echoes", async {
+            let mut measured = None;
+            for round in 0..200 {
+                if round == 100 {
+                    measured = heap::here();
+                }
+                echo_pooled(&one, &other).await;
+            }
+            heap::here().unwrap() - measured.unwrap()
+        });
+        assert_eq!(measured.allocations, 0, "in 100 echoes, {buffers} buffers: {measured:?}");
+    }
     Ok(())
+}
+
+async fn echo_pooled(one: &TcpStream, other: &TcpStream) {
+    let (lease, sent) = future::zip(other.recv_pooled(), one.write_all(&[b'x'; 64])).await;
+    sent.unwrap();
+    other.write_all_owned(lease.unwrap()).await.0.unwrap();
+    assert_eq!(one.recv_pooled().await.unwrap().len(), 64);
 }
 
 async fn rounds(

@@ -226,9 +226,11 @@ fn a_connection_that_was_made_is_whole() {
 
 #[test]
 fn a_connect_that_fails_says_why() {
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Bound, so that nobody else listens there, and not listening itself.
+    let nobody = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    nobody.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
     let mut connecting = connecting(Domain::V4);
-    let block = connecting.start(nobody);
+    let block = connecting.start(nobody.local_addr().unwrap().as_socket().unwrap());
     let error = io::Error::from_raw_os_error(-connecting.result(&block));
     assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{error}");
     let mut connecting = self::connecting(Domain::V4);
