@@ -23,6 +23,11 @@ fn cx(name: &str) -> Cx {
     Cx::new(name.to_owned(), Backend::IoUring, Duration::from_secs(60))
 }
 
+fn free_or_bound(cx: &Cx, bound: bool) -> Notifier {
+    let builder = cx.builder();
+    if bound { builder.bound() } else { builder }.build().unwrap()
+}
+
 /// Who asks for nothing gets a ring where there is one; the Notifier in the background and a pool do not. In a child, since
 /// it changes the environment.
 #[test]
@@ -176,15 +181,14 @@ fn an_overflow_of_completions_loses_nothing() {
     });
 }
 
-/// More sources begin to wait between two turns than a wait reports at a time, and are dropped, too.
+/// A thousand sources begin to wait between two turns, are all reported, and are dropped together.
 #[test]
 fn a_thousand_sources_lose_nothing() {
     alone(|| {
         unix::raise_descriptor_limit();
-        let cx = cx("full queue");
+        let cx = cx("a thousand sources");
         for bound in [false, true] {
-            let builder = cx.builder();
-            let notifier = if bound { builder.bound() } else { builder }.build().unwrap();
+            let notifier = free_or_bound(&cx, bound);
             let (handles, mut peers) = cx.handles(&notifier, 1000);
             let mut waiting: Vec<_> = handles.iter().map(|handle| Task::pending(handle.readable())).collect();
             notifier.poll(Some(Duration::ZERO)).unwrap();
@@ -210,8 +214,7 @@ fn a_queue_full_of_cancels_loses_none() {
         unix::raise_descriptor_limit();
         let cx = cx("full of cancels");
         for bound in [false, true] {
-            let builder = cx.builder();
-            let notifier = if bound { builder.bound() } else { builder }.build().unwrap();
+            let notifier = free_or_bound(&cx, bound);
             let given_up = notifier.block_on(time::timeout(Duration::from_secs(30), async {
                 let mut sockets = Vec::new();
                 for _ in 0..SOCKETS {
@@ -277,8 +280,7 @@ fn sockets_end_after_their_notifier() {
     for bound in [false, true] {
         let (handle, mut peer): (Handle<TcpStream>, TcpStream) = thread::scope(|scope| {
             let made = scope.spawn(|| {
-                let builder = cx.builder();
-                let notifier = if bound { builder.bound() } else { builder }.build().unwrap();
+                let notifier = free_or_bound(&cx, bound);
                 let (handle, peer) = cx.handle(&notifier);
                 drop(Task::pending(handle.readable()));
                 cx.settle(&notifier);

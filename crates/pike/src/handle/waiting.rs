@@ -220,7 +220,7 @@ impl<P: Place, A: Aim> Waiting<P, A> {
                 let node = self.as_mut().make_node();
                 // SAFETY: this node waits on this source and direction only, and `finish` unlinks it before it is
                 // dropped.
-                match unsafe { source.link_new(direction, node, kind, seen, cx.waker().clone()) } {
+                match unsafe { source.link_at(false, direction, node, kind, seen, cx.waker().clone()) } {
                     Wait::Linked => return Poll::Pending,
                     Wait::Ready => continue,
                 }

@@ -299,21 +299,24 @@ impl Core {
 
     /// Refuses new operations and wakes every waiter with `Closed`. Timers go on with the background Notifier.
     pub(super) fn close(&self) {
-        self.close_within(GRACE);
+        if !self.closed.load(Ordering::Acquire) {
+            self.shutdown(GRACE);
+        }
     }
 
-    /// As [`Core::close`], with the time that the backend's operations have to end.
-    pub(super) fn close_within(&self, limit: Duration) {
+    /// As [`Core::close`], with the time that what the backend has in flight may take to end. Says how much has not.
+    pub(super) fn shutdown(&self, limit: Duration) -> usize {
         if self.closed.swap(true, Ordering::AcqRel) {
-            return;
+            return self.end(limit);
         }
         let mut batch = Batch::new();
         self.registry.close(batch.list());
         self.timers.close(batch.list());
         // Who is in a turn comes out of it, finds the Notifier closed, and shuts the backend down.
         self.notify();
-        self.end(limit);
+        let left = self.end(limit);
         drop(batch); // wakes all
+        left
     }
 
     /// Once the Notifier is closed: cancels what the backend has in flight (I3). Whoever has the seat does it after having

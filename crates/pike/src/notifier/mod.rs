@@ -228,8 +228,7 @@ impl Notifier {
     /// Sleeping timers move on to the background Notifier, so that none is lost.
     pub fn shutdown(&self, limit: Duration) -> usize {
         if !self.core.is_forked() {
-            self.core.close_within(limit);
-            return self.core.end(limit);
+            return self.core.shutdown(limit);
         }
         0
     }

@@ -40,29 +40,13 @@ impl Source {
         unsafe { self.link_at(was_first, direction, node, kind, seen, waker) }
     }
 
-    /// As [`Source::link`], for a node that has not waited before.
+    /// As [`Source::link`], where it is known whether the node `was_first` before: one that has not waited was not.
     ///
     /// # Safety
     ///
     /// As for [`Source::link`].
     #[inline]
-    pub(crate) unsafe fn link_new(
-        &self,
-        direction: Direction,
-        node: Pin<&Node>,
-        kind: Kind,
-        seen: Seen,
-        waker: Waker,
-    ) -> Wait {
-        // SAFETY: passed on to the caller.
-        unsafe { self.link_at(false, direction, node, kind, seen, waker) }
-    }
-
-    /// # Safety
-    ///
-    /// As for [`Source::link`].
-    #[inline]
-    unsafe fn link_at(
+    pub(crate) unsafe fn link_at(
         &self,
         was_first: bool,
         direction: Direction,
