@@ -27,8 +27,8 @@ use super::{
 };
 use crate::{budget, sys::platform, waiter::Node};
 
-/// What a pool has unless the builder says otherwise: 2 MiB.
-const COUNT: u32 = 512;
+/// What a pool has unless the builder says otherwise: 8 MiB, if ever so many are in use at a time.
+const COUNT: u32 = 2048;
 const LEN: usize = 4096;
 /// A pool of fewer has none to spare for the kernel.
 const SHARED_MIN: u32 = 16;
@@ -188,8 +188,14 @@ impl Pool {
         self.memory().map(drop)
     }
 
-    /// Hands free buffers to the kernel, which takes them in advance: all but a quarter, which is left for receives that
-    /// the kernel has no part in, and for those that wait. Each comes back by [`Pool::adopt`].
+    /// How many may be the kernel's at most, which takes them in advance: all but a quarter, which is left for receives that
+    /// the kernel has no part in, and for those that wait.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "completion backends use it"))]
+    pub(crate) fn share_max(&self) -> u32 {
+        self.count - self.count / 4
+    }
+
+    /// Hands free buffers to the kernel until `share` are its or come from it. Each comes back by [`Pool::adopt`].
     ///
     /// # Errors
     ///
@@ -197,10 +203,11 @@ impl Pool {
     #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "completion backends use it"))]
     pub(crate) fn provide(
         self: &Arc<Self>,
+        share: u32,
         mut to_kernel: impl FnMut(u32, NonNull<u8>, usize),
     ) -> io::Result<()> {
         let memory = self.memory()?;
-        self.free.take_beyond(self.count as usize / 4, |index| {
+        self.free.take_beyond((self.count - share) as usize, |index| {
             to_kernel(index, memory.headers[index as usize].at(), self.len);
         });
         Ok(())

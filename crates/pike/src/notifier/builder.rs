@@ -77,13 +77,14 @@ impl Builder {
         self
     }
 
-    /// Sets how many buffers of how many bytes there are for pooled receives: by default 512 of 4,096.
+    /// Sets how many buffers of how many bytes there are for pooled receives: by default 2,048 of 4,096.
     ///
-    /// The memory is allocated at the first of them. When all buffers are in use, receives wait for one to come back. At
+    /// The memory is allocated at the first of them, and of the buffers the system gives memory to as many as were ever in use
+    /// at a time. When all buffers are in use, receives wait for one to come back. At
     /// most 32,768 buffers, and a datagram longer than a buffer is cut.
     ///
-    /// On io_uring the kernel is lent three quarters of them, which it fills by itself: with fewer than there are messages
-    /// at work at a time, the rest are received by a call each.
+    /// On io_uring the kernel is lent 256 of them, which it fills by itself, and more when they do not suffice, up to three
+    /// quarters of all: with fewer than there are messages at work at a time, the rest are received by a call each.
     pub fn buffers(mut self, count: usize, len: usize) -> Self {
         self.buffers = Some((count, len));
         self

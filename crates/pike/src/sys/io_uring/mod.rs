@@ -209,13 +209,14 @@ impl Driver {
             provided.fill()?;
         }
         wait.ring.enter(if sleeps { timeout } else { Some(Duration::ZERO) })?;
-        let mut count = 0;
+        let (mut count, mut dry) = (0, 0);
         loop {
             let Wait { ring, watches, in_flight, operations, .. } = &mut *wait;
             ring.work(Self::CAPACITY - count)?;
             count += ring.reap(Self::CAPACITY - count, |completion| {
                 let last = usize::from(!cqueue::more(completion.flags()));
                 *in_flight -= last;
+                dry += u32::from(completion.result() == -libc::ENOBUFS);
                 if let Some(done) = ops::completion(&completion) {
                     *operations -= last;
                     tell.completed(done);
@@ -227,6 +228,9 @@ impl Driver {
             if count == Self::CAPACITY || !ring.has_completions() {
                 break;
             }
+        }
+        if let (1.., Some(provided)) = (dry, &mut wait.provided) {
+            provided.ran_dry(dry);
         }
         if !asks && wait.watches {
             return Ok(count); // and the set has nothing to report

@@ -24,6 +24,10 @@ use crate::buf::Pool;
 /// The one group of buffers that a ring has.
 pub(super) const GROUP: u16 = 0;
 
+/// So many buffers are the kernel's at first. It goes through all that it has, one after the other, so that each is touched:
+/// it gets more only once they do not suffice.
+const SHARE: u32 = 256;
+
 /// The kernel asks for a page's alignment, and none is larger than this.
 const ALIGNMENT: usize = 64 * 1024;
 
@@ -34,6 +38,8 @@ pub(super) struct Provided {
     layout: Layout,
     mask: u16,
     tail: u16,
+    /// How many buffers are the kernel's, or came from it and are in use.
+    share: u32,
 }
 
 // SAFETY: the memory is this value's own and the kernel's.
@@ -56,17 +62,30 @@ impl Provided {
             return Err(io::ErrorKind::OutOfMemory.into());
         };
         let mask = (count - 1) as u16;
-        let provided = Self { pool: Arc::clone(pool), entries, layout, mask, tail: 0 };
+        let provided = Self {
+            pool: Arc::clone(pool),
+            entries,
+            layout,
+            mask,
+            tail: 0,
+            share: SHARE.min(pool.share_max()),
+        };
         // SAFETY: the memory stays until this value goes, which `Wait` drops after the ring; or for ever.
         unsafe { ring.provide(entries.as_ptr() as u64, count as u16, GROUP) }?;
         Ok(provided)
     }
 
-    /// Hands the kernel what buffers the pool can spare.
+    /// So many receives have ended for want of a buffer.
+    #[cold]
+    pub(super) fn ran_dry(&mut self, receives: u32) {
+        self.share = self.share.saturating_add(receives).min(self.pool.share_max());
+    }
+
+    /// Hands the kernel what buffers the pool can spare, up to its share.
     #[inline]
     pub(super) fn fill(&mut self) -> io::Result<()> {
         let (mut tail, entries, mask) = (self.tail, self.entries, self.mask);
-        self.pool.provide(|index, at, len| {
+        self.pool.provide(self.share, |index, at, len| {
             // SAFETY: in bounds, by the mask. The pool has at most as many buffers as the ring has entries, and each is in the
             // ring once, so this entry was consumed and the kernel does not look at it before the tail says so.
             let entry = unsafe { &mut *entries.as_ptr().add((tail & mask) as usize) };
