@@ -3,7 +3,8 @@
 //! - [`cases`]: the cases, a file a subject.
 //! - [`table`](mod@table): the list of them, and [`suite!`], which makes a `#[test]` of each.
 //! - [`harness`]: what runs a case, with a watchdog; [`Outcome`] and [`Skip`].
-//! - [`Cx`], [`Task`], [`Rng`], [`system`] (`unix` or `windows`), `signals`, [`heap`], `trace`: what cases are made with.
+//! - [`Cx`], [`Task`], [`Rng`], [`system`] (`unix` or `windows`), `signals`, [`heap`], `trace`,
+//!   `supervised`: what cases are made with.
 //!
 //! README.md says how to run the suite and how to add a case.
 
@@ -16,6 +17,8 @@ pub mod relay;
 mod rng;
 #[cfg(unix)]
 pub mod signals;
+#[cfg(target_os = "linux")]
+pub mod supervised;
 pub mod table;
 mod task;
 #[cfg(any(target_os = "linux", target_os = "android"))]

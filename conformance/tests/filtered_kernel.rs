@@ -2,33 +2,16 @@
 //!
 //! Method: a child of the test installs a seccomp filter that answers the one call with ENOSYS or EPERM, then sleeps.
 #![cfg(target_os = "linux")]
-#![allow(unsafe_code)] // the filter is installed by two system calls
+#![allow(unsafe_code)] // it is tried once
 
 use std::time::{Duration, Instant};
 
 use pike::{Backend, Notifier, time};
-use pike_conformance::{harness::alone, unix};
+use pike_conformance::{harness::alone, supervised::refuse, unix};
 
 /// Makes `epoll_pwait2` fail with `errno` in this process from now on.
 fn refuse_pwait2(errno: libc::c_int) -> Result<(), String> {
-    let op = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
-    let filter = [
-        op(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0), // the call's number
-        op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, libc::SYS_epoll_pwait2 as u32),
-        op(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | errno as u32),
-        op(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
-    ];
-    let program =
-        libc::sock_fprog { len: filter.len() as libc::c_ushort, filter: filter.as_ptr().cast_mut() };
-    let failed = |what: &str| format!("{what}: {}", std::io::Error::last_os_error());
-    // SAFETY: takes no pointer.
-    if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
-        return Err(failed("no_new_privs"));
-    }
-    // SAFETY: the program outlives the call, which copies it.
-    if unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) } != 0 {
-        return Err(failed("seccomp"));
-    }
+    refuse(libc::SYS_epoll_pwait2, errno)?;
     // SAFETY: refused before any pointer is looked at.
     let refused = unsafe { libc::syscall(libc::SYS_epoll_pwait2, -1, 0, 0, 0, 0, 0) };
     match std::io::Error::last_os_error().raw_os_error() {

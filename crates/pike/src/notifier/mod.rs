@@ -159,6 +159,10 @@ impl Notifier {
     /// or dispatcher; [`io::ErrorKind::PermissionDenied`] if it is bound to another thread;
     /// [`Closed`](crate::Closed) after a shutdown or in a forked child. Nothing has happened then.
     ///
+    /// Any other is the system's, with its code: the kernel refuses to be waited in, such as under a filter that was installed
+    /// since. What it has is in flight still, and a later turn may go on with it. Where the kernel only lacks memory for
+    /// the moment, that is no error: the turn is a short one, and the next tries again.
+    ///
     /// # Examples
     ///
     /// ```
@@ -185,7 +189,9 @@ impl Notifier {
     /// thread has the seat it sleeps, and takes the seat over when that one leaves. A future that wakes itself all
     /// the time lets a turn happen at least every 61 polls.
     ///
-    /// If the Notifier is shut down meanwhile, the future goes on with what its own wakers bring.
+    /// If the Notifier is shut down meanwhile, or the system refuses to wait for it, which shuts it down, the future goes on with
+    /// what its own wakers bring; [`failure`](Self::failure) says why. An operation that owns its buffer and that such a system does
+    /// not give back stays pending for ever, and its memory is leaked.
     ///
     /// # Panics
     ///

@@ -23,6 +23,8 @@
 //!   was not to sleep. So a ring that is never idle keeps nobody waiting who waits for readiness; and a wait that finds
 //!   completions, and does not sleep for that, makes no call for the set.
 //! - However the watch ends (its thread has exited, all was cancelled), the next wait that may sleep starts another.
+//! - A kernel that takes nothing for the moment (no memory, no room for completions) does not wait either. Then the wait is one
+//!   of the set, and short: what is queued is offered again after it.
 //!
 //! # Who touches what
 //!
@@ -35,17 +37,14 @@
 use std::{
     collections::VecDeque,
     io, mem,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Duration, Instant},
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
 };
 
 use io_uring::{cqueue, opcode, squeue, types};
 
 use super::{
-    Completion, Raw, Tell,
+    Raw, Tell,
     linux::{Events, Set},
 };
 use crate::{buf::Pool, op::block::Block, source::UNARMED, token::Token};
@@ -54,11 +53,13 @@ mod at_once;
 mod attached;
 mod cancel;
 mod key;
+mod keys;
 mod mailbox;
 mod ops;
 mod probe;
 mod provided;
 mod ring;
+mod shutdown;
 
 pub(crate) use self::probe::{Failure, probe};
 pub(super) use self::ring::Use;
@@ -68,7 +69,7 @@ use self::{
     mailbox::{Mail, Mailbox},
     ops::At,
     provided::Provided,
-    ring::Ring,
+    ring::{Entered, Ring},
 };
 
 /// The half that every thread uses.
@@ -103,7 +104,12 @@ pub(crate) struct Wait {
     provided: Option<Provided>,
     /// Blocks that never reached the kernel, and why: reported by this wait.
     refused: Vec<(At, i32)>,
+    /// After the shutdown: the kernel refuses to be entered, so that nothing ends any more.
+    broken: bool,
 }
+
+/// How long a wait is in which the kernel could not be given what is queued.
+const RETRY: Duration = Duration::from_millis(5);
 
 impl Driver {
     pub(crate) fn new(used: Use, pool: &Arc<Pool>) -> io::Result<(Self, Wait)> {
@@ -127,6 +133,7 @@ impl Driver {
             operations: 0,
             provided: None,
             refused: Vec::new(),
+            broken: false,
         };
         Ok((driver, wait))
     }
@@ -196,23 +203,17 @@ impl Driver {
         timeout: Option<Duration>,
         tell: &mut impl Tell,
     ) -> io::Result<usize> {
-        if !wait.mail.is_empty() || !wait.later.is_empty() {
-            self.prepare(wait)?;
-        }
         let asks = timeout == Some(Duration::ZERO);
-        let may_sleep = !asks && wait.later.is_empty() && wait.refused.is_empty();
-        if !wait.refused.is_empty() {
-            wait.tell_refused(tell);
-        }
-        let sleeps = may_sleep && wait.watch(&self.set)? && !wait.ring.has_completions();
-        if let Some(provided) = &mut wait.provided {
-            provided.fill()?;
-        }
-        wait.ring.enter(if sleeps { timeout } else { Some(Duration::ZERO) })?;
+        let mut may_sleep = !asks;
+        let mut entered = self.enter(wait, timeout, &mut may_sleep, tell);
         let (mut count, mut dry) = (0, 0);
         loop {
+            if entered.is_ok() {
+                if let Err(error) = wait.ring.work(Self::CAPACITY - count) {
+                    entered = Err(error);
+                }
+            }
             let Wait { ring, watches, in_flight, operations, .. } = &mut *wait;
-            ring.work(Self::CAPACITY - count)?;
             count += ring.reap(Self::CAPACITY - count, |completion| {
                 let last = usize::from(!cqueue::more(completion.flags()));
                 *in_flight -= last;
@@ -232,13 +233,47 @@ impl Driver {
         if let (1.., Some(provided)) = (dry, &mut wait.provided) {
             provided.ran_dry(dry);
         }
-        if !asks && wait.watches {
-            return Ok(count); // and the set has nothing to report
-        }
-        let reports = self.set.wait(&mut wait.events, Some(Duration::ZERO), |report| tell.ready(report))?;
+        let pause = match entered {
+            Ok(Entered::Done) if !asks && wait.watches => return Ok(count), // and the set has nothing to report
+            Ok(Entered::Later) if may_sleep && count == 0 => {
+                timeout.map_or(RETRY, |timeout| timeout.min(RETRY))
+            }
+            Ok(_) => Duration::ZERO,
+            Err(error) => {
+                // That of the watch may be among those that were lost: another is started. If it was not, its completion is one
+                // of the set more that is looked at in vain.
+                wait.watches &= !ring::is_loss(&error);
+                return Err(error);
+            }
+        };
+        let reports = self.set.wait(&mut wait.events, Some(pause), |report| tell.ready(report))?;
         // Whichever was full has more.
         let full = count.max(reports) == Self::CAPACITY;
         Ok(if full { Self::CAPACITY } else { (count + reports).min(Self::CAPACITY - 1) })
+    }
+
+    /// Gives the kernel what was mailed, and waits if nothing is to be told: then `may_sleep` is as it was.
+    #[inline]
+    fn enter(
+        &self,
+        wait: &mut Wait,
+        timeout: Option<Duration>,
+        may_sleep: &mut bool,
+        tell: &mut impl Tell,
+    ) -> io::Result<Entered> {
+        if !wait.mail.is_empty() || !wait.later.is_empty() {
+            self.prepare(wait)?;
+        }
+        if !wait.refused.is_empty() {
+            wait.tell_refused(tell);
+            *may_sleep = false;
+        }
+        let sleeps =
+            *may_sleep && wait.later.is_empty() && wait.watch(&self.set)? && !wait.ring.has_completions();
+        if let Some(provided) = &mut wait.provided {
+            provided.fill()?;
+        }
+        wait.ring.enter(if sleeps { timeout } else { Some(Duration::ZERO) })
     }
 
     /// Puts what was mailed into the submission queue, in order.
@@ -277,54 +312,6 @@ impl Driver {
         }
         Ok(true)
     }
-
-    /// Cancels all, and reaps until nothing is in flight or the limit has passed. On the seat. Says how many operations are left
-    /// in flight.
-    pub(crate) fn shutdown(
-        &self,
-        wait: &mut Wait,
-        limit: Duration,
-        mut completed: impl FnMut(Completion),
-    ) -> io::Result<usize> {
-        // First, so that it fails before anything was done where another thread must do it.
-        if wait.ring.is_enabled() {
-            wait.ring.enter(Some(Duration::ZERO))?;
-        }
-        self.mailbox.close(&mut wait.mail);
-        wait.later.extend(wait.mail.drain(..));
-        wait.refused.drain(..).for_each(|(at, code)| completed(at.failed(code)));
-        for mail in wait.later.drain(..) {
-            if let Mail::Submit { at } | Mail::Refuse { at } = mail {
-                completed(at.failed(libc::ECANCELED));
-            }
-        }
-        // Release: pairs with the look before a descriptor is closed, whose number no entry may name after that (I12).
-        self.ended.store(true, Ordering::Release);
-        if !wait.ring.is_enabled() {
-            return Ok(0);
-        }
-        let end = Instant::now().checked_add(limit);
-        let all = opcode::AsyncCancel2::new(types::CancelBuilder::any()).build();
-        let cancelling = wait.push(&all.user_data(key::of_driver(Kind::Cancel)))?;
-        while cancelling && wait.in_flight > 0 {
-            let left = end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
-            wait.ring.enter(Some(left))?;
-            wait.ring.work(Self::CAPACITY)?;
-            let Wait { ring, in_flight, operations, .. } = &mut *wait;
-            ring.reap(usize::MAX, |completion| {
-                let last = usize::from(!cqueue::more(completion.flags()));
-                *in_flight -= last;
-                if let Some(done) = ops::completion(&completion) {
-                    *operations -= last;
-                    completed(done);
-                }
-            });
-            if left.is_zero() {
-                break;
-            }
-        }
-        Ok(wait.operations)
-    }
 }
 
 impl Wait {
@@ -347,7 +334,7 @@ impl Wait {
         if !self.watches {
             // It refers to no memory.
             let entry = opcode::PollAdd::new(types::Fd(set.raw()), libc::POLLIN as u32).build();
-            self.watches = self.push(&entry.user_data(key::of_driver(Kind::Watch)))?;
+            self.watches = self.push(entry, key::of_driver(Kind::Watch))?;
         }
         Ok(self.watches)
     }
@@ -363,7 +350,7 @@ impl Wait {
             // SAFETY: it was mailed, and is reported as final by a later completion.
             let Some(entry) = (unsafe { at.send() }) else { return false };
             // SAFETY: what a block names stays until its final completion.
-            unsafe { queue.push(&entry) }.is_ok()
+            unsafe { queue.push(&entry, at.key()) }
         };
         let pushed = mail.iter().take_while(is_pushed).count();
         self.in_flight += pushed;
@@ -376,7 +363,9 @@ impl Wait {
     fn submit(&mut self, mail: Mail, pool: &Arc<Pool>) -> io::Result<bool> {
         match mail {
             Mail::Submit { at } => self.start(at, pool),
-            Mail::End { at } => self.push(&cancellation(at.key())),
+            Mail::End { at } => {
+                self.push(opcode::AsyncCancel::new(at.key()).build(), key::of_driver(Kind::Cancel))
+            }
             Mail::Refuse { at } => {
                 self.refused.push((at, libc::ECANCELED));
                 Ok(true)
@@ -391,7 +380,7 @@ impl Wait {
             return Ok(true);
         }
         // SAFETY: as above.
-        let pushed = self.push(&unsafe { at.entry() })?;
+        let pushed = self.push(unsafe { at.entry() }, at.key())?;
         self.operations += usize::from(pushed);
         Ok(pushed)
     }
@@ -409,9 +398,10 @@ impl Wait {
     /// For entries that refer to no memory, or to a block's. A full queue is submitted first.
     #[allow(unsafe_code)]
     #[inline]
-    fn push(&mut self, entry: &squeue::Entry) -> io::Result<bool> {
+    fn push(&mut self, entry: squeue::Entry, key: u64) -> io::Result<bool> {
+        let entry = entry.user_data(key);
         // SAFETY: the watch and cancellations refer to no memory of ours; of a block, it stays until its final completion.
-        let pushed = unsafe { self.ring.push(entry) } || self.push_behind(entry)?;
+        let pushed = unsafe { self.ring.push(&entry, key) } || self.push_behind(&entry, key)?;
         self.in_flight += usize::from(pushed);
         Ok(pushed)
     }
@@ -419,10 +409,10 @@ impl Wait {
     /// Behind all that the full queue holds.
     #[allow(unsafe_code)]
     #[cold]
-    fn push_behind(&mut self, entry: &squeue::Entry) -> io::Result<bool> {
+    fn push_behind(&mut self, entry: &squeue::Entry, key: u64) -> io::Result<bool> {
         self.ring.enter(Some(Duration::ZERO))?;
         // SAFETY: as in `push`.
-        Ok(unsafe { self.ring.push(entry) })
+        Ok(unsafe { self.ring.push(entry, key) })
     }
 }
 
@@ -435,8 +425,4 @@ impl Drop for Wait {
             }
         }
     }
-}
-
-fn cancellation(key: u64) -> squeue::Entry {
-    opcode::AsyncCancel::new(key).build().user_data(key::of_driver(Kind::Cancel))
 }

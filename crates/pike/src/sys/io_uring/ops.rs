@@ -39,11 +39,16 @@ impl At {
         Self(NonNull::new(address).expect("not null"))
     }
 
+    /// The block of a key that one has.
+    pub(super) fn of_key(key: u64) -> Option<Self> {
+        if key::kind(key) == Kind::Block { key::block(key).map(Self) } else { None }
+    }
+
     pub(super) fn key(self) -> u64 {
         key::of_block(self.0)
     }
 
-    /// The entry for a send.
+    /// The entry for a send, with its key.
     ///
     /// # Safety
     ///
@@ -60,7 +65,7 @@ impl At {
         }
     }
 
-    /// The entry for what it asks.
+    /// The entry for what it asks, without its key.
     ///
     /// # Safety
     ///
@@ -68,7 +73,7 @@ impl At {
     pub(super) unsafe fn entry(self) -> squeue::Entry {
         // SAFETY: passed on to the caller.
         let request = unsafe { self.0.as_ref().request() };
-        let entry = match request {
+        match request {
             Request::Send { descriptor, at, len, flags } => {
                 opcode::Send::new(types::Fd(descriptor), at, len).flags(flags).build()
             }
@@ -119,8 +124,7 @@ impl At {
                 let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
                 opcode::AcceptMulti::new(types::Fd(descriptor)).flags(flags).build()
             }
-        };
-        entry.user_data(self.key())
+        }
     }
 
     /// Whether it takes buffers out of the ring of them.
@@ -144,12 +148,9 @@ impl At {
 /// What the kernel says of a block. None if the completion is the driver's own.
 #[inline]
 pub(super) fn completion(entry: &cqueue::Entry) -> Option<Completion> {
-    let (key, flags) = (entry.user_data(), entry.flags());
-    if key::kind(key) != Kind::Block {
-        return None;
-    }
+    let flags = entry.flags();
     Some(Completion {
-        block: key::block(key)?,
+        block: At::of_key(entry.user_data())?.0,
         result: entry.result(),
         more: cqueue::more(flags),
         buffer: cqueue::buffer_select(flags).map(u32::from),

@@ -15,10 +15,11 @@ use io_uring::{
     types::{SubmitArgs, Timespec},
 };
 
+use super::keys::Keys;
 use crate::sys::{Raw, platform};
 
 /// Entries that one system call can submit. What is more waits for the next.
-const SUBMISSIONS: u32 = 256;
+pub(super) const SUBMISSIONS: u32 = 256;
 /// Completions that wait for a turn before the kernel has to keep them elsewhere and ends multishot requests.
 const COMPLETIONS: u32 = 4096;
 /// How many pieces of work an enter does that waits for fewer completions.
@@ -35,8 +36,19 @@ pub(crate) enum Use {
     Bound,
 }
 
+/// What came of an enter that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Entered {
+    /// The kernel has what was queued, and waited as it was asked to, or until a signal.
+    Done,
+    /// It takes nothing now and has not waited: what it lacks (memory, or room for completions before some are reaped) has to
+    /// come back first. What is queued stays queued.
+    Later,
+}
+
 pub(super) struct Ring {
     inner: ManuallyDrop<IoUring>,
+    keys: Keys,
     /// A bound ring is made disabled: the thread that enables it is its owner.
     enabled: bool,
     /// Whether the kernel works for this ring only inside of an enter.
@@ -76,7 +88,8 @@ impl Ring {
             let message = "this kernel's io_uring has no timeout for a wait (Linux 5.11)";
             return Err(io::Error::new(io::ErrorKind::Unsupported, message));
         }
-        Ok(Self { inner: ManuallyDrop::new(inner), enabled: !deferred, deferred, forks: platform::forks() })
+        let (keys, forks) = (Keys::default(), platform::forks());
+        Ok(Self { inner: ManuallyDrop::new(inner), keys, enabled: !deferred, deferred, forks })
     }
 
     pub(super) fn raw(&self) -> Raw {
@@ -98,21 +111,28 @@ impl Ring {
         self.enabled
     }
 
-    /// Queues an entry. False if there is no room: then nothing has happened.
+    /// Queues an entry that has this key. False if there is no room: then nothing has happened.
     ///
     /// # Safety
     ///
     /// What the entry refers to stays until its last completion was reaped (I2, I9).
     #[inline]
-    pub(super) unsafe fn push(&mut self, entry: &squeue::Entry) -> bool {
+    pub(super) unsafe fn push(&mut self, entry: &squeue::Entry, key: u64) -> bool {
         // SAFETY: passed on to the caller.
-        unsafe { self.inner.submission().push(entry) }.is_ok()
+        unsafe { self.queue().push(entry, key) }
     }
 
     /// The queue of entries, for several at a time: what is pushed is seen once this is dropped.
     #[inline]
-    pub(super) fn queue(&mut self) -> squeue::SubmissionQueue<'_> {
-        self.inner.submission()
+    pub(super) fn queue(&mut self) -> Queue<'_> {
+        Queue { inner: self.inner.submission(), keys: &mut self.keys }
+    }
+
+    /// The keys of the entries that the kernel has not taken, which it looks at in an enter only.
+    #[cold]
+    pub(super) fn untaken(&mut self) -> Vec<u64> {
+        let count = self.inner.submission().len();
+        self.keys.last(count).collect()
     }
 
     /// Shares a ring of buffers with the kernel.
@@ -135,14 +155,14 @@ impl Ring {
     ///
     /// # Errors
     ///
-    /// Only what ends the ring. What is not submitted stays queued, and is submitted by a later call.
+    /// What no waiting helps against. What is not submitted stays queued, and is submitted by a later call.
     #[inline]
-    pub(super) fn enter(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+    pub(super) fn enter(&mut self, timeout: Option<Duration>) -> io::Result<Entered> {
         let submission = self.inner.submission();
         let (queued, overflown) = (submission.len(), submission.cq_overflow());
         drop(submission);
         if timeout == Some(Duration::ZERO) && queued == 0 && !overflown && !self.deferred {
-            return Ok(()); // completions come without being asked for
+            return Ok(Entered::Done); // completions come without being asked for
         }
         let entered = match timeout {
             Some(Duration::ZERO) => self.call(queued, 0, None),
@@ -150,8 +170,8 @@ impl Ring {
             None => self.call(queued, 1, None),
         };
         match entered {
-            Err(error) => unless_harmless(error),
-            Ok(_) => Ok(()),
+            Err(error) => judge(error),
+            Ok(_) => Ok(Entered::Done),
         }
     }
 
@@ -168,7 +188,9 @@ impl Ring {
         let mut ready = self.inner.completion().len();
         // After fewer the enter has not stopped early, and what came since then is the next one's.
         while ready >= ENTER_WORKS && ready < limit && self.has_more() {
-            self.call(0, ready as u32, None).map(drop).or_else(unless_harmless)?;
+            if let Err(error) = self.call(0, ready as u32, None) {
+                judge(error)?;
+            }
             let before = mem::replace(&mut ready, self.inner.completion().len());
             if ready - before < before {
                 break;
@@ -223,16 +245,48 @@ impl Drop for Ring {
 
 /// Told apart one by one: what ends a wait, what says "later", and what is the end.
 #[cold]
-fn unless_harmless(error: io::Error) -> io::Result<()> {
+fn judge(error: io::Error) -> io::Result<Entered> {
     match error.raw_os_error() {
         // The timeout, and a signal: empty waits.
-        Some(libc::ETIME | libc::EINTR) => Ok(()),
+        Some(libc::ETIME | libc::EINTR) => Ok(Entered::Done),
         // The kernel keeps completions that found no room, and takes nothing more before they are reaped.
-        Some(libc::EBUSY) => Ok(()),
+        Some(libc::EBUSY) => Ok(Entered::Later),
         // No memory for a request just now: it stays queued.
-        Some(libc::EAGAIN | libc::ENOMEM) => Ok(()),
-        // Among them EBADR: completions were lost for want of memory, and nobody knows whose.
+        Some(libc::EAGAIN | libc::ENOMEM) => Ok(Entered::Later),
         _ => Err(error),
+    }
+}
+
+/// Whether the kernel has lost completions for want of memory, and nobody knows whose. It says so once, and goes on.
+pub(super) fn is_loss(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EBADR)
+}
+
+/// Whether the ring is bound to another thread, which alone may enter it.
+pub(super) fn is_anothers(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EEXIST)
+}
+
+/// The queue of entries, borrowed to push.
+pub(super) struct Queue<'a> {
+    inner: squeue::SubmissionQueue<'a>,
+    keys: &'a mut Keys,
+}
+
+impl Queue<'_> {
+    /// As [`Ring::push`].
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    #[inline(always)]
+    pub(super) unsafe fn push(&mut self, entry: &squeue::Entry, key: u64) -> bool {
+        // SAFETY: passed on to the caller.
+        let is_pushed = unsafe { self.inner.push(entry) }.is_ok();
+        if is_pushed {
+            self.keys.note(key);
+        }
+        is_pushed
     }
 }
 
@@ -243,5 +297,24 @@ impl std::fmt::Debug for Ring {
             .field("enabled", &self.enabled)
             .field("deferred", &self.deferred)
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_enter_says_is_told_apart() {
+        let of = |code| judge(io::Error::from_raw_os_error(code)).map_err(|error| error.raw_os_error());
+        for code in [libc::ETIME, libc::EINTR] {
+            assert_eq!(of(code), Ok(Entered::Done));
+        }
+        for code in [libc::EBUSY, libc::EAGAIN, libc::ENOMEM] {
+            assert_eq!(of(code), Ok(Entered::Later));
+        }
+        for code in [libc::EBADR, libc::EPERM, libc::EINVAL, libc::EEXIST, libc::EBADF, libc::ENOSYS] {
+            assert_eq!(of(code), Err(Some(code)));
+        }
     }
 }
