@@ -1,38 +1,45 @@
 //! A system that does not grant io_uring: what was asked for fails with the cause, and is never replaced.
 //!
-//! Method: a child of the test installs a seccomp filter that answers a system call with an error, and asks.
+//! Method: a child of the test installs a seccomp filter that answers a system call with an error, and asks; or one that has
+//! another thread spoil what a ring is given.
 #![cfg(target_os = "linux")]
-#![allow(unsafe_code)] // the filter is installed by two system calls
+#![allow(unsafe_code)] // a few system calls that nobody else makes
 
-use std::{io, time::Duration};
+use std::{
+    io::{self, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
 use pike::{Backend, Cause, ChosenBy, Notifier, Refused};
-use pike_conformance::{harness::alone, unix};
+use pike_conformance::{
+    Cx, Task,
+    harness::{alone, note_skip},
+    heap,
+    supervised::{self, Answer, refuse, supervised},
+    unix,
+};
 
-/// Makes the system call `number` fail with `errno` in this process from now on.
-fn refuse(number: libc::c_long, errno: libc::c_int) -> Result<(), String> {
-    let op = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
-    let filter = [
-        op(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0), // the call's number
-        op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, number as u32),
-        op(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | errno as u32),
-        op(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
-    ];
-    let program =
-        libc::sock_fprog { len: filter.len() as libc::c_ushort, filter: filter.as_ptr().cast_mut() };
-    // SAFETY: takes no pointer.
-    if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
-        return Err(format!("no_new_privs: {}", io::Error::last_os_error()));
-    }
-    // SAFETY: the program outlives the call, which copies it.
-    if unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) } != 0 {
-        return Err(format!("seccomp: {}", io::Error::last_os_error()));
-    }
-    Ok(())
-}
+#[global_allocator]
+static HEAP: heap::Counting = heap::Counting;
+
+const CHILD: Duration = Duration::from_secs(20);
 
 /// What pike makes of a system that answers `errno`.
 fn check(errno: libc::c_int, cause: Cause, kind: io::ErrorKind) -> Result<(), String> {
+    check_step(None, errno, cause, kind)
+}
+
+/// The same, where it does so at this step of the test.
+fn check_step(
+    step: Option<&str>,
+    errno: libc::c_int,
+    cause: Cause,
+    kind: io::ErrorKind,
+) -> Result<(), String> {
     let before = unix::descriptors();
     let demands: [fn() -> io::Result<Notifier>; 2] = [
         || Notifier::builder().backend(Backend::IoUring).build(),
@@ -50,7 +57,8 @@ fn check(errno: libc::c_int, cause: Cause, kind: io::ErrorKind) -> Result<(), St
         let refused = error.get_ref().and_then(|cause| cause.downcast_ref::<Refused>());
         let Some(refused) = refused else { return Err(format!("{errno}: no cause: {error:?}")) };
         let told = (refused.backend, refused.cause, refused.code, error.kind());
-        if told != (Backend::IoUring, cause, Some(errno), kind) || error.to_string().is_empty() {
+        let is_there = step.is_none_or(|step| step == refused.step);
+        if told != (Backend::IoUring, cause, Some(errno), kind) || !is_there || error.to_string().is_empty() {
             return Err(format!("{errno}: {told:?}: {error}"));
         }
     }
@@ -82,7 +90,7 @@ fn what_the_kernel_says_is_told() {
     match kernels_own_answer() {
         Some(libc::ENOSYS) => {
             let missing = || check(libc::ENOSYS, Cause::Missing, io::ErrorKind::Unsupported);
-            alone(|| unix::in_child(Duration::from_secs(20), missing));
+            alone(|| unix::in_child(CHILD, missing));
         }
         answer => {
             let refused = Notifier::builder().backend(Backend::IoUring).build().err();
@@ -96,7 +104,7 @@ fn what_the_kernel_says_is_told() {
 #[track_caller]
 fn in_child(number: libc::c_long, errno: libc::c_int, cause: Cause, kind: io::ErrorKind) {
     alone(|| {
-        unix::in_child(Duration::from_secs(20), || {
+        unix::in_child(CHILD, || {
             refuse(number, errno)?;
             check(errno, cause, kind)
         });
@@ -182,7 +190,7 @@ fn check_no_more(
 #[test]
 fn a_limit_that_was_reached_since() {
     alone(|| {
-        unix::in_child(Duration::from_secs(20), || {
+        unix::in_child(CHILD, || {
             check_no_more(libc::EMFILE, || {
                 let (limit, held) = unix::FewDescriptors::leave(2);
                 std::mem::forget(limit); // the child ends with it
@@ -195,10 +203,148 @@ fn a_limit_that_was_reached_since() {
 #[test]
 fn a_limit_of_locked_memory_that_was_reached_since() {
     alone(|| {
-        unix::in_child(Duration::from_secs(20), || {
+        unix::in_child(CHILD, || {
             check_no_more(libc::ENOMEM, || {
                 refuse(libc::SYS_io_uring_setup, libc::ENOMEM).map(|()| Vec::new())
             })
         });
     });
+}
+
+/// A kernel that has rings, and knows an operation, and not the form of it that pike needs: it says so in the completion.
+#[test]
+fn a_kernel_that_lacks_a_form_of_an_operation() {
+    const NO_SUCH_FLAG: u16 = 1 << 15;
+    let forms: [(u8, &'static str); 3] = [
+        (27, "a multishot receive"),          // IORING_OP_RECV
+        (14, "a cancellation by descriptor"), // IORING_OP_ASYNC_CANCEL
+        (13, "a multishot accept"),           // IORING_OP_ACCEPT
+    ];
+    for (opcode, step) in forms {
+        let spoil = move |call: supervised::Call| {
+            let entries = supervised::each_entry(call.ring(), 8, |entry| {
+                if entry.opcode == opcode {
+                    entry.ioprio |= NO_SUCH_FLAG;
+                }
+            });
+            entries.map_or(Answer::Fails(libc::EIO), |()| Answer::Goes)
+        };
+        let too_old = move || check_step(Some(step), libc::EINVAL, Cause::TooOld, io::ErrorKind::Unsupported);
+        alone(|| {
+            unix::in_child(CHILD, || {
+                let checked = supervised(CHILD, &[libc::SYS_io_uring_enter], spoil, too_old);
+                checked.unwrap_or_else(|skip| Err(format!("skipped: {}", skip.reason())))
+            });
+        });
+    }
+}
+
+/// Takes all privileges from this thread, and the right to lock memory from the process.
+fn may_lock_no_memory() -> Result<(), String> {
+    let failed = |what: &str| Err(format!("{what}: {}", io::Error::last_os_error()));
+    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: reads the struct it is given.
+    if unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &none) } != 0 {
+        return failed("the limit");
+    }
+    // capset(2): version 3, of this thread; of each set two words of no capabilities.
+    let (header, sets) = ([0x2008_0522_u32, 0], [0_u32; 6]);
+    // SAFETY: reads two words, and six.
+    if unsafe { libc::syscall(libc::SYS_capset, &raw const header, &raw const sets) } != 0 {
+        return failed("the privileges");
+    }
+    // SAFETY: the page of a live variable.
+    match unsafe { libc::mlock((&raw const none).cast(), 1) } {
+        -1 => Ok(()),
+        _ => Err("memory is locked all the same".to_owned()),
+    }
+}
+
+/// A limit of locked memory of zero, for once a real one. Until Linux 5.11 a ring is locked memory, and refused; since 5.12 it
+/// is memory of the control group, and no such limit concerns it. So either all works, or it is told what it lacks.
+#[test]
+fn a_process_that_may_lock_no_memory() {
+    alone(|| {
+        unix::in_child(CHILD, || {
+            may_lock_no_memory()?;
+            if Notifier::builder().backend(Backend::IoUring).build().is_err() {
+                return check(libc::ENOMEM, Cause::NoResources, io::ErrorKind::OutOfMemory);
+            }
+            let cx = Cx::new("no locked memory".to_owned(), Backend::IoUring, CHILD);
+            for bound in [false, true] {
+                let notifier = if bound { cx.builder().bound() } else { cx.builder() }.build().unwrap();
+                let (stream, mut peer) = cx.stream(&notifier);
+                let mut pooled = Task::pending(stream.recv_pooled());
+                peer.write_all(b"pooled").unwrap();
+                cx.turn_until(&notifier, "a pooled receive", || pooled.is_woken());
+                assert_eq!(&pooled.ready().unwrap()[..], b"pooled");
+            }
+            match Notifier::new().map_err(|error| error.to_string())?.backend() {
+                Backend::IoUring => Ok(()),
+                other => Err(format!("the test passes, and {other} is taken")),
+            }
+        });
+    });
+}
+
+/// The ring is there, and when the first pooled receive comes the kernel has no memory for the ring of buffers. That receive says
+/// so, and costs nothing that stays; nothing is lost, and once there is memory the next one works.
+#[test]
+fn no_memory_for_the_buffers() {
+    const REGISTER_PBUF_RING: u64 = 22;
+    let cx = Cx::new("no memory for the buffers".to_owned(), Backend::IoUring, CHILD);
+    drop(cx.notifier()); // the self-test of rings is over
+    let (lacks, mut refused) = (Arc::new(AtomicBool::new(false)), 0);
+    let its_lacks = Arc::clone(&lacks);
+    let answer = |call: supervised::Call| match call.args[1] == REGISTER_PBUF_RING && lacks.load(SeqCst) {
+        true => {
+            refused += 1;
+            Answer::Fails(libc::ENOMEM)
+        }
+        false => Answer::Goes,
+    };
+    let done = supervised(CHILD, &[libc::SYS_io_uring_register], answer, move || {
+        for bound in [false, true] {
+            let notifier = if bound { cx.builder().bound() } else { cx.builder() }.build().unwrap();
+            let (stream, mut peer) = cx.stream(&notifier);
+            let _here = notifier.enter();
+            let local = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            sender.connect(local.local_addr().unwrap()).unwrap();
+            let datagrams = pike::net::UdpSocket::from_std(local).unwrap();
+            its_lacks.store(true, SeqCst);
+            peer.write_all(b"ab").unwrap();
+            for round in 0..25 {
+                let before = heap::here().expect("it counts").live;
+                let error = match round % 2 {
+                    0 => {
+                        let mut receiving = Task::pending(stream.recv_pooled());
+                        cx.turn_until(&notifier, "an answer", || receiving.is_woken());
+                        receiving.ready().unwrap_err()
+                    }
+                    _ => {
+                        let mut receiving = Task::pending(datagrams.recv_from_pooled());
+                        cx.turn_until(&notifier, "an answer", || receiving.is_woken());
+                        receiving.ready().unwrap_err()
+                    }
+                };
+                assert_eq!(error.raw_os_error(), Some(libc::ENOMEM));
+                if round >= 4 {
+                    assert_eq!(heap::here().expect("it counts").live, before, "what is refused costs memory");
+                }
+            }
+            its_lacks.store(false, SeqCst);
+            sender.send(b"datagram").unwrap();
+            let mut byte = [0];
+            notifier.block_on(async {
+                assert_eq!(stream.read(&mut byte).await.unwrap(), 1);
+                assert_eq!((&byte, &stream.recv_pooled().await.unwrap()[..]), (b"a", &b"b"[..]));
+                assert_eq!(&datagrams.recv_from_pooled().await.unwrap().0[..], b"datagram");
+            });
+        }
+    });
+    match done {
+        Ok(()) => assert_eq!(refused, 2 * 25),
+        Err(skip) => note_skip("no memory for the buffers".to_owned(), skip),
+    }
 }
