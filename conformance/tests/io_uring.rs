@@ -9,7 +9,11 @@ use std::{
         fd::{AsRawFd, FromRawFd, OwnedFd},
         unix::net::UnixStream as StdUnixStream,
     },
-    sync::{Arc, Mutex},
+    pin::pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
     task::{Poll, Waker},
     thread,
     time::{Duration, Instant},
@@ -17,7 +21,12 @@ use std::{
 
 use futures_lite::future;
 use pike::{Backend, ChosenBy, Closed, Handle, Notifier, net, time};
-use pike_conformance::{Cx, Task, calling_when_cloned, harness::alone, unix};
+use pike_conformance::{
+    Cx, Task, calling_when_cloned,
+    harness::{alone, note_skip},
+    supervised::{self, Answer, Call},
+    unix,
+};
 
 fn cx(name: &str) -> Cx {
     Cx::new(name.to_owned(), Backend::IoUring, Duration::from_secs(60))
@@ -49,6 +58,23 @@ fn the_choice_of_who_does_not_choose() {
             }
         });
     });
+}
+
+const RECV: u8 = 27; // IORING_OP_RECV
+
+/// Runs `body` on a thread of its own, and makes sure that its rings are given receives: what is done at once needs no ring.
+fn receiving(name: &str, body: impl FnOnce(&Cx) + Send + 'static) {
+    let (cx, mut receives) = (cx(name), false);
+    drop(cx.notifier()); // the self-test of rings is over
+    let look = |call: Call| {
+        supervised::each_entry(call.ring(), 256, |entry| receives |= entry.opcode == RECV).unwrap();
+        Answer::Goes
+    };
+    let limit = Duration::from_secs(60);
+    match supervised::supervised(limit, &[libc::SYS_io_uring_enter], look, move || body(&cx)) {
+        Ok(()) => assert!(receives, "{name}: nothing is received by the kernel"),
+        Err(skip) => note_skip(name.to_owned(), skip),
+    }
 }
 
 async fn read_one(stream: &net::TcpStream) -> u8 {
@@ -103,37 +129,40 @@ fn waiters_outlive_the_thread_that_submitted_for_them() {
     }
 }
 
-/// Many arrivals of one source between two turns are one report of the epoll set, and all is read.
+/// Many arrivals of one source between two turns are one report of the epoll set, and all is read, while the kernel receives for
+/// another, so that the turns wait in the ring.
 #[test]
 fn many_arrivals_between_two_turns_are_read() {
     const ARRIVALS: usize = 10_000;
-    let cx = cx("arrivals");
-    let notifier = cx.notifier();
-    let (stream, mut peer) = cx.stream(&notifier);
-    let (idle, mut idle_peer) = cx.stream(&notifier);
-    let mut waits = Task::pending(read_one(&idle));
-    let mut reader = Task::pending(read_one(&stream));
-    cx.settle(&notifier);
-    for _ in 0..ARRIVALS {
-        peer.write_all(b"x").unwrap();
-    }
-    idle_peer.write_all(b"y").unwrap();
-    cx.turn_until(&notifier, "the first of many", || reader.is_woken());
-    assert_eq!(reader.ready(), b'x');
-    notifier.block_on(async {
-        for _ in 1..ARRIVALS {
-            assert_eq!(read_one(&stream).await, b'x');
-        }
-    });
-    cx.turn_until(&notifier, "another source's data", || waits.is_woken());
-    assert_eq!(waits.ready(), b'y');
-    for _ in 0..3 {
+    receiving("arrivals", |cx| {
+        let notifier = cx.notifier();
+        let (stream, mut peer) = cx.stream(&notifier);
+        let (idle, mut idle_peer) = cx.stream(&notifier);
+        let mut waits = Task::pending(async { idle.read_owned(Vec::with_capacity(1)).await.1[0] });
         let mut reader = Task::pending(read_one(&stream));
         cx.settle(&notifier);
-        peer.write_all(b"z").unwrap();
-        cx.turn_until(&notifier, "data after many arrivals", || reader.is_woken());
-        assert_eq!(reader.ready(), b'z');
-    }
+        for _ in 0..ARRIVALS {
+            peer.write_all(b"x").unwrap();
+        }
+        cx.turn_until(&notifier, "the first of many", || reader.is_woken());
+        assert_eq!(reader.ready(), b'x');
+        notifier.block_on(async {
+            for _ in 1..ARRIVALS {
+                assert_eq!(read_one(&stream).await, b'x');
+            }
+        });
+        for _ in 0..3 {
+            let mut reader = Task::pending(read_one(&stream));
+            cx.settle(&notifier);
+            peer.write_all(b"z").unwrap();
+            cx.turn_until(&notifier, "data after many arrivals", || reader.is_woken());
+            assert_eq!(reader.ready(), b'z');
+        }
+        assert!(!waits.is_woken());
+        idle_peer.write_all(b"y").unwrap();
+        cx.turn_until(&notifier, "another source's data", || waits.is_woken());
+        assert_eq!(waits.ready(), b'y');
+    });
 }
 
 /// More operations end between two turns than the completion queue holds: it overflows, and requests that go on end. Each of
@@ -238,80 +267,136 @@ fn a_queue_full_of_cancels_loses_none() {
     });
 }
 
-/// That somebody waited for a socket does not keep the peer from the end of it: it leaves the epoll set as it is closed.
-#[test]
-fn a_closed_socket_ends_although_it_was_waited_for() {
-    let cx = cx("FIN");
-    let ends = |peer: &mut TcpStream| {
-        peer.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        assert_eq!(peer.read(&mut [0]).unwrap(), 0);
-    };
-    let waited_for = |notifier: &Notifier| {
-        let (handle, peer) = cx.handle(notifier);
-        drop(Task::pending(handle.readable()));
-        cx.settle(notifier);
-        (handle, peer)
-    };
-    let free = cx.notifier();
-    let (handle, mut peer) = waited_for(&free);
-    drop(handle);
-    ends(&mut peer);
-    let (handle, mut peer) = waited_for(&free);
-    thread::spawn(move || drop(handle)).join().unwrap();
-    ends(&mut peer);
+/// A stream for which the kernel receives, for nobody any more, and its peer.
+fn received_for_nobody(cx: &Cx, notifier: &Notifier) -> (net::TcpStream, TcpStream) {
+    let (stream, peer) = cx.stream(notifier);
+    drop(Task::pending(stream.recv_pooled()));
+    cx.settle(notifier);
+    peer.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    (stream, peer)
+}
 
-    let bound = cx.builder().bound().build().unwrap();
-    let (handle, mut peer) = waited_for(&bound);
-    drop(handle);
-    bound.poll(Some(Duration::ZERO)).unwrap();
-    ends(&mut peer);
-    let (handle, mut peer) = waited_for(&bound);
-    let dropping = thread::spawn(move || drop(handle));
-    // Interrupted by the other thread's drop.
-    dropping.join().unwrap();
-    bound.poll(Some(Duration::ZERO)).unwrap();
-    ends(&mut peer);
+/// That the kernel receives for a socket does not keep the peer from the end of it: whoever drops it, where a ring is any
+/// thread's; and by the next turn of its thread, where it is bound.
+#[test]
+fn a_closed_socket_ends_although_the_kernel_receives_for_it() {
+    receiving("FIN", |cx| {
+        let ends = |peer: &mut TcpStream| assert_eq!(peer.read(&mut [0]).unwrap(), 0);
+        let free = cx.notifier();
+        let (stream, mut peer) = received_for_nobody(cx, &free);
+        drop(stream);
+        ends(&mut peer);
+        let (stream, mut peer) = received_for_nobody(cx, &free);
+        thread::spawn(move || drop(stream)).join().unwrap();
+        ends(&mut peer);
+
+        let bound = cx.builder().bound().build().unwrap();
+        let (stream, mut peer) = received_for_nobody(cx, &bound);
+        drop(stream);
+        bound.poll(Some(Duration::ZERO)).unwrap();
+        ends(&mut peer);
+        let (stream, mut peer) = received_for_nobody(cx, &bound);
+        thread::spawn(move || drop(stream)).join().unwrap();
+        bound.poll(Some(Duration::ZERO)).unwrap();
+        ends(&mut peer);
+    });
 }
 
 /// The end of a Notifier cancels all, so that sockets which outlive it can still end; of a bound one too, whose thread exits.
 #[test]
 fn sockets_end_after_their_notifier() {
-    let cx = cx("sockets outlive");
     for bound in [false, true] {
-        let (handle, mut peer): (Handle<TcpStream>, TcpStream) = thread::scope(|scope| {
-            let made = scope.spawn(|| {
-                let notifier = free_or_bound(&cx, bound);
-                let (handle, peer) = cx.handle(&notifier);
-                drop(Task::pending(handle.readable()));
-                cx.settle(&notifier);
-                (handle, peer)
+        receiving("sockets outlive", move |cx| {
+            let (stream, mut peer) = thread::scope(|scope| {
+                scope.spawn(|| received_for_nobody(cx, &free_or_bound(cx, bound))).join().unwrap()
             });
-            made.join().unwrap()
+            drop(stream);
+            assert_eq!(peer.read(&mut [0]).unwrap(), 0, "bound: {bound}");
         });
-        drop(handle);
-        peer.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        assert_eq!(peer.read(&mut [0]).unwrap(), 0, "bound: {bound}");
     }
 }
 
-/// What the thread of a bound Notifier waits for arrives, from sources of other threads too.
+/// What a bound Notifier's thread has the kernel do arrives, for other threads too.
 #[test]
-fn a_bound_ring_serves_sources_of_other_threads() {
-    let cx = cx("bound");
-    let notifier = cx.builder().bound().build().unwrap();
-    notifier.poll(Some(Duration::ZERO)).unwrap();
-    let (stream, mut peer) = cx.stream(&notifier);
-    for round in 0..100 {
-        thread::scope(|scope| {
-            let reader = scope.spawn(|| futures_lite::future::block_on(read_one(&stream)));
-            peer.write_all(&[round]).unwrap();
-            while !reader.is_finished() {
-                cx.check_time("a reader on another thread");
-                notifier.poll(Some(Duration::from_millis(20))).unwrap();
-            }
-            assert_eq!(reader.join().unwrap(), round);
-        });
-    }
+fn a_bound_ring_receives_for_other_threads() {
+    receiving("bound", |cx| {
+        let notifier = cx.builder().bound().build().unwrap();
+        notifier.poll(Some(Duration::ZERO)).unwrap();
+        let (stream, mut peer) = cx.stream(&notifier);
+        for round in 0..100 {
+            let waits = AtomicBool::new(false);
+            thread::scope(|scope| {
+                let reader = scope.spawn(|| {
+                    let mut reading = pin!(stream.read_owned(Vec::with_capacity(1)));
+                    future::block_on(async {
+                        assert!(future::poll_once(reading.as_mut()).await.is_none());
+                        waits.store(true, SeqCst);
+                        reading.await.1[0]
+                    })
+                });
+                // It has mailed its receive, and interrupts a turn for that.
+                cx.turn_until(&notifier, "a reader on another thread", || waits.load(SeqCst));
+                peer.write_all(&[round]).unwrap();
+                cx.turn_until(&notifier, "what it reads", || reader.is_finished());
+                assert_eq!(reader.join().unwrap(), round);
+            });
+        }
+    });
+}
+
+extern "C" fn nothing(_: libc::c_int) {}
+
+/// A handled signal ends a wait in the ring, as an empty turn, and costs no submission: what began with the very call that it
+/// interrupts is done once.
+#[test]
+fn a_signal_ends_a_wait_in_the_ring_and_nothing_else() {
+    alone(|| {
+        let cx = cx("signals");
+        let _handler = unix::Handler::install(libc::SIGUSR1, nothing);
+        for bound in [false, true] {
+            let notifier = free_or_bound(&cx, bound);
+            let (idle, mut idle_peer) = cx.stream(&notifier);
+            let mut waits = Task::pending(async { idle.read_owned(Vec::with_capacity(1)).await.1[0] });
+            let (stream, mut peer) = cx.stream(&notifier);
+            cx.settle(&notifier);
+            let (me, over, empty) = (unix::Target::me(), AtomicBool::new(false), AtomicBool::new(false));
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    while !over.load(SeqCst) {
+                        me.signal(libc::SIGUSR1);
+                        thread::sleep(Duration::from_micros(200));
+                    }
+                });
+                let rounds = || {
+                    for round in 0..200_u8 {
+                        let mut sends = Task::pending(stream.write_all_owned(vec![round]));
+                        while !sends.is_woken() {
+                            cx.check_time("a send under signals");
+                            notifier.poll(Some(Duration::from_secs(30)))?;
+                        }
+                        sends.ready().0?;
+                        // Only a signal ends this one.
+                        let woken = notifier.poll(Some(Duration::from_secs(30)))?;
+                        empty.fetch_or(woken == 0, SeqCst);
+                    }
+                    Ok(())
+                };
+                let done: std::io::Result<()> = rounds();
+                over.store(true, SeqCst);
+                done.unwrap();
+            });
+            assert!(empty.load(SeqCst), "no turn was ended by a signal");
+            let mut sent = [0; 200];
+            peer.read_exact(&mut sent).unwrap();
+            assert!(sent.iter().copied().eq(0..200));
+            assert!(!waits.is_woken());
+            idle_peer.write_all(b"y").unwrap();
+            cx.turn_until(&notifier, "what was under way all the time", || waits.is_woken());
+            assert_eq!(waits.ready(), b'y');
+            drop(stream);
+            assert_eq!(peer.read(&mut [0]).unwrap(), 0, "something was sent twice");
+        }
+    });
 }
 
 /// A receive into a buffer of its own ends after a pooled one has seen it under way, and before that one waits.
