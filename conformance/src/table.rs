@@ -335,6 +335,8 @@ macro_rules! for_each_case {
                 dropped_receive_keeps_bytes,
                 dropped_receive_keeps_datagrams,
                 dropped_accept_keeps_connections,
+                dropped_accept_takes_few,
+                dropped_receive_keeps_a_reset,
                 receive_from_a_listener_fails,
                 no_allocation_of_owned_forms,
             }

@@ -3,13 +3,15 @@
 
 use std::{
     cell::Cell,
-    io::{self, ErrorKind, IoSliceMut, Write},
+    io::{self, ErrorKind, IoSliceMut, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    time::Duration,
 };
 
 use futures_lite::future::{poll_once, zip};
 use pike::{
-    Interest,
+    Handle, Interest,
+    buf::Residue,
     socket::{Address, RecvFlags, Type, control::ControlBuf},
 };
 
@@ -209,6 +211,112 @@ pub fn dropped_accept_keeps_connections(cx: &Cx) -> Outcome {
     Ok(())
 }
 
+/// Connections that nobody accepts are taken out of the system's queue a few at most, and wait there, in order: each is a
+/// descriptor of the process, and the queue is what a listener was given a length for.
+pub fn dropped_accept_takes_few(cx: &Cx) -> Outcome {
+    const CLIENTS: usize = 64;
+    let notifier = cx.notifier();
+    let listener = net::listener(&notifier, v4());
+    let at = listener.local_addr().unwrap();
+    drop(Task::pending(listener.accept()));
+    cx.settle(&notifier);
+    let connect = || {
+        let client = TcpStream::connect(at).unwrap();
+        // With a turn for each, that sees it.
+        notifier.poll(Some(Duration::from_millis(1))).unwrap();
+        client
+    };
+    let clients: Vec<_> = (0..CLIENTS).map(|_| connect()).collect();
+    let expected: Vec<_> = clients.iter().map(|client| client.local_addr().unwrap()).collect();
+    let mut peers = Vec::new();
+    let listener = take_over(listener, &mut peers);
+    assert!(peers.len() <= CLIENTS / 2, "{} of {CLIENTS} connections were accepted for nobody", peers.len());
+    listener.set_nonblocking(false).unwrap();
+    while peers.len() < CLIENTS {
+        peers.push(listener.accept().unwrap().1);
+    }
+    assert_eq!(peers, expected);
+    Ok(())
+}
+
+/// A reset that came for a dropped receive is told to the next who asks, in whatever form, or comes with the socket that is taken
+/// elsewhere. The system tells it once: after that a stream that was cut looks as one that has ended.
+pub fn dropped_receive_keeps_a_reset(cx: &Cx) -> Outcome {
+    let notifier = cx.notifier();
+    // The receive is dropped before the reset comes, and after; of a receive into its own buffer only that makes a difference.
+    for (pooled, drops_first) in [(true, true), (true, false), (false, false)] {
+        for form in 0..8 {
+            let (stream, other) = net::pair(cx, &notifier);
+            let mut dropped = Task::pending(async {
+                match pooled {
+                    true => drop(stream.recv_pooled().await),
+                    false => drop(stream.read_owned(Vec::with_capacity(8)).await),
+                }
+            });
+            cx.settle(&notifier); // the kernel has it
+            if drops_first {
+                dropped = Task::new(async {});
+            }
+            reset(other);
+            cx.settle(&notifier);
+            drop(dropped);
+            cx.settle(&notifier);
+            let what = format!("pooled: {pooled}, dropped first: {drops_first}, form {form}");
+            let told = match form {
+                7 => match stream.into_std() {
+                    Ok(stream) => (&stream).read(&mut [0; 8]).err(),
+                    Err(error) => {
+                        assert!(error.to_string().contains("nobody was told"), "{error}");
+                        let residue = error.downcast::<Residue>().expect("what was received");
+                        assert_eq!(residue.bytes(), b"");
+                        residue.error()
+                    }
+                },
+                _ => soon(&notifier, "a reset", async {
+                    let mut buf = [0; 8];
+                    match form {
+                        0 => stream.read(&mut buf).await.err(),
+                        1 => stream.read_owned(Vec::with_capacity(8)).await.0.err(),
+                        2 => stream.recv_pooled().await.err(),
+                        3 => stream.recv_with(|_| ()).await.err(),
+                        4 => stream.peek(&mut buf).await.err(),
+                        5 => {
+                            let mut room = [IoSliceMut::new(&mut buf)];
+                            let mut control = ControlBuf::<0>::new();
+                            stream.socket().recv_msg(&mut room, &mut control, RecvFlags::NONE).await.err()
+                        }
+                        _ => {
+                            stream.readable().await.unwrap();
+                            stream.try_read(&mut buf).err()
+                        }
+                    }
+                }),
+            };
+            let told = told.unwrap_or_else(|| panic!("a stream that was cut ended well, {what}"));
+            net::assert_kind(&told, &[ErrorKind::ConnectionReset]);
+        }
+    }
+    // The same of a Handle.
+    let (stream, other) = cx.tcp_pair();
+    let handle = Handle::new_on(&notifier, stream).unwrap();
+    let reading = Task::pending(handle.read_owned(Vec::with_capacity(8)));
+    cx.settle(&notifier);
+    reset(net::attach(&notifier, other));
+    cx.settle(&notifier);
+    drop(reading);
+    let (stream, bytes, error) = handle.into_parts();
+    assert!(bytes.is_empty());
+    let told = error.or_else(|| (&stream).read(&mut [0; 8]).err()).expect("the stream was cut");
+    net::assert_kind(&told, &[ErrorKind::ConnectionReset]);
+    Ok(())
+}
+
+/// Ends a connection by a reset.
+fn reset(stream: pike::net::TcpStream) {
+    stream.set_zero_linger().unwrap();
+    drop(stream);
+}
+
 /// What makes no sense on a listener fails while connections wait that nobody has accepted, and takes none of them. And what
 /// a receive came to that was dropped before the socket listened is in no accept's way.
 pub fn receive_from_a_listener_fails(cx: &Cx) -> Outcome {
@@ -246,7 +354,7 @@ fn take_over(listener: pike::net::TcpListener, peers: &mut Vec<SocketAddr>) -> T
         Ok(listener) => return listener,
         Err(error) => error,
     };
-    let mut residue = error.downcast::<pike::buf::Residue>().unwrap();
+    let mut residue = error.downcast::<Residue>().unwrap();
     let connections = residue.take_connections();
     peers.extend(connections.into_iter().map(|owned| TcpStream::from(owned).peer_addr().unwrap()));
     residue.into_parts().1.into()

@@ -226,7 +226,8 @@ pub fn cancel_races_pipe(cx: &Cx) -> Outcome {
             got
         }));
         let got = received.expect("all but the last bytes");
-        let (source, mut bytes) = source.into_parts();
+        let (source, mut bytes, error) = source.into_parts();
+        assert!(error.is_none());
         // Of std only a socket can be made blocking, and what it does for that is done to any descriptor.
         let source = UnixStream::from(OwnedFd::from(source));
         source.set_nonblocking(false).unwrap();
@@ -258,8 +259,8 @@ pub fn handle_ends_under_operations(cx: &Cx) -> Outcome {
             1 => soon(&notifier, "close", handle.close()).unwrap(),
             2 => thread::scope(|scope| scope.spawn(|| drop(handle)).join().unwrap()),
             3 => {
-                let (source, read) = handle.into_parts();
-                assert!(read.is_empty());
+                let (source, read, error) = handle.into_parts();
+                assert!(read.is_empty() && error.is_none());
                 sink.write_all(b"for the next").unwrap();
                 assert_eq!((&source).read(&mut [0; 16]).unwrap(), 12);
             }

@@ -1,11 +1,13 @@
 //! What was received for nobody, of a socket that is taken elsewhere.
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, io};
 
 use crate::{op::lane::Undelivered, socket::Address, sys::platform};
 
 /// The cause of an [`io::Error`](std::io::Error) from `into_std`: the kernel has received or accepted something for an
-/// operation that was dropped, and it is not in the socket any more. It has both.
+/// operation that was dropped, and it is not in the socket any more. It has both. Or the socket has told such an operation of
+/// an error that it tells once, a reset: who asks the system after that hears only that the stream has ended, as if all of it
+/// had arrived.
 ///
 /// # Examples
 ///
@@ -16,7 +18,11 @@ use crate::{op::lane::Undelivered, socket::Address, sys::platform};
 ///     match stream.into_std() {
 ///         Ok(stream) => Ok((Vec::new(), stream)),
 ///         Err(error) => {
-///             let (bytes, descriptor) = error.downcast::<Residue>()?.into_parts();
+///             let residue = error.downcast::<Residue>()?;
+///             if let Some(error) = residue.error() {
+///                 return Err(error); // nothing more will come of it
+///             }
+///             let (bytes, descriptor) = residue.into_parts();
 ///             Ok((bytes, descriptor.into()))
 ///         }
 ///     }
@@ -43,6 +49,12 @@ impl Residue {
         self.undelivered.sender
     }
 
+    /// How the connection ended, behind those bytes, or what became of a datagram that was sent: an error which the system
+    /// has told to nobody who was there, and does not tell again.
+    pub fn error(&self) -> Option<io::Error> {
+        self.undelivered.error.map(io::Error::from_raw_os_error)
+    }
+
     /// Takes the connections that a listener has accepted and nobody has asked for, in order, non-blocking. What is left
     /// when this value is dropped, or taken apart, is closed.
     #[cfg(unix)]
@@ -57,13 +69,13 @@ impl Residue {
         std::mem::take(&mut self.undelivered.connections)
     }
 
-    /// The bytes, and the socket itself, non-blocking.
+    /// The bytes, and the socket itself, non-blocking. [`error`](Self::error) says what comes between the two.
     #[cfg(unix)]
     pub fn into_parts(self) -> (Vec<u8>, std::os::fd::OwnedFd) {
         (self.undelivered.bytes, self.descriptor)
     }
 
-    /// The bytes, and the socket itself, non-blocking.
+    /// The bytes, and the socket itself, non-blocking. [`error`](Self::error) says what comes between the two.
     #[cfg(windows)]
     pub fn into_parts(self) -> (Vec<u8>, std::os::windows::io::OwnedSocket) {
         (self.undelivered.bytes, self.descriptor)
@@ -74,8 +86,12 @@ impl fmt::Display for Residue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Undelivered { bytes, connections, .. } = &self.undelivered;
         match connections.len() {
-            0 => write!(f, "{} bytes were received and not read", bytes.len()),
-            count => write!(f, "{count} connections were accepted by the system and not taken"),
+            0 => write!(f, "{} bytes were received and not read", bytes.len())?,
+            count => write!(f, "{count} connections were accepted by the system and not taken")?,
+        }
+        match self.error() {
+            Some(error) => write!(f, ", and nobody was told: {error}"),
+            None => Ok(()),
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::{
     Notifier,
     interest::{Interest, Ready},
     notifier::{core::Core, current},
-    op::lane::Lane,
+    op::lane::{Lane, Undelivered},
     socket::Descriptor,
     source::{self, Direction},
     sys::platform::{self, IoSafe},
@@ -153,14 +153,16 @@ impl<T: IoSafe> Handle<T> {
     /// which the Notifier is turned, or another thread is waited for that does, a second at most. If that thread is busy for
     /// longer (only it turns a Notifier that is bound to it), a read that is still under way may take something, which is lost.
     ///
-    /// What a [`read_owned`](Self::read_owned) that was dropped had read, and nobody after it, is lost with this:
-    /// [`into_parts`](Self::into_parts) has it.
+    /// What a [`read_owned`](Self::read_owned) that was dropped had read, and nobody after it, is lost with this, and so is an
+    /// error that it was told: [`into_parts`](Self::into_parts) has them.
     pub fn into_inner(self) -> T {
         self.into_parts().0
     }
 
     /// As [`into_inner`](Self::into_inner), with the bytes that come before anything that the descriptor has: those which
-    /// the kernel read for an operation that was dropped. Only a backend that completes (io_uring) ever leaves any.
+    /// the kernel read for an operation that was dropped. And with an error that comes behind those, which it was told and
+    /// the system does not tell again: after a reset, who asks the descriptor hears only that the stream has ended, as if all
+    /// of it had arrived. Only a backend that completes (io_uring) ever leaves any of this.
     ///
     /// # Examples
     ///
@@ -181,7 +183,8 @@ impl<T: IoSafe> Handle<T> {
     ///     assert!(reading.await.is_none()); // dropped
     /// });
     /// other.write_all(b"ping")?;
-    /// let (stream, mut read) = handle.into_parts();
+    /// let (stream, mut read, error) = handle.into_parts();
+    /// error.map_or(Ok(()), Err)?;
     /// stream.set_nonblocking(false)?;
     /// let mut rest = vec![0; 4 - read.len()];
     /// std::io::Read::read_exact(&mut &stream, &mut rest)?;
@@ -189,10 +192,10 @@ impl<T: IoSafe> Handle<T> {
     /// assert_eq!(read, b"ping");
     /// # Ok(()) }
     /// ```
-    pub fn into_parts(self) -> (T, Vec<u8>) {
+    pub fn into_parts(self) -> (T, Vec<u8>, Option<io::Error>) {
         let Self { requests, attached } = self;
-        let read = requests.end();
-        (attached.into_inner(), read)
+        let Undelivered { bytes, error, .. } = requests.end();
+        (attached.into_inner(), bytes, error.map(io::Error::from_raw_os_error))
     }
 
     /// Waits until something can be read or reading has ended. A hint: the system call may still say otherwise.

@@ -12,7 +12,7 @@ use std::{
 use super::Attached;
 use crate::{
     Interest,
-    op::lane::Lane,
+    op::lane::{Lane, Undelivered},
     socket::Descriptor,
     sys::platform::{self, IoSafe},
 };
@@ -50,13 +50,13 @@ impl Requests {
     }
 
     /// Ends them, and says what they brought for nobody. Not in a child of a fork: what has arrived is the parent's (I14).
-    pub(super) fn end(&self) -> Vec<u8> {
+    pub(super) fn end(&self) -> Undelivered {
         match self.begun() {
             Some(lane) if !lane.is_forked() => {
                 lane.end();
-                lane.take_undelivered().bytes
+                lane.take_undelivered()
             }
-            _ => Vec::new(),
+            _ => Undelivered::default(),
         }
     }
 }

@@ -165,7 +165,8 @@ macro_rules! conversions {
             /// # Errors
             ///
             /// [`Residue`](crate::buf::Residue), which has the socket, if something was received or accepted for an
-            /// operation that nobody waits for any more; only io_uring does that. [`ResourceBusy`](std::io::ErrorKind::ResourceBusy)
+            /// operation that nobody waits for any more, or an error was told to it that is told once (a reset); only
+            /// backends that complete do that. [`ResourceBusy`](std::io::ErrorKind::ResourceBusy)
             /// if what the kernel does for the socket did not end within a second, because nobody turns the Notifier and
             /// this thread must not; the socket is closed then.
             pub fn into_std(self) -> std::io::Result<$std> {

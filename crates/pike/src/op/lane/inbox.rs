@@ -224,11 +224,14 @@ pub(crate) struct Undelivered {
     /// Who sent that datagram.
     pub(crate) sender: Option<Address>,
     pub(crate) connections: Vec<platform::Owned>,
+    /// An error that comes after the bytes, and that the system tells nobody again.
+    pub(crate) error: Option<i32>,
 }
 
 impl Undelivered {
     pub(crate) fn is_empty(&self) -> bool {
-        self.bytes.is_empty() && self.sender.is_none() && self.connections.is_empty()
+        let Self { bytes, sender, connections, error } = self;
+        bytes.is_empty() && sender.is_none() && connections.is_empty() && error.is_none()
     }
 }
 
@@ -245,7 +248,8 @@ impl Undelivered {
                 Delivered::Copied(copied) => all.bytes.extend_from_slice(&copied.bytes[copied.from..]),
                 Delivered::Datagram(datagram) => (all.bytes, all.sender) = (datagram.bytes, datagram.sender),
                 Delivered::Connection(owned) => all.connections.push(owned),
-                Delivered::End | Delivered::Failed(_) => {}
+                Delivered::Failed(code) if platform::is_told_once(code) => all.error = Some(code),
+                Delivered::End | Delivered::Failed(_) => {} // who asks the system is told the same
             }
         }
         all
@@ -306,6 +310,21 @@ mod tests {
         assert_eq!(read(&mut inbox, 2, false), Some((b"".to_vec(), sender)));
         let rest = Undelivered::new(inbox, &pool());
         assert_eq!((&rest.bytes[..], rest.sender), (&b"last"[..], sender));
+    }
+
+    /// Goal: of errors that nobody was told, those are kept which the system does not tell again.
+    #[test]
+    fn an_error_that_is_told_once_is_left() {
+        let rest = |code| {
+            let mut inbox = Inbox::default();
+            inbox.push(Delivered::Failed(code));
+            Undelivered::new(inbox, &pool())
+        };
+        let lasting = rest(platform::INVALID);
+        assert!(lasting.is_empty() && lasting.error.is_none());
+        for code in (1..200).filter(|&code| platform::is_told_once(code)) {
+            assert!(rest(code).error == Some(code) && !rest(code).is_empty());
+        }
     }
 
     /// Goal: whoever empties a buffer gives it back once, and who only looks or takes a part of it does not.
