@@ -330,6 +330,14 @@ macro_rules! for_each_case {
                 pooled_datagrams_refused_once,
                 pooled_datagrams_own_shutdown,
             }
+            pooled_shared {
+                pooled_unread_takes_few,
+                pooled_flood_that_nobody_reads,
+                pooled_shared_idle_holds_no_buffer,
+                pooled_shared_greedy_socket,
+                pooled_shared_runs_dry,
+                pooled_default_is_large,
+            }
             undelivered {
                 dropped_receive_before_connect,
                 dropped_receive_keeps_bytes,

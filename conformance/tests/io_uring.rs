@@ -267,6 +267,29 @@ fn a_queue_full_of_cancels_loses_none() {
     });
 }
 
+/// Of a pool of the usual size the kernel has 256 buffers and more: as many pieces arrive for receives that were given up, each in
+/// one, before anybody asks for them.
+#[test]
+fn the_kernel_has_256_buffers() {
+    const STREAMS: usize = 64;
+    const EACH: usize = 4;
+    let cx = cx("256 buffers");
+    for bound in [false, true] {
+        let notifier = free_or_bound(&cx, bound);
+        let (streams, mut peers): (Vec<_>, Vec<_>) = (0..STREAMS).map(|_| cx.stream(&notifier)).unzip();
+        streams.iter().for_each(|stream| drop(Task::pending(stream.recv_pooled())));
+        cx.settle(&notifier);
+        for byte in 0..EACH as u8 {
+            peers.iter_mut().for_each(|peer| peer.write_all(&[byte]).unwrap());
+            cx.settle(&notifier);
+        }
+        for stream in streams {
+            let residue = stream.into_std().unwrap_err().downcast::<pike::buf::Residue>().unwrap();
+            assert_eq!(residue.bytes(), [0, 1, 2, 3]);
+        }
+    }
+}
+
 /// A stream for which the kernel receives, for nobody any more, and its peer.
 fn received_for_nobody(cx: &Cx, notifier: &Notifier) -> (net::TcpStream, TcpStream) {
     let (stream, peer) = cx.stream(notifier);

@@ -24,6 +24,7 @@ pub mod options;
 pub mod owned;
 pub mod pooled;
 pub mod pooled_messages;
+pub mod pooled_shared;
 pub mod readiness;
 pub mod stream_ends;
 pub mod tcp_connect;

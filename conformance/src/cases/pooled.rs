@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// With a pool of `count` buffers of `len` bytes.
-fn with_pool(cx: &Cx, count: usize, len: usize) -> Notifier {
+pub(super) fn with_pool(cx: &Cx, count: usize, len: usize) -> Notifier {
     cx.opened(cx.builder().buffers(count, len).build().expect("a Notifier"))
 }
 

@@ -33,7 +33,7 @@ fn with_pool(cx: &Cx) -> Notifier {
 }
 
 /// A socket, where it is, and one of the standard library's that sends to it.
-fn receiver(notifier: &Notifier) -> (UdpSocket, SocketAddr, std::net::UdpSocket) {
+pub(super) fn receiver(notifier: &Notifier) -> (UdpSocket, SocketAddr, std::net::UdpSocket) {
     let socket = net::udp(notifier, v4());
     let to = socket.local_addr().unwrap();
     (socket, to, std::net::UdpSocket::bind("127.0.0.1:0").unwrap())
@@ -190,7 +190,7 @@ pub fn pooled_nearly_dry_is_quiet(cx: &Cx) -> Outcome {
 }
 
 /// Tells a thread that it is over, also if the case fails.
-struct EndOf<'a>(&'a AtomicBool);
+pub(super) struct EndOf<'a>(pub(super) &'a AtomicBool);
 
 impl Drop for EndOf<'_> {
     fn drop(&mut self) {
