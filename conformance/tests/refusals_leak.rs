@@ -1,4 +1,5 @@
-//! Bad input costs nothing that stays: each refusal, 50 times, leaves the descriptors and the live heap as they were.
+//! Bad input costs nothing that stays: each refusal, 50 times on each backend, leaves the descriptors and the live heap as they
+//! were.
 //!
 //! What each refusal says is the business of the cases; a use after a fork and a shortage of descriptors are there too.
 #![cfg(target_os = "linux")]
@@ -9,10 +10,13 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     os::{fd::AsFd, unix::net::UnixStream},
     panic::{self, AssertUnwindSafe},
+    pin::pin,
+    time::Duration,
 };
 
+use futures_lite::future::{block_on, poll_once};
 use pike::{
-    Closed, Event, Handle, Notifier, net,
+    Backend, Closed, Event, Handle, Notifier, net,
     os::unix::control::{Outgoing, descriptors_space},
     socket::{Domain, RecvFlags, SendFlags, Socket, Type, control::ControlBuf},
 };
@@ -125,6 +129,114 @@ const REFUSALS: &[(&str, Refusal)] = &[
         drop(other);
         one.try_send_msg(&[IoSlice::new(b"x")], None, &control, SendFlags::NONE).unwrap_err()
     }),
+    ("a pool without buffers, and of buffers without bytes", |notifier| {
+        let pool = |count, len| Notifier::builder().backend(notifier.backend()).buffers(count, len).build();
+        pool(16, 0).unwrap_err();
+        pool(usize::MAX, 2).unwrap_err();
+        pool(0, 4096).unwrap_err()
+    }),
+    ("buffers of length 0", |notifier| {
+        let (one, other) = streams(notifier);
+        let (udp, to) = udp(notifier);
+        notifier.block_on(async {
+            assert_eq!(one.write_owned(Vec::new()).await.0.unwrap(), 0);
+            one.write_all_owned(Box::<[u8]>::default()).await.0.unwrap();
+            assert_eq!(other.read_owned(Vec::new()).await.0.unwrap(), 0);
+            assert_eq!(other.read_exact_owned(Vec::new()).await.0.unwrap(), 0);
+            drop(poll_once(other.read_vectored_owned([Vec::new(), Vec::new()])).await); // which may wait
+            // Into no room a datagram is cut, and waited for.
+            assert!(poll_once(udp.recv_owned(Vec::new())).await.is_none());
+            assert_eq!(udp.send_to_owned(Vec::new(), to).await.0.unwrap(), 0);
+            assert_eq!(udp.recv_from_owned(Vec::new()).await.0.unwrap(), (0, to));
+            assert_eq!(udp.send_to_owned(&b"cut"[..], to).await.0.unwrap(), 3);
+            assert_eq!(udp.recv_owned(Vec::new()).await.0.unwrap(), 0);
+        });
+        udp.try_recv(&mut [0]).unwrap_err()
+    }),
+    ("buffers longer than a u32 says", |notifier| {
+        const LEN: usize = (1 << 32) + 3;
+        let (one, mut peer) = stream(notifier);
+        let room = || Vec::<u8>::with_capacity(LEN);
+        notifier.block_on(async {
+            assert!(poll_once(one.read_owned(room())).await.is_none()); // given up
+            io::Write::write_all(&mut peer, b"short").unwrap();
+            assert_eq!(one.read_owned(room()).await.0.unwrap(), 5);
+            let (sent, zeros) = one.write_owned(vec![0; LEN]).await;
+            assert!((1..LEN).contains(&sent.unwrap()) && zeros.len() == LEN);
+            let all = poll_once(one.write_all_owned(vec![0; LEN])).await;
+            assert!(all.is_none(), "more than fits");
+        });
+        one.try_read(&mut [0]).unwrap_err()
+    }),
+    ("a socket that is cancelled under owned and pooled calls", |notifier| {
+        let (one, _peer) = stream(notifier);
+        let (udp, _) = udp(notifier);
+        let listener = notifier.block_on(net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let (full, _other) = stream(notifier);
+        let [mut read, mut from] =
+            [one.read_owned(vec![7; 64]), udp.socket().read_owned(vec![7; 64])].map(Box::pin);
+        let mut pooled = pin!(udp.recv_from_pooled());
+        let mut accept = pin!(listener.accept());
+        let mut write = pin!(full.write_all_owned(vec![7; MORE_THAN_FITS]));
+        notifier.block_on(async {
+            // All are in the kernel, where that does them.
+            for _ in 0..3 {
+                assert!(poll_once(read.as_mut()).await.is_none() && poll_once(from.as_mut()).await.is_none());
+                assert!(poll_once(pooled.as_mut()).await.is_none());
+                assert!(poll_once(accept.as_mut()).await.is_none());
+                assert!(poll_once(write.as_mut()).await.is_none());
+                pike::time::sleep(Duration::from_millis(1)).await;
+            }
+        });
+        for socket in [one.socket(), udp.socket(), listener.socket(), full.socket()] {
+            socket.cancel();
+        }
+        notifier.block_on(async {
+            let ((result, buffer), (other, _)) = (read.await, from.await);
+            assert!(Closed::is(&result.unwrap_err()) && Closed::is(&other.unwrap_err()));
+            assert_eq!(buffer, [7; 64]);
+            let (result, buffer) = write.await;
+            assert!(Closed::is(&result.unwrap_err()) && buffer.len() == MORE_THAN_FITS);
+            assert!(Closed::is(&accept.await.map(drop).unwrap_err()));
+            pooled.await.unwrap_err()
+        })
+    }),
+    ("a Notifier dropped before its sockets, which have owned and pooled calls under way", |notifier| {
+        let own = Notifier::builder().backend(notifier.backend()).build().unwrap();
+        let ((one, _peer), (full, _other), (udp, _)) = (stream(&own), stream(&own), udp(&own));
+        let (taken, mut sender) = stream(&own);
+        let listener = own.block_on(net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let mut read = pin!(one.read_owned(vec![7; 64]));
+        let mut pooled = pin!(udp.recv_from_pooled());
+        let mut accept = pin!(listener.accept());
+        let mut write = pin!(full.write_all_owned(vec![7; MORE_THAN_FITS]));
+        let mut leases = Vec::new();
+        own.block_on(async {
+            for _ in 0..3 {
+                assert!(
+                    poll_once(read.as_mut()).await.is_none() && poll_once(pooled.as_mut()).await.is_none()
+                );
+                assert!(poll_once(accept.as_mut()).await.is_none());
+                assert!(poll_once(write.as_mut()).await.is_none());
+                io::Write::write_all(&mut sender, b"x").unwrap();
+                leases.push(taken.recv_pooled().await.unwrap());
+            }
+            // And something that nobody takes.
+            assert!(poll_once(taken.recv_pooled()).await.is_none());
+            io::Write::write_all(&mut sender, b"unread").unwrap();
+            pike::time::sleep(Duration::from_millis(1)).await;
+        });
+        drop(own);
+        block_on(async {
+            let (result, buffer) = read.await;
+            assert!(Closed::is(&result.unwrap_err()) && buffer == [7; 64]);
+            let (result, buffer) = write.await;
+            assert!(Closed::is(&result.unwrap_err()) && buffer.len() == MORE_THAN_FITS);
+            assert!(Closed::is(&pooled.await.map(drop).unwrap_err()));
+            assert!(leases.iter().all(|lease| lease[..] == *b"x"));
+            accept.await.map(drop).unwrap_err()
+        })
+    }),
     ("a Notifier dropped before its sockets and events", |notifier| {
         let own = Notifier::builder().backend(notifier.backend()).build().unwrap();
         let here = own.enter();
@@ -139,6 +251,29 @@ const REFUSALS: &[(&str, Refusal)] = &[
     }),
 ];
 
+/// Of a stream whose peer does not read.
+const MORE_THAN_FITS: usize = 16 << 20;
+
+/// A stream on `notifier`, and its peer.
+fn stream(notifier: &Notifier) -> (net::TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let _here = notifier.enter();
+    (net::TcpStream::from_std(listener.accept().unwrap().0).unwrap(), peer)
+}
+
+fn streams(notifier: &Notifier) -> (net::TcpStream, net::TcpStream) {
+    let (one, other) = stream(notifier);
+    let _here = notifier.enter();
+    (one, net::TcpStream::from_std(other).unwrap())
+}
+
+fn udp(notifier: &Notifier) -> (net::UdpSocket, SocketAddr) {
+    let udp = notifier.block_on(net::UdpSocket::bind("127.0.0.1:0")).unwrap();
+    let at = udp.local_addr().unwrap();
+    (udp, at)
+}
+
 /// One that finds nothing is enough.
 const MEASUREMENTS: usize = 4;
 
@@ -147,9 +282,13 @@ fn a_refusal_leaves_nothing_behind() {
     alone(|| {
         panic::set_hook(Box::new(|_| {})); // the two that panic do so 50 times
         let mut leaks = Vec::new();
-        for (what, refusal) in REFUSALS {
+        let granted = |backend: &&Backend| Notifier::builder().backend(**backend).build().is_ok();
+        let backends: Vec<_> = Backend::BUILT.iter().filter(granted).collect();
+        for (backend, (what, refusal)) in
+            backends.iter().flat_map(|backend| REFUSALS.iter().map(move |refusal| (**backend, refusal)))
+        {
             let once = || {
-                let notifier = Notifier::new().unwrap();
+                let notifier = Notifier::builder().backend(backend).build().unwrap();
                 let error = refusal(&notifier);
                 assert!(!error.to_string().is_empty(), "{what}");
             };
@@ -165,7 +304,8 @@ fn a_refusal_leaves_nothing_behind() {
                 .take_while(|(before, after)| before != after)
                 .collect();
             if measured.len() == MEASUREMENTS {
-                leaks.push(format!("{what}: descriptors and bytes before and after: {measured:?}"));
+                leaks
+                    .push(format!("{what}, {backend}: descriptors and bytes before and after: {measured:?}"));
             }
         }
         let _ = panic::take_hook();
