@@ -91,9 +91,9 @@ pub fn owned_round_trips(cx: &Cx) -> Outcome {
         assert_eq!(got.unwrap(), len);
         assert_bytes_at(0, &all);
         write.shutdown().unwrap();
-        let (got, rest) = read.read_exact_owned(Vec::with_capacity(8)).await;
+        let (got, rest) = read.read_exact_owned(b"to be replaced".to_vec()).await;
         assert_eq!(got.unwrap_err().kind(), ErrorKind::UnexpectedEof);
-        assert!(rest.is_empty());
+        assert!(rest.is_empty(), "what came is nothing");
         let (got, rest) = read.read_owned(b"to be replaced".to_vec()).await;
         assert_eq!((got.unwrap(), rest.len()), (0, 0), "end of file");
     });

@@ -39,7 +39,7 @@ macro_rules! owned_reads {
         ///
         /// # Errors
         ///
-        /// As [`read_exact`](Self::read_exact).
+        /// As [`read_exact`](Self::read_exact). If the stream ends before that, the buffer holds what came.
         ///
         /// # Cancel safety
         ///

@@ -134,7 +134,11 @@ fn read_exact<B: IoBufMut>(carried: &mut Carried<'_, usize, B>, seen: Seen) -> A
         return Attempt::Done(done);
     }
     let (count, drained) = match at.fill(seen, room) {
-        Attempt::Done(0) => return Attempt::Failed(io::ErrorKind::UnexpectedEof.into()),
+        Attempt::Done(0) => {
+            // SAFETY: as many were among the buffer's bytes.
+            unsafe { buf.filled(done) };
+            return Attempt::Failed(io::ErrorKind::UnexpectedEof.into());
+        }
         Attempt::Done(count) => (count, false),
         Attempt::Drained(count) => (count, true),
         other => return other,
