@@ -70,7 +70,7 @@ static SKIPPED: Mutex<Vec<(String, Skip)>> = Mutex::new(Vec::new());
 ///
 /// # Panics
 ///
-/// If it fails or takes too long. If there is no such case. If it is skipped and `PIKE_DENY_SKIPS` is set.
+/// If it fails or takes too long. If there is no such case. If it is skipped where [`note_skip`] denies that.
 pub fn run(name: &'static str, backend: Backend) {
     let entry =
         table::CASES.iter().copied().flatten().find(|entry| entry.name == name).expect("a case of the table");
@@ -152,9 +152,10 @@ fn limit() -> Duration {
 ///
 /// # Panics
 ///
-/// If `PIKE_DENY_SKIPS` is set.
+/// If `PIKE_DENY_SKIPS` is set, unless the reason has a line of `PIKE_LACKS` in it: what the machine is known to lack.
 pub fn note_skip(title: String, skip: Skip) {
-    if env::var_os("PIKE_DENY_SKIPS").is_some() {
+    let lacks = env::var("PIKE_LACKS").unwrap_or_default();
+    if env::var_os("PIKE_DENY_SKIPS").is_some() && !is_for_want_of(&skip.reason, &lacks) {
         panic!("{title} was skipped, and PIKE_DENY_SKIPS is set: {}", skip.reason);
     }
     let mut skipped = SKIPPED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -164,7 +165,24 @@ pub fn note_skip(title: String, skip: Skip) {
     skipped.push((title, skip));
 }
 
+fn is_for_want_of(reason: &str, lacks: &str) -> bool {
+    lacks.lines().any(|word| !word.is_empty() && reason.contains(word))
+}
+
 /// The cases that this process has skipped until now.
 pub fn skipped() -> Vec<(String, Skip)> {
     SKIPPED.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_for_want_of;
+
+    #[test]
+    fn a_skip_is_denied_unless_the_machine_lacks_it() {
+        let reason = "ptrace(PTRACE_TRACEME) is refused: Operation not permitted";
+        assert!(is_for_want_of(reason, "IPv6\nptrace\n"));
+        assert!(!is_for_want_of(reason, "IPv6\n\n"));
+        assert!(!is_for_want_of(reason, ""));
+    }
 }

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use common::within;
+use common::{note_skip, within};
 use pike::{Backend, Notifier, net::TcpStream, time::sleep};
 use pike_sched::{Pool, Sharding, spawn, yield_now};
 
@@ -47,8 +47,8 @@ async fn echo(stream: TcpStream) -> io::Result<()> {
 #[test]
 fn connections_on_rings() -> io::Result<()> {
     const CLIENTS: usize = 12;
-    if Notifier::builder().backend(Backend::IoUring).build().is_err() {
-        println!("skipped: no io_uring here");
+    if let Err(error) = Notifier::builder().backend(Backend::IoUring).build() {
+        note_skip("connections_on_rings", &format!("no io_uring here: {error}"));
         return Ok(());
     }
     within(60, || {

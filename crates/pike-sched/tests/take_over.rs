@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Gate, within};
+use common::{Gate, note_skip, within};
 use pike::{Backend, Event, Notifier, net::TcpStream};
 use pike_sched::{Builder, Pool, spawn, yield_now};
 
@@ -151,8 +151,11 @@ fn an_answer_does_not_wait_while_others_are_busy() -> io::Result<()> {
 /// The same where the Notifiers are on a ring each, of which a thread that did not make it reaps.
 #[test]
 fn an_answer_does_not_wait_for_the_worker_on_io_uring() -> io::Result<()> {
-    if Notifier::builder().backend(Backend::IoUring).build().is_err() {
-        println!("skipped: no io_uring here");
+    if let Err(error) = Notifier::builder().backend(Backend::IoUring).build() {
+        note_skip(
+            "an_answer_does_not_wait_for_the_worker_on_io_uring",
+            &format!("no io_uring here: {error}"),
+        );
         return Ok(());
     }
     within(120, || most_are_quick(2, Others::Idle, Some(Backend::IoUring)))

@@ -3,7 +3,9 @@
 #![allow(dead_code)]
 
 use std::{
+    env,
     future::{Future, poll_fn},
+    io::{self, Write},
     panic::{self, AssertUnwindSafe},
     pin::Pin,
     sync::{
@@ -28,6 +30,20 @@ pub fn within<R: Send + 'static>(seconds: u64, test: impl FnOnce() -> R + Send +
         Ok(Err(payload)) => panic::resume_unwind(payload),
         Err(_) => panic!("the test hangs"),
     }
+}
+
+/// Says on the error output, which is not captured, that a test cannot run here, as the conformance suite says it.
+///
+/// # Panics
+///
+/// If `PIKE_DENY_SKIPS` is set.
+pub fn note_skip(test: &str, reason: &str) {
+    assert!(
+        env::var_os("PIKE_DENY_SKIPS").is_none(),
+        "{test} was skipped, and PIKE_DENY_SKIPS is set: {reason}"
+    );
+    // Nobody reads it: nothing is lost.
+    let _ = io::stderr().write_all(format!("\nSKIPPED: {test}: {reason}\n").as_bytes());
 }
 
 /// Waits until nobody in the pool has done anything for so long, and gives what was done until then. On a loaded machine workers
