@@ -40,6 +40,8 @@ mod outgoing;
 mod over;
 mod pooled_message;
 mod spare;
+#[cfg(all(test, target_os = "linux", not(loom)))]
+mod tests;
 
 pub(crate) use self::{
     carries::Carries, inbox::Undelivered, incoming::Found, outgoing::Connect, spare::Spares,

@@ -21,6 +21,10 @@ impl Lane {
 /// Drops the buffers of operations whose futures are gone.
 impl Wake for Lane {
     fn wake(self: Arc<Self>) {
+        // Of a fork within a waker, the child has what the dispatch had left: the buffer goes with its copy of the lane (I14).
+        if self.is_forked() {
+            return;
+        }
         let abandoned = mem::take(&mut self.state.lock().abandoned);
         // Both are dropped, even if one panics.
         let of = |direction| (abandoned & 1 << direction as u8 != 0).then(|| Abandoned(&self, direction));

@@ -20,7 +20,7 @@ const SPARES_MAX: usize = 128;
 
 /// Those of one Notifier, to which none of them refers: they would keep each other alive.
 #[derive(Debug)]
-pub(crate) struct Spares(Mutex<Vec<Arc<Lane>>>);
+pub(crate) struct Spares(pub(super) Mutex<Vec<Arc<Lane>>>);
 
 impl Spares {
     pub(crate) fn new() -> Self {
@@ -113,43 +113,5 @@ impl Lane {
         let outgoing = self.outgoing.get_mut().map(|outgoing| &mut outgoing.half);
         let mut halves = self.taking.get_mut().into_iter().chain(outgoing);
         halves.any(|half| half.cargo.is_full())
-    }
-}
-
-#[cfg(all(test, unix, not(loom)))]
-mod tests {
-    use std::{
-        os::unix::net,
-        pin::pin,
-        task::{Context, Poll, Waker},
-    };
-
-    use crate::{Closed, Notifier, net::UnixStream};
-
-    /// Goal: a child of a fork, where another thread was just taking a lane, hears that all is closed.
-    #[test]
-    #[allow(unsafe_code)]
-    fn a_child_locks_nothing() {
-        let notifier = Notifier::new().unwrap();
-        let _here = notifier.enter();
-        let (ours, _peer) = net::UnixStream::pair().unwrap();
-        let stream = UnixStream::from_std(ours).unwrap();
-        let taking = stream.socket().core().spare_lanes().0.lock();
-        // SAFETY: what the child uses is made for that, and it ends below without running another destructor.
-        let child = unsafe { libc::fork() };
-        if child == 0 {
-            // SAFETY: takes no pointer. It ends a child that hangs.
-            unsafe { libc::alarm(10) };
-            let write = pin!(stream.write_owned(vec![1]));
-            let written = write.poll(&mut Context::from_waker(Waker::noop()));
-            let is_closed = matches!(&written, Poll::Ready((Err(error), _)) if Closed::is(error));
-            // SAFETY: ends the process at once.
-            unsafe { libc::_exit((!is_closed).into()) };
-        }
-        drop(taking);
-        let mut status = -1;
-        // SAFETY: a child of ours, and a place for its status.
-        assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
-        assert_eq!(status, 0, "14: it hangs");
     }
 }
