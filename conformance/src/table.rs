@@ -166,6 +166,7 @@ macro_rules! for_each_case {
                 shutdown_twice,
                 shutdown_of_a_dropped_socket,
                 shutdown_behind_a_dropped_send,
+                shutdown_before_the_next_write,
                 linger_zero_resets,
             }
             churn {

@@ -367,6 +367,40 @@ pub fn shutdown_behind_a_dropped_send(cx: &Cx) -> Outcome {
     Ok(())
 }
 
+/// A shutdown that comes while a send is in the kernel, whose future another thread polls: what that thread writes once the send
+/// is done was asked for after the shutdown, and fails.
+pub fn shutdown_before_the_next_write(cx: &Cx) -> Outcome {
+    let notifier = cx.notifier();
+    for round in 0..cx.rounds(600) {
+        let (stream, mut peer) = net::with_peer(cx, &notifier);
+        let mut sending = Task::new(stream.write_owned(b"sent".to_vec()));
+        let sent = sending.poll();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let wrote = match sent {
+            Poll::Ready(_) => stream.try_write(b"x"),
+            Poll::Pending => thread::scope(|scope| {
+                let writes = scope.spawn(|| {
+                    while sending.poll().is_pending() {
+                        std::hint::spin_loop();
+                    }
+                    stream.try_write(b"x")
+                });
+                while !writes.is_finished() {
+                    cx.check_time("the send");
+                    notifier.poll(Some(Duration::ZERO)).unwrap();
+                }
+                writes.join().unwrap()
+            }),
+        };
+        assert_kind(&wrote.expect_err(&format!("round {round}")), &[ErrorKind::BrokenPipe]);
+        drop(sending);
+        let mut all = Vec::new();
+        peer.read_to_end(&mut all).unwrap();
+        assert_eq!(all, b"sent");
+    }
+    Ok(())
+}
+
 /// A socket that lingers for no time at all resets its connection when it is dropped, from either end; where the end of
 /// writing came first, the other end may have seen that.
 pub fn linger_zero_resets(cx: &Cx) -> Outcome {

@@ -506,9 +506,7 @@ impl Lane {
             }
             (None, _) => Self::reap_else(lane, result, more, buffer, batch),
             (Some(outgoing), _) => {
-                if lane.went_out(&outgoing.half, result, batch) {
-                    lane.do_later(batch);
-                }
+                lane.went_out(&outgoing.half, result, batch);
                 ManuallyDrop::into_inner(lane).end_share(batch);
             }
         }

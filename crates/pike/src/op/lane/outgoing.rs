@@ -199,16 +199,17 @@ impl Lane {
         }
     }
 
-    /// True as for [`Lane::ends`].
     #[inline(always)]
-    pub(super) fn went_out(self: &Arc<Self>, half: &Half, result: i32, batch: &mut Batch) -> bool {
-        let later = self.ends(Direction::Write);
+    pub(super) fn went_out(self: &Arc<Self>, half: &Half, result: i32, batch: &mut Batch) {
+        // Before the future hears of the end, on whatever thread: what it sends next comes after a shutdown.
+        if self.ends(Direction::Write) {
+            self.do_later(batch);
+        }
         match half.life.complete(result) {
             Completed::ForTheFuture(Some(waker)) => batch.list().push(waker),
             Completed::ForTheFuture(None) => {}
             Completed::ForNobody => self.went_out_for_nobody(result, batch),
         }
-        later
     }
 
     #[cold]

@@ -60,10 +60,9 @@ pub(super) struct Unsent<'a>(pub(super) &'a Lane, pub(super) Direction);
 impl Drop for Unsent<'_> {
     fn drop(&mut self) {
         let Self(lane, direction) = *self;
+        let mut batch = Batch::new(); // wakes all, last
         if lane.ends(direction) {
-            let mut batch = Batch::new();
             lane.do_later(&mut batch);
-            drop(batch); // wakes all
         }
         let _waker = lane.half(direction).life.take_waker();
         drop(Abandoned(lane, direction)); // nothing was submitted, so this is its only owner
