@@ -27,8 +27,8 @@ use super::{
 };
 use crate::{budget, sys::platform, waiter::Node};
 
-/// What a pool has unless the builder says otherwise: 8 MiB, if ever so many are in use at a time.
-const COUNT: u32 = 2048;
+/// What a pool has unless the builder says otherwise: 16 MiB, if ever so many are in use at a time.
+const COUNT: u32 = 4096;
 const LEN: usize = 4096;
 /// A pool of fewer has none to spare for the kernel.
 const SHARED_MIN: u32 = 16;

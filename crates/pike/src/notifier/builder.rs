@@ -77,7 +77,7 @@ impl Builder {
         self
     }
 
-    /// Sets how many buffers of how many bytes there are for pooled receives: by default 2,048 of 4,096.
+    /// Sets how many buffers of how many bytes there are for pooled receives: by default 4,096 of 4,096.
     ///
     /// The memory is allocated at the first of them, and of the buffers the system gives memory to as many as were ever in use
     /// at a time. When all buffers are in use, receives wait for one to come back. At
