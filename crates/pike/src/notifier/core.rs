@@ -307,7 +307,7 @@ impl Core {
     /// As [`Core::close`], with the time that what the backend has in flight may take to end. Says how much has not.
     pub(super) fn shutdown(&self, limit: Duration) -> usize {
         if self.closed.swap(true, Ordering::AcqRel) {
-            return self.end(limit);
+            return self.end(limit).unwrap_or(0);
         }
         let mut batch = Batch::new();
         self.registry.close(batch.list());
@@ -316,16 +316,16 @@ impl Core {
         self.notify();
         let left = self.end(limit);
         drop(batch); // wakes all
-        left
+        left.unwrap_or(0)
     }
 
     /// Once the Notifier is closed: cancels what the backend has in flight (I3). Whoever has the seat does it after having
     /// left it: the closing and the leaving thread both write the seat's word, so one of them sees what the other did.
     ///
-    /// How many operations are in flight still.
+    /// How many operations are in flight still. None if another thread has the seat.
     #[cold]
-    pub(super) fn end(&self, limit: Duration) -> usize {
-        let Some(mut seat) = self.seat.take() else { return 0 };
+    pub(super) fn end(&self, limit: Duration) -> Option<usize> {
+        let mut seat = self.seat.take()?;
         let mut batch = Batch::new();
         let left = seat.with(|on_seat| {
             if on_seat.left != Some(0) {
@@ -337,7 +337,7 @@ impl Core {
         });
         drop(seat);
         drop(batch); // wakes all
-        left
+        Some(left)
     }
 }
 

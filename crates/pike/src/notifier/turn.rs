@@ -54,7 +54,8 @@ impl Core {
     ) -> io::Result<Batch> {
         if let Err(error) = self.check() {
             if !self.is_forked() {
-                self.end(Duration::ZERO);
+                // Of a bound one this may be the first that could.
+                self.end(if self.bound.is_some() { GRACE } else { Duration::ZERO });
             }
             return Err(error);
         }
@@ -74,7 +75,7 @@ impl Core {
         let waited = seat.with(|on_seat| self.wait(on_seat, timeout, parker, &mut batch));
         drop(seat);
         if self.is_closed() {
-            self.end(GRACE);
+            self.end_as_owner();
         }
         budget::reset();
         match waited {

@@ -426,3 +426,6 @@ impl Drop for Wait {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;
