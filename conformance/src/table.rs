@@ -69,6 +69,15 @@ macro_rules! for_each_case {
                 notifier_dropped_before_sockets: alone,
                 notifier_gone_elsewhere: alone,
             }
+            shutdown {
+                shutdown_ends_the_turn_of_another: alone,
+                shutdown_of_a_bound_notifier_elsewhere: alone,
+            }
+            numbers_again {
+                queued_sends_spare_the_next: alone,
+                queued_datagrams_spare_the_next: alone,
+                queued_requests_spare_the_next: alone,
+            }
             #[cfg(unix)] // Windows has no fork
             fork {
                 fork_child_spares_parent: alone,
@@ -353,11 +362,16 @@ macro_rules! for_each_case {
                 cancel_returns_the_buffer,
                 cancel_races_receive: alone,
                 cancel_races_datagrams,
-                cancel_races_accept: alone,
-                cancel_races_connect: alone,
                 forms_mixed_at_random,
                 notifier_dropped_under_operations: alone,
                 notifier_dropped_in_flight: alone,
+            }
+            cancel_connections {
+                cancel_races_accept: alone,
+                cancel_races_connect: alone,
+            }
+            cancel_sends {
+                cancel_races_send: alone,
             }
             messages {
                 message_cut_is_reported,
@@ -473,6 +487,7 @@ macro_rules! for_each_case {
                 cancel_races_pipe: alone,
                 cancel_races_unix_datagrams,
                 handle_ends_under_operations: alone,
+                queued_writes_spare_the_next_pipe: alone,
             }
             #[cfg(unix)] // limits and signals of Unix
             unix_errors {

@@ -11,12 +11,7 @@ use std::{
 };
 
 use futures_lite::future;
-use pike::{
-    Closed, Notifier,
-    net::TcpStream,
-    socket::{Type, option},
-    time::Elapsed,
-};
+use pike::{Closed, Notifier, net::TcpStream, socket::option, time::Elapsed};
 
 use crate::{
     Cx, Outcome, Rng, Task,
@@ -213,121 +208,6 @@ pub fn cancel_races_datagrams(cx: &Cx) -> Outcome {
         }
     });
     assert!(Task::new(udp.recv_pooled()).poll().is_pending(), "one too many");
-    Ok(())
-}
-
-/// Accepts are dropped while connections come: each connection is accepted once, and no descriptor is left behind.
-pub fn cancel_races_accept(cx: &Cx) -> Outcome {
-    let notifier = cx.notifier();
-    let rng = &mut Rng::new();
-    let listener = net::listener(&notifier, v4());
-    let at = listener.local_addr().unwrap();
-    let count = cx.rounds(600);
-    let before = system::descriptors();
-    thread::scope(|scope| {
-        scope.spawn(move || {
-            for number in 0..count as u32 {
-                let mut stream = std::net::TcpStream::connect(at).unwrap();
-                stream.write_all(&number.to_le_bytes()).unwrap();
-                // Until it was accepted: no more are open than a limit allows.
-                stream.read_exact(&mut [0]).unwrap();
-            }
-        });
-        soon(&notifier, "all connections", async {
-            let mut next = 0_u32;
-            while next < count as u32 {
-                let accepted = match rng.below(2) {
-                    0 => future::poll_once(listener.accept()).await,
-                    _ => {
-                        let limit = Duration::from_nanos(rng.below(60_000) as u64);
-                        pike::time::timeout(limit, listener.accept()).await.ok()
-                    }
-                };
-                let Some(accepted) = accepted else {
-                    future::yield_now().await;
-                    continue;
-                };
-                let (stream, _) = accepted.unwrap();
-                let (got, number) = stream.read_exact_owned(Box::new([0; 4])).await;
-                got.unwrap();
-                assert_eq!(u32::from_le_bytes(*number), next);
-                next += 1;
-                stream.write_all_owned(&b"!"[..]).await.0.unwrap();
-            }
-        });
-    });
-    cx.settle(&notifier);
-    assert!(system::descriptors() <= before, "descriptors are left behind");
-    Ok(())
-}
-
-/// Connects are dropped at every stage, and their sockets closed or connected after all: a connection that nobody went on
-/// with ends cleanly and without a byte, each of the others brings its number, and no descriptor is left behind.
-pub fn cancel_races_connect(cx: &Cx) -> Outcome {
-    const LAST: u32 = u32::MAX;
-    let notifier = cx.notifier();
-    let rng = &mut Rng::new();
-    let listener = net::listener(&notifier, v4());
-    let at = listener.local_addr().unwrap();
-    let before = system::descriptors();
-    soon(&notifier, "all connects", async {
-        let (mut sent, mut got) = (Vec::new(), Vec::new());
-        for number in (0..cx.rounds(1_000) as u32).chain([LAST]) {
-            let socket = net::bare(&notifier, v4(), Type::Stream);
-            let mut connected = false;
-            {
-                let mut connecting = pin!(socket.connect(at));
-                for _ in 0..rng.below(4) {
-                    match future::poll_once(&mut connecting).await {
-                        Some(result) => {
-                            result.unwrap();
-                            connected = true;
-                            break;
-                        }
-                        None if rng.one_in(2) => future::yield_now().await,
-                        None => {}
-                    }
-                }
-            }
-            if number == LAST || rng.one_in(2) {
-                // It goes on; on Windows it is over, which a new socket begins again.
-                let socket = match connected {
-                    true => socket,
-                    false if cfg!(windows) => {
-                        drop(socket); // which may have been connected all the same
-                        let socket = net::bare(&notifier, v4(), Type::Stream);
-                        socket.connect(at).await.unwrap();
-                        socket
-                    }
-                    false => {
-                        socket.connect(at).await.unwrap();
-                        socket
-                    }
-                };
-                socket.write_owned(number.to_le_bytes().to_vec()).await.0.unwrap();
-                sent.push(number);
-            } else if rng.one_in(2) {
-                socket.close().await.unwrap();
-            } else {
-                drop(socket);
-            }
-            while let Some(accepted) = match number {
-                LAST if got.last() == Some(&LAST) => None,
-                LAST => Some(listener.accept().await),
-                _ => future::poll_once(listener.accept()).await,
-            } {
-                let (stream, _) = accepted.unwrap();
-                let (received, bytes) = stream.read_owned(Vec::with_capacity(8)).await;
-                if received.unwrap() > 0 {
-                    got.push(u32::from_le_bytes(bytes.try_into().unwrap()));
-                    assert_eq!(stream.read_owned(Vec::with_capacity(8)).await.0.unwrap(), 0);
-                }
-            }
-        }
-        assert_eq!(got, sent);
-    });
-    cx.settle(&notifier);
-    assert!(system::descriptors() <= before, "descriptors are left behind");
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use std::{
 
 use futures_lite::future::{self, zip};
 use pike::{
-    Closed, Handle, Interest, Notifier,
+    Backend, Closed, Handle, Interest, Notifier,
     buf::BufResult,
     net::UnixDatagram,
     socket::{Domain, Socket, Type, UnixAddress},
@@ -275,6 +275,41 @@ pub fn handle_ends_under_operations(cx: &Cx) -> Outcome {
     }
     cx.settle(&notifier);
     assert_eq!(system::descriptors(), before, "descriptors");
+    Ok(())
+}
+
+/// A write to a pipe was begun, and its Handle is gone: not a byte of it comes to the pipe that has the numbers next.
+pub fn queued_writes_spare_the_next_pipe(cx: &Cx) -> Outcome {
+    let notifier = cx.notifier();
+    let mut again = 0;
+    for round in 0..8 {
+        let (mut source, sink) = unix::pipe();
+        let handle = Handle::new_on(&notifier, sink).unwrap();
+        let number = system::raw(&handle);
+        let mut writing = Task::new(handle.write_all_owned(bytes_at(0, 100)));
+        let _ = writing.poll();
+        if round % 2 == 0 {
+            writing.forget()
+        } else {
+            drop(writing)
+        }
+        match round % 4 {
+            0 | 1 => drop(handle),
+            _ => soon(&notifier, "close", handle.close()).unwrap(),
+        }
+        // The Handle's number, and that of the duplicate which the kernel was to write to, if it was.
+        let next = [unix::pipe(), unix::pipe()];
+        again += usize::from(
+            next.iter().any(|(source, sink)| [system::raw(source), system::raw(sink)].contains(&number)),
+        );
+        (0..3).for_each(|_| _ = notifier.poll(Some(Duration::from_millis(2))).unwrap());
+        next.iter().for_each(|(source, _)| assert_eq!(unix::bytes_queued(source), 0, "round {round}"));
+        let mut got = Vec::new();
+        source.read_to_end(&mut got).unwrap();
+        assert_bytes_at(0, &got);
+        assert!(cx.backend() != Backend::IoUring || got.is_empty(), "it was not queued");
+    }
+    assert!(again > 0, "no number was given out again");
     Ok(())
 }
 
