@@ -184,6 +184,14 @@ fn bound_ring_echo_turn() {
     );
 }
 
+/// Of fewer than twenty nothing is left that a call has to look for: one brings what has come, and one what was sent.
+#[cfg(target_os = "linux")]
+#[test]
+fn bound_ring_echo_of_few() {
+    const FEW: usize = 16;
+    expect_few("bound_ring_echo_of_few", 0.13, ring_echo(pike_sched::Pool::builder().bound(), FEW), FEW);
+}
+
 #[cfg(target_os = "linux")]
 const SOCKETS: usize = 64;
 

@@ -165,6 +165,31 @@ fn many_arrivals_between_two_turns_are_read() {
     });
 }
 
+/// Whatever has arrived before a turn is told by that turn, also of a bound ring, where one call to the kernel does twenty pieces
+/// of the work that arrivals make: one turn is one batch.
+#[test]
+fn a_turn_brings_all_that_has_arrived() {
+    const SOCKETS: usize = 100;
+    receiving("one turn", |cx| {
+        for bound in [false, true] {
+            let notifier = free_or_bound(cx, bound);
+            let pairs: Vec<_> = (0..SOCKETS).map(|_| cx.stream(&notifier)).collect();
+            for round in 0..3 {
+                let mut tasks: Vec<_> =
+                    pairs.iter().map(|(stream, _)| Task::pending(stream.recv_pooled())).collect();
+                cx.settle(&notifier);
+                for (_, peer) in &pairs {
+                    (&mut &*peer).write_all(b"x").unwrap();
+                }
+                notifier.poll(Some(Duration::ZERO)).unwrap();
+                let woken = tasks.iter().filter(|task| task.is_woken()).count();
+                assert_eq!(woken, SOCKETS, "bound: {bound}, round {round}");
+                tasks.iter_mut().for_each(|task| assert_eq!(&task.ready().unwrap()[..], b"x"));
+            }
+        }
+    });
+}
+
 /// More operations end between two turns than the completion queue holds: it overflows, and requests that go on end. Each of
 /// them is told all the same, and goes on.
 #[test]
