@@ -70,7 +70,9 @@ pub fn supervised<R: Send + 'static>(
         let listener = wait_for_answers(numbers);
         let is_filtered = listener.is_ok();
         give.send(listener).expect("the other end waits for it");
-        is_filtered.then(body)
+        // Joined here, so that the calls which its thread makes as it exits are answered too.
+        is_filtered
+            .then(|| thread::spawn(body).join().unwrap_or_else(|payload| panic::resume_unwind(payload)))
     });
     let listener = take.recv().expect("the thread says what came of it");
     let listener =

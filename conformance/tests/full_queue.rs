@@ -1,11 +1,12 @@
-//! A submission queue that is full while the kernel takes nothing: what finds no room waits, in order, and is lost by nothing.
+//! A submission queue that is full while the kernel takes nothing: what finds no room waits, in order, and is lost by nothing;
+//! and what is in the queue at the end is never begun.
 //!
 //! Method: another thread answers io_uring_enter instead of the kernel (`supervised`); the queue has 256 entries.
 #![cfg(target_os = "linux")]
 
 use std::{
     io::Write,
-    os::unix::net::UnixStream as StdUnixStream,
+    os::{fd::AsRawFd, unix::net::UnixStream as StdUnixStream},
     pin::Pin,
     sync::{
         Arc,
@@ -17,7 +18,7 @@ use std::{
 use futures_lite::future;
 use pike::{Backend, Closed, Notifier, buf::Owned, net, time};
 use pike_conformance::{
-    Cx,
+    Cx, Task,
     harness::{alone, note_skip},
     supervised::{Answer, supervised},
     unix,
@@ -28,11 +29,13 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 type Receives<'a> = Vec<Pin<Box<Owned<'a, usize, Vec<u8>>>>>;
 
+type Body = fn(&Cx, &Notifier, &Stuck, Receives<'_>, &mut [StdUnixStream]);
+
 /// Whether the kernel takes nothing.
 type Stuck = Arc<AtomicBool>;
 
 /// Runs `body` with more receives begun than the queue has room for, of which the kernel has taken none after some turns.
-fn stuck(code: libc::c_int, bound: bool, body: fn(&Cx, &Notifier, &Stuck, Receives<'_>, Vec<StdUnixStream>)) {
+fn stuck(code: libc::c_int, bound: bool, body: Body) {
     alone(|| {
         unix::raise_descriptor_limit();
         let what = format!("{code}, bound: {bound}");
@@ -50,12 +53,19 @@ fn stuck(code: libc::c_int, bound: bool, body: fn(&Cx, &Notifier, &Stuck, Receiv
         let done = supervised(LIMIT, &[libc::SYS_io_uring_enter], answer, move || {
             let builder = cx.builder();
             let notifier = if bound { builder.bound() } else { builder }.build().unwrap();
-            let (ours, peers): (Vec<_>, Vec<_>) = {
+            let (ours, mut peers): (Vec<_>, Vec<_>) = {
                 let _here = notifier.enter();
                 let pairs = (0..SOCKETS).map(|_| StdUnixStream::pair().unwrap());
                 pairs.map(|(one, other)| (net::UnixStream::from_std(one).unwrap(), other)).unzip()
             };
-            notifier.poll(Some(Duration::ZERO)).unwrap();
+            // One is in the kernel.
+            let (first, _first_peer) = StdUnixStream::pair().unwrap();
+            let first = {
+                let _here = notifier.enter();
+                net::UnixStream::from_std(first).unwrap()
+            };
+            let mut in_kernel = Task::pending(first.read_owned(vec![7; 1]));
+            cx.settle(&notifier);
             its_stuck.store(true, SeqCst);
             let mut receiving: Receives<'_> =
                 ours.iter().map(|stream| Box::pin(stream.read_exact_owned(vec![7; 1]))).collect();
@@ -66,13 +76,34 @@ fn stuck(code: libc::c_int, bound: bool, body: fn(&Cx, &Notifier, &Stuck, Receiv
                 let turned = notifier.poll(Some(Duration::ZERO));
                 assert_eq!(turned.err().and_then(|error| error.raw_os_error()), told(code));
             }
-            body(&cx, &notifier, &its_stuck, receiving, peers);
+            body(&cx, &notifier, &its_stuck, receiving, &mut peers);
+            drop(peers);
+            others_have_the_numbers(&notifier, &its_stuck, ours);
+            assert!(Closed::is(&in_kernel.ready().0.unwrap_err()));
         });
         match done {
             Ok(()) => assert!((5..200).contains(&refused), "{what}: refused {refused} times"),
             Err(skip) => note_skip(what, skip),
         }
     });
+}
+
+/// The Notifier has ended, and the sockets are closed: their numbers are others', of which nothing is received (I12), now that
+/// the kernel takes something again.
+fn others_have_the_numbers(notifier: &Notifier, stuck: &Stuck, ours: Vec<net::UnixStream>) {
+    let numbers: Vec<_> = ours.iter().map(AsRawFd::as_raw_fd).collect();
+    drop(ours);
+    let mut strangers: Vec<_> = (0..SOCKETS).map(|_| StdUnixStream::pair().unwrap()).collect();
+    for (one, other) in &mut strangers {
+        one.write_all(b"x").unwrap();
+        other.write_all(b"x").unwrap();
+    }
+    let all: Vec<_> = strangers.into_iter().flat_map(<[_; 2]>::from).collect();
+    let reused = numbers.iter().filter(|number| all.iter().any(|one| one.as_raw_fd() == **number)).count();
+    assert!(reused > SOCKETS / 2, "{reused} numbers were given out again");
+    stuck.store(false, SeqCst);
+    assert_eq!(notifier.shutdown(Duration::from_secs(5)), 0);
+    all.iter().for_each(|one| assert_eq!(unix::bytes_queued(one), 1));
 }
 
 /// What a turn says of it.
@@ -86,7 +117,7 @@ fn half_is_cancelled(
     notifier: &Notifier,
     stuck: &Stuck,
     mut receiving: Receives<'_>,
-    mut peers: Vec<StdUnixStream>,
+    peers: &mut [StdUnixStream],
 ) {
     receiving.iter_mut().step_by(2).for_each(|receive| receive.as_mut().cancel());
     for _ in 0..5 {
@@ -110,17 +141,6 @@ fn half_is_cancelled(
     assert_eq!(notifier.shutdown(Duration::from_secs(5)), 0);
 }
 
-/// What ends with the Notifier: all of them, with their buffers.
-fn all_end(notifier: &Notifier, receiving: Receives<'_>) {
-    let all = notifier.block_on(time::timeout(Duration::from_secs(15), async {
-        for receive in receiving {
-            let (result, buffer) = receive.await;
-            assert!(Closed::is(&result.unwrap_err()) && buffer == [7]);
-        }
-    }));
-    all.expect("all of them");
-}
-
 #[test]
 fn what_finds_no_room_waits_in_order() {
     for bound in [false, true] {
@@ -135,30 +155,22 @@ fn what_finds_no_room_outlives_an_error() {
     }
 }
 
-/// A shutdown that the kernel takes nothing of ends in time, and says what is left; another one ends that.
+/// What is in the queue when all ends was not taken, and never is: it ends too.
 #[test]
-fn a_shutdown_waits_for_room() {
-    for bound in [false, true] {
-        stuck(libc::EAGAIN, bound, |_, notifier, stuck, receiving, _peers| {
-            assert_eq!(notifier.shutdown(Duration::from_millis(50)), 256, "what is in the queue");
-            stuck.store(false, SeqCst);
-            assert_eq!(notifier.shutdown(Duration::from_secs(5)), 0);
-            all_end(notifier, receiving);
-        });
-    }
-}
-
-/// If the kernel refuses to be entered, nothing in the queue was taken, nor ever is.
-#[test]
-fn a_shutdown_that_is_refused_ends_what_was_not_taken() {
-    for bound in [false, true] {
-        stuck(libc::EPERM, bound, |_, notifier, stuck, receiving, mut peers| {
-            assert_eq!(notifier.shutdown(Duration::from_secs(5)), 0);
-            stuck.store(false, SeqCst);
-            // The kernel is let in again, and not entered.
-            peers.iter_mut().for_each(|peer| peer.write_all(b"x").unwrap());
-            assert_eq!(notifier.shutdown(Duration::from_secs(5)), 0);
-            all_end(notifier, receiving);
+fn a_shutdown_ends_what_was_not_taken() {
+    for (code, bound) in
+        [(libc::EAGAIN, false), (libc::EPERM, false), (libc::EAGAIN, true), (libc::EPERM, true)]
+    {
+        stuck(code, bound, |_, notifier, _, receiving, _| {
+            // Of a bound ring the kernel ends nothing by itself.
+            assert_eq!(notifier.shutdown(Duration::from_millis(50)), usize::from(notifier.is_bound()));
+            let all = notifier.block_on(time::timeout(Duration::from_secs(15), async {
+                for receive in receiving {
+                    let (result, buffer) = receive.await;
+                    assert!(Closed::is(&result.unwrap_err()) && buffer == [7]);
+                }
+            }));
+            all.expect("all of them");
         });
     }
 }

@@ -392,6 +392,28 @@ fn a_bound_ring_receives_for_other_threads() {
     });
 }
 
+/// Another thread can close a bound Notifier, and not end what the kernel does for it: that is left to the thread that it is
+/// bound to, and nothing is said of it before.
+#[test]
+fn another_threads_shutdown_leaves_a_bound_ring_alone() {
+    let cx = cx("another's shutdown");
+    let notifier = cx.builder().bound().build().unwrap();
+    let (stream, _peer) = cx.stream(&notifier);
+    let mut reading = Task::pending(stream.read_owned(Vec::with_capacity(1)));
+    cx.settle(&notifier);
+    thread::scope(|scope| {
+        let left = scope.spawn(|| notifier.shutdown(Duration::from_secs(5))).join().unwrap();
+        assert_eq!(left, 0);
+    });
+    assert!(!reading.is_woken());
+    assert!(Closed::is(&notifier.poll(None).unwrap_err()));
+    cx.until("its own thread's turn ends it", || {
+        let _ = notifier.poll(None);
+        reading.is_woken()
+    });
+    assert!(Closed::is(&reading.ready().0.unwrap_err()));
+}
+
 extern "C" fn nothing(_: libc::c_int) {}
 
 /// A handled signal ends a wait in the ring, as an empty turn, and costs no submission: what began with the very call that it

@@ -260,8 +260,8 @@ fn may_lock_no_memory() -> Result<(), String> {
     }
 }
 
-/// A limit of locked memory of zero, for once a real one. Until Linux 5.11 a ring is locked memory, and refused; since 5.12 it
-/// is memory of the control group, and no such limit concerns it. So either all works, or it is told what it lacks.
+/// A limit of locked memory of zero, for once a real one. A ring was locked memory until Linux 5.11, and is on 6.18; between,
+/// it was memory of the control group, and no such limit concerned it. So either all works, or it is told what it lacks.
 #[test]
 fn a_process_that_may_lock_no_memory() {
     alone(|| {

@@ -166,7 +166,7 @@ pub enum Cause {
     Forbidden,
     /// The system is too old for a part of it (`EINVAL`, or no error and no effect).
     TooOld,
-    /// No memory for it, or no locked memory (`RLIMIT_MEMLOCK` before Linux 5.12), or no descriptors. It may pass.
+    /// No memory for it, or no locked memory (`RLIMIT_MEMLOCK`; see PLATFORM.md), or no descriptors. It may pass.
     NoResources,
     /// Something else.
     Other,

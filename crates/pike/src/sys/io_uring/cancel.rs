@@ -8,6 +8,7 @@ use std::io;
 use crate::sys::{Raw, unix::cvt};
 
 const IORING_REGISTER_SYNC_CANCEL: libc::c_uint = 24;
+const IORING_ASYNC_CANCEL_ANY: u32 = 1 << 2;
 
 /// `struct io_uring_sync_cancel_reg`.
 #[repr(C)]
@@ -28,17 +29,25 @@ struct SyncCancel {
 ///
 /// `ENOENT` if the kernel has none; `EEXIST` on another thread's bound ring; `EINVAL` before Linux 6.0.
 pub(super) fn cancel(ring: Raw, key: u64) -> io::Result<()> {
+    ask(ring, key, 0)
+}
+
+/// Cancels every request. Their completions follow, and are reaped by who reaps.
+///
+/// # Errors
+///
+/// As for [`cancel`].
+pub(super) fn cancel_all(ring: Raw) -> io::Result<()> {
+    match ask(ring, 0, IORING_ASYNC_CANCEL_ANY) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        asked => asked,
+    }
+}
+
+fn ask(ring: Raw, key: u64, flags: u32) -> io::Result<()> {
     // A timeout of zero: it does not wait until what was cancelled has ended.
-    let what = SyncCancel {
-        addr: key,
-        fd: -1,
-        flags: 0,
-        tv_sec: 0,
-        tv_nsec: 0,
-        opcode: 0,
-        pad: [0; 7],
-        pad2: [0; 3],
-    };
+    let what =
+        SyncCancel { addr: key, fd: -1, flags, tv_sec: 0, tv_nsec: 0, opcode: 0, pad: [0; 7], pad2: [0; 3] };
     // SAFETY: the kernel reads one struct of this shape, which outlives the call.
     let code = unsafe {
         libc::syscall(libc::SYS_io_uring_register, ring, IORING_REGISTER_SYNC_CANCEL, &raw const what, 1)

@@ -104,8 +104,6 @@ pub(crate) struct Wait {
     provided: Option<Provided>,
     /// Blocks that never reached the kernel, and why: reported by this wait.
     refused: Vec<(At, i32)>,
-    /// After the shutdown: the kernel refuses to be entered, so that nothing ends any more.
-    broken: bool,
 }
 
 /// How long a wait is in which the kernel could not be given what is queued.
@@ -133,7 +131,6 @@ impl Driver {
             operations: 0,
             provided: None,
             refused: Vec::new(),
-            broken: false,
         };
         Ok((driver, wait))
     }

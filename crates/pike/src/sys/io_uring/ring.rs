@@ -53,6 +53,8 @@ pub(super) struct Ring {
     enabled: bool,
     /// Whether the kernel works for this ring only inside of an enter.
     deferred: bool,
+    /// Whether what is in the queue stays there for good.
+    stopped: bool,
     /// How many forks the process that made it had behind it (I14).
     forks: u32,
 }
@@ -88,8 +90,14 @@ impl Ring {
             let message = "this kernel's io_uring has no timeout for a wait (Linux 5.11)";
             return Err(io::Error::new(io::ErrorKind::Unsupported, message));
         }
-        let (keys, forks) = (Keys::default(), platform::forks());
-        Ok(Self { inner: ManuallyDrop::new(inner), keys, enabled: !deferred, deferred, forks })
+        Ok(Self {
+            inner: ManuallyDrop::new(inner),
+            keys: Keys::default(),
+            enabled: !deferred,
+            deferred,
+            stopped: false,
+            forks: platform::forks(),
+        })
     }
 
     pub(super) fn raw(&self) -> Raw {
@@ -128,9 +136,13 @@ impl Ring {
         Queue { inner: self.inner.submission(), keys: &mut self.keys }
     }
 
-    /// The keys of the entries that the kernel has not taken, which it looks at in an enter only.
+    /// No enter submits anything from here on. The keys of the entries that the kernel has not taken, and never will: it looks at
+    /// them in an enter only.
     #[cold]
-    pub(super) fn untaken(&mut self) -> Vec<u64> {
+    pub(super) fn stop_submitting(&mut self) -> Vec<u64> {
+        if mem::replace(&mut self.stopped, true) {
+            return Vec::new();
+        }
         let count = self.inner.submission().len();
         self.keys.last(count).collect()
     }
@@ -161,6 +173,7 @@ impl Ring {
         let submission = self.inner.submission();
         let (queued, overflown) = (submission.len(), submission.cq_overflow());
         drop(submission);
+        let queued = if self.stopped { 0 } else { queued };
         if timeout == Some(Duration::ZERO) && queued == 0 && !overflown && !self.deferred {
             return Ok(Entered::Done); // completions come without being asked for
         }

@@ -1,7 +1,10 @@
 //! The end of a ring: all that is in flight is cancelled, and reaped (I3).
 //!
-//! A kernel that cannot be entered any more (a filter that was installed since) ends nothing. Entries that it never took are
-//! ended here, since it looks at them in an enter only, and none follows. What it has taken stays in flight (I9), and is said to.
+//! 1. What was mailed ends, and so does what is in the queue and was not taken by the kernel, which looks at it in an enter
+//!    only: no enter submits anything from here on. So nothing is ever begun by a number that is closed now (I12).
+//! 2. What the kernel has is cancelled by a call that needs no entry, and reaped. A kernel that cannot be entered any more (a
+//!    filter that was installed since) completes it within that call, where the ring is not bound.
+//! 3. What it does not end in time stays in flight (I9), and is counted.
 
 use std::{
     io,
@@ -10,11 +13,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use io_uring::{cqueue, opcode, types};
+use io_uring::cqueue;
 
 use super::{
-    Driver, RETRY, Wait,
-    key::{self, Kind},
+    Driver, RETRY, Wait, cancel,
     mailbox::Mail,
     ops::{self, At},
     ring::{self, Entered},
@@ -34,14 +36,12 @@ impl Driver {
         limit: Duration,
         mut completed: impl FnMut(Completion),
     ) -> io::Result<usize> {
-        let mut works = wait.ring.is_enabled() && !wait.broken;
-        if works {
+        if wait.ring.is_enabled() {
             // First, so that it fails before anything was done where another thread must do it.
-            works = match wait.ring.enter(Some(Duration::ZERO)) {
+            match wait.ring.enter(Some(Duration::ZERO)) {
                 Err(error) if ring::is_anothers(&error) => return Err(error),
-                Err(error) => ring::is_loss(&error),
-                Ok(_) => true,
-            };
+                _ => {} // whatever else it says, it is asked again
+            }
         }
         self.mailbox.close(&mut wait.mail);
         wait.later.extend(wait.mail.drain(..));
@@ -51,45 +51,53 @@ impl Driver {
                 completed(at.failed(libc::ECANCELED));
             }
         }
+
+        wait.end_what_is_untaken(&mut completed);
         // Release: pairs with the look before a descriptor is closed, whose number no entry may name after that (I12).
         self.ended.store(true, Ordering::Release);
-        let ended = works && wait.cancel_all(limit, &mut completed).is_ok();
-        if !ended && wait.ring.is_enabled() {
-            wait.give_up(&mut completed);
+        if wait.ring.is_enabled() {
+            wait.cancel_all(limit, &mut completed);
         }
         Ok(wait.operations)
     }
 }
 
 impl Wait {
-    fn cancel_all(&mut self, limit: Duration, completed: &mut impl FnMut(Completion)) -> io::Result<()> {
+    fn end_what_is_untaken(&mut self, completed: &mut impl FnMut(Completion)) {
+        for key in self.ring.stop_submitting() {
+            self.in_flight -= 1;
+            if let Some(at) = At::of_key(key) {
+                self.operations -= 1;
+                completed(at.failed(libc::ECANCELED));
+            }
+        }
+    }
+
+    fn cancel_all(&mut self, limit: Duration, completed: &mut impl FnMut(Completion)) {
         let end = Instant::now().checked_add(limit);
-        let mut cancelling = false;
+        if self.in_flight > 0 {
+            // If it fails, nothing ends, and that is counted.
+            let _ = cancel::cancel_all(self.ring.raw());
+        }
         while self.in_flight > 0 {
             let left = end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
-            let entered = match self.cancel_and_wait(&mut cancelling, left) {
-                Err(error) if ring::is_loss(&error) => Entered::Later, // and the rest ends all the same
-                entered => entered?,
-            };
+            let entered = self.ring.enter(Some(left)).and_then(|entered| {
+                self.ring.work(Driver::CAPACITY)?;
+                Ok(entered)
+            });
             let reaped = self.reap_all(completed);
+            let asks_again = match entered {
+                Ok(entered) => entered == Entered::Done || reaped > 0,
+                Err(error) if ring::is_loss(&error) => reaped > 0, // the rest ends all the same
+                Err(_) => break,
+            };
             if left.is_zero() {
                 break;
             }
-            if reaped == 0 && entered == Entered::Later {
+            if !asks_again {
                 thread::sleep(left.min(RETRY));
             }
         }
-        Ok(())
-    }
-
-    fn cancel_and_wait(&mut self, cancelling: &mut bool, timeout: Duration) -> io::Result<Entered> {
-        if !*cancelling {
-            let all = opcode::AsyncCancel2::new(types::CancelBuilder::any()).build();
-            *cancelling = self.push(all, key::of_driver(Kind::Cancel))?;
-        }
-        let entered = self.ring.enter(Some(timeout))?;
-        self.ring.work(Driver::CAPACITY)?;
-        Ok(entered)
     }
 
     fn reap_all(&mut self, completed: &mut impl FnMut(Completion)) -> usize {
@@ -102,22 +110,5 @@ impl Wait {
                 completed(done);
             }
         })
-    }
-
-    /// Ends what the kernel never took. It is not entered from here on.
-    #[cold]
-    fn give_up(&mut self, completed: &mut impl FnMut(Completion)) {
-        self.reap_all(completed);
-        if self.broken {
-            return;
-        }
-        self.broken = true;
-        for at in self.ring.untaken().into_iter().map(At::of_key) {
-            self.in_flight -= 1;
-            if let Some(at) = at {
-                self.operations -= 1;
-                completed(at.failed(libc::ECANCELED));
-            }
-        }
     }
 }
