@@ -5,8 +5,11 @@
 #![cfg(target_os = "linux")]
 
 use std::{
-    io::Write,
-    os::{fd::AsRawFd, unix::net::UnixStream as StdUnixStream},
+    io::{ErrorKind, Read, Write},
+    os::{
+        fd::{AsRawFd, RawFd},
+        unix::net::UnixStream as StdUnixStream,
+    },
     pin::Pin,
     sync::{
         Arc,
@@ -30,12 +33,13 @@ const LIMIT: Duration = Duration::from_secs(30);
 type Receives<'a> = Vec<Pin<Box<Owned<'a, usize, Vec<u8>>>>>;
 
 type Body = fn(&Cx, &Notifier, &Stuck, Receives<'_>, &mut [StdUnixStream]);
+type Then = fn(&Cx, &Notifier, &Stuck, Vec<net::UnixStream>, Vec<StdUnixStream>);
 
 /// Whether the kernel takes nothing.
 type Stuck = Arc<AtomicBool>;
 
 /// Runs `body` with more receives begun than the queue has room for, of which the kernel has taken none after some turns.
-fn stuck(code: libc::c_int, bound: bool, body: Body) {
+fn stuck(code: libc::c_int, bound: bool, body: Body, then: Then) {
     alone(|| {
         unix::raise_descriptor_limit();
         let what = format!("{code}, bound: {bound}");
@@ -70,6 +74,7 @@ fn stuck(code: libc::c_int, bound: bool, body: Body) {
             let mut receiving: Receives<'_> =
                 ours.iter().map(|stream| Box::pin(stream.read_exact_owned(vec![7; 1]))).collect();
             for receive in &mut receiving {
+                pike::budget::reset();
                 assert!(notifier.block_on(future::poll_once(receive.as_mut())).is_none());
             }
             for _ in 0..5 {
@@ -77,8 +82,8 @@ fn stuck(code: libc::c_int, bound: bool, body: Body) {
                 assert_eq!(turned.err().and_then(|error| error.raw_os_error()), told(code));
             }
             body(&cx, &notifier, &its_stuck, receiving, &mut peers);
-            drop(peers);
-            others_have_the_numbers(&notifier, &its_stuck, ours);
+            then(&cx, &notifier, &its_stuck, ours, peers);
+            assert_eq!(notifier.shutdown(Duration::from_secs(5)), 0);
             assert!(Closed::is(&in_kernel.ready().0.unwrap_err()));
         });
         match done {
@@ -90,19 +95,59 @@ fn stuck(code: libc::c_int, bound: bool, body: Body) {
 
 /// The Notifier has ended, and the sockets are closed: their numbers are others', of which nothing is received (I12), now that
 /// the kernel takes something again.
-fn others_have_the_numbers(notifier: &Notifier, stuck: &Stuck, ours: Vec<net::UnixStream>) {
-    let numbers: Vec<_> = ours.iter().map(AsRawFd::as_raw_fd).collect();
+fn others_have_the_numbers(
+    _: &Cx,
+    notifier: &Notifier,
+    stuck: &Stuck,
+    ours: Vec<net::UnixStream>,
+    _peers: Vec<StdUnixStream>,
+) {
+    let numbers = numbers(&ours);
     drop(ours);
-    let mut strangers: Vec<_> = (0..SOCKETS).map(|_| StdUnixStream::pair().unwrap()).collect();
-    for (one, other) in &mut strangers {
-        one.write_all(b"x").unwrap();
-        other.write_all(b"x").unwrap();
-    }
-    let all: Vec<_> = strangers.into_iter().flat_map(<[_; 2]>::from).collect();
-    let reused = numbers.iter().filter(|number| all.iter().any(|one| one.as_raw_fd() == **number)).count();
+    let all = strangers();
+    let reused = all.iter().filter(|one| numbers.contains(&one.as_raw_fd())).count();
     assert!(reused > SOCKETS / 2, "{reused} numbers were given out again");
     stuck.store(false, SeqCst);
     assert_eq!(notifier.shutdown(Duration::from_secs(5)), 0);
+    all.iter().for_each(|one| assert_eq!(unix::bytes_queued(one), 1));
+}
+
+fn numbers(of: &[net::UnixStream]) -> Vec<RawFd> {
+    of.iter().map(AsRawFd::as_raw_fd).collect()
+}
+
+/// Others' sockets, each with a byte to be read.
+fn strangers() -> Vec<StdUnixStream> {
+    let pairs = (0..SOCKETS).map(|_| StdUnixStream::pair().unwrap());
+    let mut all: Vec<_> = pairs.flat_map(<[_; 2]>::from).collect();
+    all.iter_mut().for_each(|one| one.write_all(b"x").unwrap());
+    all
+}
+
+/// Sockets that are closed while their receives are in the queue, or wait for room in it, keep their numbers (I12), until the
+/// kernel has let go of them.
+fn nobody_has_the_numbers(
+    cx: &Cx,
+    notifier: &Notifier,
+    stuck: &Stuck,
+    ours: Vec<net::UnixStream>,
+    peers: Vec<StdUnixStream>,
+) {
+    let numbers = numbers(&ours);
+    drop(ours);
+    let all = strangers();
+    let given: Vec<_> =
+        (0..SOCKETS).filter(|&at| all.iter().any(|one| one.as_raw_fd() == numbers[at])).collect();
+    assert!(given.is_empty(), "the numbers of these were given out again: {given:?}");
+    stuck.store(false, SeqCst);
+    for mut peer in peers {
+        peer.set_nonblocking(true).unwrap();
+        cx.turn_until(notifier, "its end", || match peer.read(&mut [0]) {
+            Ok(0) => true,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => false,
+            other => panic!("neither its end nor nothing: {other:?}"),
+        });
+    }
     all.iter().for_each(|one| assert_eq!(unix::bytes_queued(one), 1));
 }
 
@@ -144,14 +189,14 @@ fn half_is_cancelled(
 #[test]
 fn what_finds_no_room_waits_in_order() {
     for bound in [false, true] {
-        stuck(libc::EAGAIN, bound, half_is_cancelled);
+        stuck(libc::EAGAIN, bound, half_is_cancelled, others_have_the_numbers);
     }
 }
 
 #[test]
 fn what_finds_no_room_outlives_an_error() {
     for bound in [false, true] {
-        stuck(libc::EPERM, bound, half_is_cancelled);
+        stuck(libc::EPERM, bound, half_is_cancelled, others_have_the_numbers);
     }
 }
 
@@ -161,7 +206,7 @@ fn a_shutdown_ends_what_was_not_taken() {
     for (code, bound) in
         [(libc::EAGAIN, false), (libc::EPERM, false), (libc::EAGAIN, true), (libc::EPERM, true)]
     {
-        stuck(code, bound, |_, notifier, _, receiving, _| {
+        let all_end: Body = |_, notifier, _, receiving, _| {
             // Of a bound ring the kernel ends nothing by itself.
             assert_eq!(notifier.shutdown(Duration::from_millis(50)), usize::from(notifier.is_bound()));
             let all = notifier.block_on(time::timeout(Duration::from_secs(15), async {
@@ -171,6 +216,14 @@ fn a_shutdown_ends_what_was_not_taken() {
                 }
             }));
             all.expect("all of them");
-        });
+        };
+        stuck(code, bound, all_end, others_have_the_numbers);
+    }
+}
+
+#[test]
+fn what_is_closed_in_the_queue_keeps_its_number() {
+    for bound in [false, true] {
+        stuck(libc::EAGAIN, bound, |_, _, _, receiving, _| drop(receiving), nobody_has_the_numbers);
     }
 }
