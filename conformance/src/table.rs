@@ -480,7 +480,6 @@ macro_rules! for_each_case {
             #[cfg(unix)] // pipes, and datagrams of Unix sockets
             unix_owned {
                 owned_on_pipes,
-                unix_pooled_streams,
                 unix_pooled_messages,
                 owned_on_terminals,
                 owned_unix_messages,
@@ -495,6 +494,11 @@ macro_rules! for_each_case {
                 accept_out_of_descriptors: alone,
                 notifier_out_of_descriptors: alone,
                 broken_pipe_raises_no_signal: alone,
+            }
+            #[cfg(unix)] // no pairs on Windows
+            unix_pooled {
+                unix_pooled_streams,
+                unix_pooled_has_every_buffer,
             }
             #[cfg(unix)] // no pairs, and no descriptors, on Windows
             unix_allocations {

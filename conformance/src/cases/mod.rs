@@ -75,6 +75,8 @@ pub mod unix_net;
 #[cfg(unix)]
 pub mod unix_owned;
 #[cfg(unix)]
+pub mod unix_pooled;
+#[cfg(unix)]
 pub mod unix_socket;
 #[cfg(windows)]
 pub mod windows_port;

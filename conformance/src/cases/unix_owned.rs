@@ -450,48 +450,6 @@ pub fn cancel_races_unix_datagrams(cx: &Cx) -> Outcome {
     Ok(())
 }
 
-/// Unix streams that share a pool: more than a buffer each, in order, sent before and while they wait, to the end and beyond.
-pub fn unix_pooled_streams(cx: &Cx) -> Outcome {
-    const LEN: usize = 150;
-    let notifier = cx.builder().buffers(32, 64).build().unwrap();
-    let here = notifier.enter();
-    let pairs: Vec<_> = (0..8)
-        .map(|_| {
-            let (ours, peer) = UnixStream::pair().unwrap();
-            (pike::net::UnixStream::from_std(ours).unwrap(), peer)
-        })
-        .collect();
-    drop(here);
-    for round in 0..4 {
-        let mut waiting: Vec<_> = pairs.iter().map(|(ours, _)| Task::new(ours.recv_pooled())).collect();
-        if round % 2 == 0 {
-            waiting.iter_mut().for_each(|waiting| assert!(waiting.poll().is_pending()));
-            cx.settle(&notifier);
-        }
-        for (n, (_, peer)) in pairs.iter().enumerate() {
-            { peer }.write_all(&bytes_at(round * LEN + n, LEN)).unwrap();
-        }
-        for ((n, (ours, _)), mut waiting) in pairs.iter().enumerate().zip(waiting) {
-            let mut got = net::finish(cx, &notifier, "a buffer", &mut waiting).unwrap().to_vec();
-            while got.len() < LEN {
-                let lease = soon(&notifier, "another buffer", ours.recv_pooled()).unwrap();
-                assert!(!lease.is_empty() && lease.len() <= 64);
-                got.extend_from_slice(&lease);
-            }
-            assert_eq!(got.len(), LEN);
-            assert_bytes_at(round * LEN + n, &got);
-        }
-    }
-    for (ours, peer) in pairs {
-        let mut waiting = Task::pending(ours.recv_pooled());
-        drop(peer);
-        assert!(net::finish(cx, &notifier, "the end", &mut waiting).unwrap().is_empty());
-        drop(waiting);
-        assert!(soon(&notifier, "the end once more", ours.recv_pooled()).unwrap().is_empty());
-    }
-    Ok(())
-}
-
 /// Messages of Unix sockets into buffers of the pool: from a name and from none, empty, cut, in order; the end of those in order.
 pub fn unix_pooled_messages(cx: &Cx) -> Outcome {
     let notifier = cx.builder().buffers(16, 64).build().unwrap();

@@ -3,6 +3,9 @@
 //! First come, first served: while anybody waits, a buffer that comes back is *promised* to the first of them, and nobody
 //! else can take it. Who was woken and does not want it any more passes the promise on.
 //!
+//! Some buffers may be neither here nor with anybody, but lent to a kernel that has no use for them. So who begins to wait has it
+//! asked for one ([`Free::asks_kernel`]), one question at a time, which goes on as long as it gives some and others wait.
+//!
 //! Under one lock, which no code of others runs under (I6). The buffer that came back last is the next one taken, so that
 //! a pool touches as much of its memory as it ever needed at a time.
 
@@ -30,6 +33,16 @@ struct State {
     /// How many of those that can be taken are promised to waiters that have been woken.
     promised: usize,
     waiters: List,
+    asked: KernelAsked,
+}
+
+/// Whether the kernel was asked to give back a buffer of those that it was lent, for those who wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum KernelAsked {
+    No,
+    Once,
+    /// And somebody has begun to wait since, for whom it may have one although it had none before.
+    Again,
 }
 
 impl State {
@@ -75,7 +88,14 @@ pub(crate) enum Asked {
 
 impl Free {
     pub(crate) fn new(count: u32) -> Self {
-        let state = State { back: Vec::new(), fresh: 0, count, promised: 0, waiters: List::new() };
+        let state = State {
+            back: Vec::new(),
+            fresh: 0,
+            count,
+            promised: 0,
+            waiters: List::new(),
+            asked: KernelAsked::No,
+        };
         Self(Brief::new(state))
     }
 
@@ -154,6 +174,25 @@ impl Free {
         after(state, waker, Asked::Linked)
     }
 
+    /// By who has begun to wait. True if the kernel is to be asked for a buffer, whose answer is told to [`Free::answered`].
+    #[cold]
+    pub(crate) fn asks_kernel(&self) -> bool {
+        let mut state = self.0.lock();
+        let is_first = state.asked == KernelAsked::No;
+        state.asked = if is_first { KernelAsked::Once } else { KernelAsked::Again };
+        is_first
+    }
+
+    /// The kernel has given one back, which is here already, or has none. True if it is to be asked again.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "completion backends use it"))]
+    #[cold]
+    pub(crate) fn answered(&self, has_given: bool) -> bool {
+        let mut state = self.0.lock();
+        let again = (has_given || state.asked == KernelAsked::Again) && !state.waiters.is_empty();
+        state.asked = if again { KernelAsked::Once } else { KernelAsked::No };
+        again
+    }
+
     /// Waits no more; a promise goes to the next, who is to be woken.
     ///
     /// # Safety
@@ -220,6 +259,35 @@ mod tests {
         assert_eq!(ask(&free, second, &log.waker(2)), Some(buffer));
         assert!(free.give_back(buffer).is_none());
         assert_eq!(free.take(), Some(buffer));
+    }
+
+    /// Goal: the kernel is asked while it has something to give and somebody waits, once for each who begins to wait, and no
+    /// more: one that has nothing is not asked for ever.
+    #[test]
+    fn the_kernel_is_asked_as_long_as_that_helps() {
+        let (free, log) = (Free::new(2), Log::default());
+        let buffers = [free.take().unwrap(), free.take().unwrap()];
+        let nodes = [pin!(Node::new()), pin!(Node::new()), pin!(Node::new())];
+        let nodes = nodes.each_ref().map(|node| node.as_ref());
+        assert!(ask(&free, nodes[0], &log.waker(0)).is_none());
+        assert!(free.asks_kernel(), "the first");
+        assert!(!free.answered(false), "it has none");
+        assert!(ask(&free, nodes[1], &log.waker(1)).is_none());
+        assert!(free.asks_kernel());
+        assert!(ask(&free, nodes[2], &log.waker(2)).is_none());
+        assert!(!free.asks_kernel(), "it is asked already");
+        assert!(free.answered(false), "for the last, who came after");
+        drop(free.give_back(buffers[0]));
+        assert!(free.answered(true), "there may be more, and two wait");
+        drop(free.give_back(buffers[1]));
+        assert!(free.answered(true));
+        assert!(!free.answered(false));
+        for node in nodes {
+            // SAFETY: it waits here.
+            drop(unsafe { free.leave(node) });
+        }
+        assert!(free.asks_kernel());
+        assert!(!free.answered(true), "nobody waits");
     }
 
     #[test]

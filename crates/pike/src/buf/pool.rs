@@ -147,7 +147,7 @@ impl Pool {
     }
 
     #[inline]
-    pub(super) fn free(&self) -> &Free {
+    pub(crate) fn free(&self) -> &Free {
         &self.free
     }
 
@@ -269,6 +269,13 @@ pin_project! {
                 waker.wake();
             }
         }
+    }
+}
+
+impl Acquire<'_> {
+    /// Whether it is in the queue.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.node.state() != crate::waiter::State::Idle
     }
 }
 

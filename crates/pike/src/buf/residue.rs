@@ -4,7 +4,7 @@ use std::{error::Error, fmt, io};
 
 use crate::{op::lane::Undelivered, socket::Address, sys::platform};
 
-/// The cause of an [`io::Error`](std::io::Error) from `into_std`: the kernel has received or accepted something for an
+/// The cause of an [`io::Error`] from `into_std`: the kernel has received or accepted something for an
 /// operation that was dropped, and it is not in the socket any more. It has both. Or the socket has told such an operation of
 /// an error that it tells once, a reset: who asks the system after that hears only that the stream has ended, as if all of it
 /// had arrived.

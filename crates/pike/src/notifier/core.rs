@@ -150,6 +150,15 @@ impl Core {
         lets_go
     }
 
+    /// For who has begun to wait for a buffer: the kernel may have some that it has no use for. What comes back goes to the
+    /// first who waits.
+    pub(crate) fn take_back_buffer(&self) {
+        if self.receives_many() && self.pool.is_shared() && self.pool.free().asks_kernel() {
+            self.driver.take_back_buffer();
+            self.notify_if_waiting();
+        }
+    }
+
     /// What pooled receives take their buffers from.
     #[inline]
     pub(crate) fn pool(&self) -> &Arc<Pool> {

@@ -213,6 +213,10 @@ impl Tell for Collects<'_> {
     fn completed(&mut self, completion: Completion) {
         Lane::reap_inline(completion, self.batch);
     }
+
+    fn given_back(&mut self, buffer: crate::buf::Slot) {
+        buffer.give_back(self.batch);
+    }
 }
 
 struct Dispatching;

@@ -36,7 +36,8 @@
 //!    exited) with "cancelled", and the layer submits it again unless it had asked for that. A cancel may lose the
 //!    race, but is never lost itself: not to a full queue, and not by coming before the submit. A ring's queues belong to
 //!    the seat: others mail, and notify. A port keeps its OVERLAPPED beside the request in the block. A request that
-//!    receives many takes its buffers from [`Pool::provide`](crate::buf::Pool::provide), and names them in completions.
+//!    receives many takes its buffers from [`Pool::provide`](crate::buf::Pool::provide), and names them in completions; those
+//!    that it has no use for it gives back when **take_back_buffer** asks for one.
 //! 8. **shutdown(wait, limit)** cancels all, reaps until nothing is in flight or the limit has passed, and says what is
 //!    left. On a readiness backend nothing is.
 //!
@@ -55,7 +56,13 @@
 
 use std::{io, ptr::NonNull, sync::Arc, time::Duration};
 
-use crate::{buf::Pool, notifier::Backend, op::block::Block, source::Direction, token::Token};
+use crate::{
+    buf::{Pool, Slot},
+    notifier::Backend,
+    op::block::Block,
+    source::Direction,
+    token::Token,
+};
 
 #[cfg(unix)]
 pub(crate) mod unix;
@@ -107,6 +114,10 @@ pub(crate) trait Tell {
 
     #[cfg_attr(kqueue, allow(dead_code, reason = "completion backends use it"))]
     fn completed(&mut self, completion: Completion);
+
+    /// A buffer of the pool, which the kernel has put nothing into.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "a ring has some"))]
+    fn given_back(&mut self, buffer: Slot);
 }
 
 /// One thing that the kernel said.
@@ -374,6 +385,16 @@ impl Driver {
             #[cfg(target_os = "linux")]
             Self::IoUring(_) => true,
             _ => false,
+        }
+    }
+
+    /// Has the kernel give back a buffer that it was lent, if it has any. The answer is for
+    /// [`Free::answered`](crate::buf::free::Free::answered). A turn that sleeps must be notified.
+    pub(crate) fn take_back_buffer(&self) {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::IoUring(driver) => driver.take_back_buffer(),
+            _ => {}
         }
     }
 

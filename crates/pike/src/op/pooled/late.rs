@@ -122,10 +122,15 @@ impl Future for Buffer<'_> {
     type Output = io::Result<Slot>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<Slot>> {
-        let this = self.project();
-        if let Poll::Ready(Err(error)) = this.closed.poll_ready(cx, || false) {
+        let mut this = self.project();
+        if let Poll::Ready(Err(error)) = this.closed.as_mut().poll_ready(cx, || false) {
             return Poll::Ready(Err(error));
         }
-        this.acquired.poll(cx)
+        let waited = this.acquired.is_waiting();
+        let polled = this.acquired.as_mut().poll(cx);
+        if !waited && this.acquired.is_waiting() {
+            this.closed.place().core().take_back_buffer();
+        }
+        polled
     }
 }

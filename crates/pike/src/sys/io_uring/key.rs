@@ -21,6 +21,8 @@ pub(super) enum Kind {
     Watch = 1,
     /// A cancellation: what it cancels has a completion of its own.
     Cancel = 2,
+    /// What takes a buffer out of the ring of those that the kernel was lent.
+    TakeBack = 3,
 }
 
 const KINDS: u64 = 0b1111;
@@ -48,7 +50,8 @@ pub(super) fn kind(key: u64) -> Kind {
     match key & KINDS {
         0 => Kind::Block,
         1 => Kind::Watch,
-        _ => Kind::Cancel,
+        2 => Kind::Cancel,
+        _ => Kind::TakeBack,
     }
 }
 
@@ -58,7 +61,7 @@ mod tests {
 
     #[test]
     fn a_key_gives_back_what_it_was_made_of() {
-        for of in [Kind::Watch, Kind::Cancel] {
+        for of in [Kind::Watch, Kind::Cancel, Kind::TakeBack] {
             assert_eq!(kind(of_driver(of)), of);
         }
         let at = std::ptr::without_provenance_mut(0x7fff_1234_5670);

@@ -20,6 +20,8 @@ pub(super) enum Mail {
     End { at: At },
     /// Report an operation as cancelled that was never started.
     Refuse { at: At },
+    /// Take a buffer of the pool back that the kernel was lent.
+    TakeBack,
 }
 
 #[derive(Debug)]

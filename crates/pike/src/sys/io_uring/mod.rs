@@ -60,6 +60,7 @@ mod probe;
 mod provided;
 mod ring;
 mod shutdown;
+mod take_back;
 
 pub(crate) use self::probe::{Failure, probe};
 pub(super) use self::ring::Use;
@@ -70,6 +71,7 @@ use self::{
     ops::At,
     provided::Provided,
     ring::{Entered, Ring},
+    take_back::TakeBack,
 };
 
 /// The half that every thread uses.
@@ -102,6 +104,7 @@ pub(crate) struct Wait {
     operations: usize,
     /// The pool's buffers, once an operation takes them.
     provided: Option<Provided>,
+    take_back: TakeBack,
     /// Blocks that never reached the kernel, and why: reported by this wait.
     refused: Vec<(At, i32)>,
 }
@@ -130,6 +133,7 @@ impl Driver {
             in_flight: 0,
             operations: 0,
             provided: None,
+            take_back: TakeBack::default(),
             refused: Vec::new(),
         };
         Ok((driver, wait))
@@ -167,6 +171,11 @@ impl Driver {
     /// Mailed; the caller notifies a turn that sleeps.
     pub(crate) fn cancel(&self, block: &Block) {
         self.mailbox.end(At::of(block));
+    }
+
+    /// Mailed; the caller notifies a turn that sleeps.
+    pub(crate) fn take_back_buffer(&self) {
+        self.mailbox.put(Mail::TakeBack);
     }
 
     /// Async-signal-safe.
@@ -214,12 +223,16 @@ impl Driver {
             count += ring.reap(Self::CAPACITY - count, |completion| {
                 let last = usize::from(!cqueue::more(completion.flags()));
                 *in_flight -= last;
-                dry += u32::from(completion.result() == -libc::ENOBUFS);
                 if let Some(done) = ops::completion(&completion) {
                     *operations -= last;
+                    dry += u32::from(done.result == -libc::ENOBUFS);
                     tell.completed(done);
-                } else if key::kind(completion.user_data()) == Kind::Watch {
-                    *watches = false;
+                    return;
+                }
+                match key::kind(completion.user_data()) {
+                    Kind::Watch => *watches = false,
+                    Kind::TakeBack => self.gave_back(ops::buffer(&completion), tell),
+                    Kind::Cancel | Kind::Block => {}
                 }
             });
             // What came meanwhile is one batch with the rest.
@@ -363,6 +376,7 @@ impl Wait {
             Mail::End { at } => {
                 self.push(opcode::AsyncCancel::new(at.key()).build(), key::of_driver(Kind::Cancel))
             }
+            Mail::TakeBack => self.take_back(pool),
             Mail::Refuse { at } => {
                 self.refused.push((at, libc::ECANCELED));
                 Ok(true)

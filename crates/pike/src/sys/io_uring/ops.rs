@@ -153,6 +153,12 @@ pub(super) fn completion(entry: &cqueue::Entry) -> Option<Completion> {
         block: At::of_key(entry.user_data())?.0,
         result: entry.result(),
         more: cqueue::more(flags),
-        buffer: cqueue::buffer_select(flags).map(u32::from),
+        buffer: buffer(entry),
     })
+}
+
+/// The buffer of the pool that the kernel took.
+#[inline]
+pub(super) fn buffer(entry: &cqueue::Entry) -> Option<u32> {
+    cqueue::buffer_select(entry.flags()).map(u32::from)
 }

@@ -18,7 +18,7 @@ pub(in crate::sys) fn eventfd() -> io::Result<OwnedFd> {
 }
 
 /// Async-signal-safe: one write, and `errno` stays as it was.
-pub(super) fn write_eventfd(eventfd: &OwnedFd) {
+pub(in crate::sys) fn write_eventfd(eventfd: &OwnedFd) {
     keep_errno(|| {
         let one = 1_u64;
         // SAFETY: eight readable bytes. The one failure there is, a counter about to overflow, leaves the

@@ -5,6 +5,5 @@ mod eventfd;
 mod events;
 mod set;
 
-#[cfg(test)]
-pub(super) use eventfd::eventfd;
+pub(super) use eventfd::{eventfd, write_eventfd};
 pub(super) use set::{Events, Set};
