@@ -72,6 +72,20 @@ impl<R> From<io::Result<R>> for Attempt<R> {
     }
 }
 
+impl<R> Attempt<R> {
+    /// The same of what `f` makes of the result.
+    #[inline]
+    pub(crate) fn map<T>(self, f: impl FnOnce(R) -> T) -> Attempt<T> {
+        match self {
+            Self::Done(result) => Attempt::Done(f(result)),
+            Self::Drained(result) => Attempt::Drained(f(result)),
+            Self::Partly => Attempt::Partly,
+            Self::Empty => Attempt::Empty,
+            Self::Failed(error) => Attempt::Failed(error),
+        }
+    }
+}
+
 /// The error, if it is one. Out of line: the way of an operation that succeeds has no room for it.
 #[cold]
 pub(crate) fn unless_would_block(error: io::Error) -> Option<io::Error> {

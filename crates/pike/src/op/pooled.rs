@@ -200,13 +200,7 @@ fn poll_late<'a, P: At<'a>>(
 }
 
 fn fill(at: Endpoint<'_>, slot: &mut Slot, seen: Seen) -> Attempt<((), usize)> {
-    match at.fill(seen, slot.room()) {
-        Attempt::Done(count) => Attempt::Done(((), count)),
-        Attempt::Drained(count) => Attempt::Drained(((), count)),
-        Attempt::Partly => Attempt::Partly,
-        Attempt::Empty => Attempt::Empty,
-        Attempt::Failed(error) => Attempt::Failed(error),
-    }
+    at.fill(seen, slot.room()).map(|count| ((), count))
 }
 
 /// Polls a receive. Who waits has no buffer: if another reader came first, the one that it waited for goes back.
@@ -228,12 +222,8 @@ fn poll_without_buffer<A: Aim, W: Work<R>, R>(
 
 /// Receives a datagram, and says who sent it.
 pub(crate) async fn recv_from<A: Peer>(at: Endpoint<'_>) -> io::Result<(Lease, A)> {
-    let (lease, address) = receive(at, |at, slot, seen| match at.fill_from(seen, slot.room()) {
-        Attempt::Done((count, address)) => Attempt::Done((address, count)),
-        Attempt::Drained((count, address)) => Attempt::Drained((address, count)),
-        Attempt::Partly => Attempt::Partly,
-        Attempt::Empty => Attempt::Empty,
-        Attempt::Failed(error) => Attempt::Failed(error),
+    let (lease, address) = receive(at, |at, slot, seen| {
+        at.fill_from(seen, slot.room()).map(|(count, address)| (address, count))
     })
     .await?;
     Ok((lease, A::of(address)?))
@@ -303,17 +293,8 @@ impl<T> Work<Received<T>> for Receive<'_, T> {
             },
         };
         // If there is nothing, the buffer goes back at once: who waits has none.
-        match (self.call)(self.at, &mut slot, seen) {
-            Attempt::Done((brought, count)) => {
-                Attempt::Done(Received::Some(Lease::new(slot, count), brought))
-            }
-            Attempt::Drained((brought, count)) => {
-                Attempt::Drained(Received::Some(Lease::new(slot, count), brought))
-            }
-            Attempt::Partly => Attempt::Partly,
-            Attempt::Empty => Attempt::Empty,
-            Attempt::Failed(error) => Attempt::Failed(error),
-        }
+        let called = (self.call)(self.at, &mut slot, seen);
+        called.map(|(brought, count)| Received::Some(Lease::new(slot, count), brought))
     }
 
     #[inline]
