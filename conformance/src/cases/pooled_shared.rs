@@ -102,11 +102,12 @@ pub fn pooled_unread_takes_few(cx: &Cx) -> Outcome {
 }
 
 /// As much as fits arrives at once, for a socket that nobody reads. The kernel may receive a lot of that before it is told to stop;
-/// but of a pool of the usual size half is left for others, and more.
+/// but it is not lent most of the pool before others need that, so that nearly half is left for them.
 pub fn pooled_flood_that_nobody_reads(cx: &Cx) -> Outcome {
+    const COUNT: usize = 512;
     const FLOOD: usize = 2 << 20;
     for builder in [cx.builder(), cx.builder().bound()] {
-        let notifier = cx.opened(builder.build().expect("a Notifier"));
+        let notifier = cx.opened(builder.buffers(COUNT, FLOOD / COUNT).build().expect("a Notifier"));
         let (greedy, mut peer) = net::with_peer(cx, &notifier);
         let asked = Task::pending(greedy.recv_pooled());
         cx.settle(&notifier);
@@ -121,7 +122,7 @@ pub fn pooled_flood_that_nobody_reads(cx: &Cx) -> Outcome {
             cx.settle(&notifier);
         }
         assert!(sent >= 1 << 15, "{sent} bytes fit");
-        let held = take(cx, &notifier, 1024);
+        let held = take(cx, &notifier, COUNT / 2 - COUNT / 32);
         drop((held, asked));
         receive_from(&notifier, &greedy, 0, sent);
     }
