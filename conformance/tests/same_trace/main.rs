@@ -18,6 +18,8 @@ mod pipes;
 mod pooled;
 mod stage;
 mod streams;
+#[cfg(unix)]
+mod unix;
 mod waiters;
 
 use std::{panic, thread, time::Duration};
@@ -40,6 +42,10 @@ fn script(cx: &Cx, form: Form) -> Vec<String> {
     stage.scene("datagrams, refused", datagrams::refused);
     #[cfg(unix)]
     stage.scene("pipes", pipes::scene);
+    #[cfg(unix)]
+    stage.scene("Unix streams", unix::streams);
+    #[cfg(unix)]
+    stage.scene("Unix datagrams", unix::datagrams);
     stage.scene("dropped, streams", dropped::streams);
     stage.scene("dropped, datagrams", dropped::datagrams);
     stage.scene("dropped, connections", dropped::connections);
