@@ -309,6 +309,10 @@ fn nothing_to_do(cx: &Cx) {
         zero("write_all", Task::new(async { stream.write_all(&[]).await.map(|()| 0) }));
         zero("read_exact", Task::new(stream.read_exact(&mut [])));
         zero("read", Task::new(stream.read(&mut [])));
+        let (mut nothing, mut no_room) = ([], [IoSliceMut::new(&mut []), IoSliceMut::new(&mut [])]);
+        zero("read_vectored into nothing", Task::new(stream.read_vectored(&mut nothing)));
+        zero("read_vectored", Task::new(stream.read_vectored(&mut no_room)));
+        zero("write_vectored", Task::new(stream.write_vectored(&[IoSlice::new(&[])])));
     };
     check("new");
     let mut buf = [0; 8];

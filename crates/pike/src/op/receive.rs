@@ -58,11 +58,13 @@ impl<'a> Endpoint<'a> {
     }
 
     /// One receive into several buffers.
-    pub(crate) fn read_vectored<V>(self, bufs: V) -> Owned<'a, usize, V>
+    pub(crate) fn read_vectored<V>(self, mut bufs: V) -> Owned<'a, usize, V>
     where
         V: IoBufs<Buf: IoBufMut>,
     {
-        self.receives(bufs, false, Some(Native::read_vectored()), read_vectored)
+        let is_nothing =
+            bufs.bufs_mut().iter_mut().all(|buf| buf.room().is_empty()) && self.has_nothing_to_fill();
+        self.receives(bufs, is_nothing, Some(Native::read_vectored()), read_vectored)
     }
 
     /// One datagram, and who sent it.
@@ -176,6 +178,9 @@ fn read_vectored<V: IoBufs<Buf: IoBufMut>>(
     seen: Seen,
 ) -> Attempt<usize> {
     let at = carried.at;
+    if carried.is_nothing {
+        return Attempt::Done(0); // the system would say that there is nothing to receive
+    }
     let bufs = carried.buffer().bufs_mut();
     if let Endpoint::Socket(socket) = at {
         if let Some(attempt) = socket.undelivered_vectored(bufs) {

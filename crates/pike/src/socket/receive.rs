@@ -72,7 +72,7 @@ impl Socket {
         &'a self,
         bufs: &'a mut [IoSliceMut<'_>],
     ) -> impl Future<Output = io::Result<usize>> + Send {
-        self.receiving(move |seen| self.attempt_read_vectored(seen, bufs))
+        Op::new(self.handle.registration(), Reads, ReadVectored { socket: self, bufs })
     }
 
     /// Receives into `buf` and leaves everything in the queue. Otherwise as [`read`](Self::read).
@@ -389,6 +389,9 @@ impl Socket {
         let len = bufs.len().min(self.vectors_max());
         let bufs = &mut bufs[..len];
         let room = bufs.iter().map(|buf| buf.len()).sum();
+        if room == 0 && self.has_nothing_to_fill() {
+            return Attempt::Done(0);
+        }
         let spread = |bytes: &[u8], _| bufs.iter_mut().fold(0, |done, buf| done + copy(&bytes[done..], buf));
         if let Some(attempt) = self.undelivered(room, false, spread) {
             return attempt;
@@ -396,9 +399,8 @@ impl Socket {
         if self.flavour.is_unix() {
             return self.attempt_unix_read(seen, bufs);
         }
-        let len = bufs.iter().map(|buf| buf.len()).sum();
         let received = platform::recv_vectored(self.descriptor().borrowed(), bufs);
-        judge(seen, len, self.or_end(seen, received.map(|received| received.count), 0))
+        judge(seen, room, self.or_end(seen, received.map(|received| received.count), 0))
     }
 
     #[cold]
@@ -484,6 +486,27 @@ impl Work<usize> for Read<'_> {
     #[inline]
     fn is_nothing(&self) -> bool {
         self.buf.is_empty() && self.socket.has_nothing_to_fill()
+    }
+}
+
+struct ReadVectored<'a, 'b> {
+    socket: &'a Socket,
+    bufs: &'a mut [IoSliceMut<'b>],
+}
+
+impl Work<usize> for ReadVectored<'_, '_> {
+    type Brings = usize;
+
+    fn attempt(&mut self, seen: Seen) -> Attempt<usize> {
+        self.socket.attempt_read_vectored(seen, self.bufs)
+    }
+
+    fn complete(&mut self, count: usize) -> usize {
+        count
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.bufs.iter().all(|buf| buf.is_empty()) && self.socket.has_nothing_to_fill()
     }
 }
 
