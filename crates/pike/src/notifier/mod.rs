@@ -228,6 +228,9 @@ impl Notifier {
     /// [`Closed`](crate::Closed). Returns how many operations were left in flight in the kernel when `limit` had
     /// passed, whose memory is then leaked rather than freed: with epoll none ever is, and it returns at once.
     ///
+    /// Operations that own their buffers and were left end with a later call, if the kernel is done with them by then. If the
+    /// last value is dropped before that, they stay pending for ever.
+    ///
     /// Where that is another thread's to do, it does not wait, and returns 0: a thread in a turn does it as it leaves that,
     /// and the thread that a Notifier is bound to as it exits, with 200 milliseconds of time.
     ///
