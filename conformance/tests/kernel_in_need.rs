@@ -1,5 +1,5 @@
 //! What io_uring_enter may say beside "done": that there is no memory or no room now, that a signal came, that completions were
-//! lost, that it is forbidden. Nothing is lost by it, nothing is done twice, and nobody is kept busy.
+//! lost, that it is forbidden, or that io_uring_register is. Nothing is lost by it, nothing is done twice, and nobody is kept busy.
 //!
 //! Method: another thread answers the call instead of the kernel, or has the kernel do its part first (`supervised`).
 #![cfg(target_os = "linux")]
@@ -247,6 +247,74 @@ fn a_shutdown_goes_on_after_a_loss() {
         }
         Ok(())
     });
+}
+
+/// A filter that came after the start forbids io_uring_register, and no more: a shutdown ends all the same. So does a drop.
+#[test]
+fn a_shutdown_ends_all_where_registering_is_forbidden() {
+    for (bound, drops) in [(false, false), (false, true), (true, false), (true, true)] {
+        let what = format!("bound: {bound}, drops: {drops}");
+        supervised(
+            &what.clone(),
+            |_| Answer::Goes,
+            move |cx| {
+                let notifier = notifier(cx, bound);
+                let (stream, _peer) = cx.stream(&notifier);
+                let (other, mut writes) = cx.stream(&notifier);
+                let mut reading = Task::pending(stream.read_owned(Vec::with_capacity(8)));
+                let mut pooled = Task::pending(other.recv_pooled());
+                cx.settle(&notifier);
+                supervised::refuse(libc::SYS_io_uring_register, libc::EPERM).map_err(io::Error::other)?;
+                writes.write_all(b"on")?;
+                cx.turn_until(&notifier, "what was begun goes on", || pooled.is_woken());
+                assert_eq!(&pooled.ready()?[..], b"on");
+                if drops {
+                    drop(notifier);
+                } else {
+                    assert_eq!(notifier.shutdown(Duration::from_secs(2)), 0, "{what}");
+                }
+                assert!(reading.is_woken(), "{what}");
+                assert!(Closed::is(&reading.ready().0.unwrap_err()));
+                Ok(())
+            },
+        );
+    }
+}
+
+/// The same, with something in the queue that the kernel has not taken: it is not begun on that occasion (I12), and what the kernel
+/// has is counted.
+#[test]
+fn a_shutdown_that_cannot_cancel_begins_nothing() {
+    for bound in [false, true] {
+        let (refuses, submits) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (its_refuses, its_submits) = (Arc::clone(&refuses), Arc::clone(&submits));
+        let answer = move |call: Call| match refuses.load(SeqCst) && call.submits() > 0 {
+            true => Answer::Fails(libc::EAGAIN),
+            false => {
+                submits.fetch_add(call.submits() as usize, SeqCst);
+                Answer::Goes
+            }
+        };
+        supervised(&format!("bound: {bound}"), answer, move |cx| {
+            let notifier = notifier(cx, bound);
+            let (stream, _peer) = cx.stream(&notifier);
+            let (other, _other) = cx.stream(&notifier);
+            let reading = Task::pending(stream.read_owned(Vec::with_capacity(8)));
+            cx.settle(&notifier);
+            supervised::refuse(libc::SYS_io_uring_register, libc::EPERM).map_err(io::Error::other)?;
+            its_refuses.store(true, SeqCst);
+            let mut queued = Task::pending(other.read_owned(Vec::with_capacity(8)));
+            notifier.poll(Some(Duration::ZERO))?;
+            assert_eq!(notifier.shutdown(Duration::from_millis(50)), 1, "bound: {bound}");
+            assert!(Closed::is(&queued.ready().0.unwrap_err()));
+            its_refuses.store(false, SeqCst);
+            let before = its_submits.load(SeqCst);
+            assert_eq!(notifier.shutdown(Duration::from_millis(50)), 1, "bound: {bound}");
+            assert_eq!(its_submits.load(SeqCst), before, "it was begun after the end");
+            assert!(!reading.is_woken());
+            Ok(())
+        });
+    }
 }
 
 /// The system refuses for good, after the start: the turn says so with its code; `block_on` shuts down, and neither spins nor

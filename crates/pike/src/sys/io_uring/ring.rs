@@ -11,11 +11,14 @@ use std::{
 };
 
 use io_uring::{
-    EnterFlags, IoUring, cqueue, squeue,
-    types::{SubmitArgs, Timespec},
+    EnterFlags, IoUring, cqueue, opcode, squeue,
+    types::{CancelBuilder, SubmitArgs, Timespec},
 };
 
-use super::keys::Keys;
+use super::{
+    key::{self, Kind},
+    keys::Keys,
+};
 use crate::sys::{Raw, platform};
 
 /// Entries that one system call can submit. What is more waits for the next.
@@ -55,6 +58,8 @@ pub(super) struct Ring {
     deferred: bool,
     /// Whether what is in the queue stays there for good.
     stopped: bool,
+    /// Whether all that is in the queue is one cancellation, which came after the stop.
+    cancels: bool,
     /// How many forks the process that made it had behind it (I14).
     forks: u32,
 }
@@ -96,6 +101,7 @@ impl Ring {
             enabled: !deferred,
             deferred,
             stopped: false,
+            cancels: false,
             forks: platform::forks(),
         })
     }
@@ -136,8 +142,8 @@ impl Ring {
         Queue { inner: self.inner.submission(), keys: &mut self.keys }
     }
 
-    /// No enter submits anything from here on. The keys of the entries that the kernel has not taken, and never will: it looks at
-    /// them in an enter only.
+    /// No enter submits anything from here on, but what [`Ring::cancel_all`] queues. The keys of the entries that the kernel has
+    /// not taken, and never will: it looks at them in an enter only.
     #[cold]
     pub(super) fn stop_submitting(&mut self) -> Vec<u64> {
         if mem::replace(&mut self.stopped, true) {
@@ -145,6 +151,20 @@ impl Ring {
         }
         let count = self.inner.submission().len();
         self.keys.last(count).collect()
+    }
+
+    /// Queues the last entry there is, once all has stopped: it cancels every request. False if the queue is not empty: it would
+    /// take along what is never to be begun (I12).
+    #[cold]
+    pub(super) fn cancel_all(&mut self) -> bool {
+        let entry = opcode::AsyncCancel2::new(CancelBuilder::any()).build();
+        let mut queue = self.inner.submission();
+        // SAFETY: it refers to no memory.
+        let is_queued = self.stopped
+            && queue.is_empty()
+            && unsafe { queue.push(&entry.user_data(key::of_driver(Kind::Cancel))) }.is_ok();
+        self.cancels |= is_queued;
+        is_queued
     }
 
     /// Shares a ring of buffers with the kernel.
@@ -173,7 +193,7 @@ impl Ring {
         let submission = self.inner.submission();
         let (queued, overflown) = (submission.len(), submission.cq_overflow());
         drop(submission);
-        let queued = if self.stopped { 0 } else { queued };
+        let queued = if self.stopped && !self.cancels { 0 } else { queued };
         if timeout == Some(Duration::ZERO) && queued == 0 && !overflown && !self.deferred {
             return Ok(Entered::Done); // completions come without being asked for
         }

@@ -1,9 +1,10 @@
 //! The end of a ring: all that is in flight is cancelled, and reaped (I3).
 //!
 //! 1. What was mailed ends, and so does what is in the queue and was not taken by the kernel, which looks at it in an enter
-//!    only: no enter submits anything from here on. So nothing is ever begun by a number that is closed now (I12).
+//!    only: no enter submits any of that from here on. So nothing is ever begun by a number that is closed now (I12).
 //! 2. What the kernel has is cancelled by a call that needs no entry, and reaped. A kernel that cannot be entered any more (a
-//!    filter that was installed since) completes it within that call, where the ring is not bound.
+//!    filter that was installed since) completes it within that call, where the ring is not bound. Where that call is what a
+//!    filter forbids, an entry of the now empty queue cancels all.
 //! 3. What it does not end in time stays in flight (I9), and is counted.
 
 use std::{
@@ -75,9 +76,9 @@ impl Wait {
 
     fn cancel_all(&mut self, limit: Duration, completed: &mut impl FnMut(Completion)) {
         let end = Instant::now().checked_add(limit);
-        if self.in_flight > 0 {
-            // If it fails, nothing ends, and that is counted.
-            let _ = cancel::cancel_all(self.ring.raw());
+        if self.in_flight > 0 && cancel::cancel_all(self.ring.raw()).is_err() {
+            // If that cannot be either, nothing is made to end, and what does not is counted.
+            self.in_flight += usize::from(self.ring.cancel_all());
         }
         while self.in_flight > 0 {
             let left = end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
