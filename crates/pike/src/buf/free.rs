@@ -109,12 +109,12 @@ impl Free {
         }
     }
 
-    /// Hands over all that nobody waits for, until no more than `reserve` would be left.
+    /// Hands over `most` of those that nobody waits for, or fewer, so that `reserve` are left.
     #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "completion backends use it"))]
     #[inline]
-    pub(crate) fn take_beyond(&self, reserve: usize, mut each: impl FnMut(u32)) {
+    pub(crate) fn take_beyond(&self, reserve: usize, most: usize, mut each: impl FnMut(u32)) {
         let mut state = self.0.lock();
-        let spare = state.can_be_taken().saturating_sub(state.promised + reserve);
+        let spare = state.can_be_taken().saturating_sub(state.promised + reserve).min(most);
         let back = spare.min(state.back.len());
         let left = state.back.len() - back;
         state.back.drain(left..).rev().for_each(&mut each);

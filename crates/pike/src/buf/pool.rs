@@ -188,14 +188,18 @@ impl Pool {
         self.memory().map(drop)
     }
 
-    /// How many may be the kernel's at most, which takes them in advance: all but a quarter, which is left for receives that
-    /// the kernel has no part in, and for those that wait.
-    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "completion backends use it"))]
-    pub(crate) fn share_max(&self) -> u32 {
-        self.count - self.count / 4
+    /// How many are left for receives that the kernel has no part in, and for those that wait.
+    fn reserve(&self) -> u32 {
+        self.count / 4
     }
 
-    /// Hands free buffers to the kernel until `share` are its or come from it. Each comes back by [`Pool::adopt`].
+    /// How many the kernel can be lent at most: all but a quarter.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "completion backends use it"))]
+    pub(crate) fn share_max(&self) -> u32 {
+        self.count - self.reserve()
+    }
+
+    /// Lends the kernel, which takes them in advance, up to `most` free buffers more. Each comes back by [`Pool::adopt`].
     ///
     /// # Errors
     ///
@@ -203,11 +207,11 @@ impl Pool {
     #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "completion backends use it"))]
     pub(crate) fn provide(
         self: &Arc<Self>,
-        share: u32,
+        most: u32,
         mut to_kernel: impl FnMut(u32, NonNull<u8>, usize),
     ) -> io::Result<()> {
         let memory = self.memory()?;
-        self.free.take_beyond((self.count - share) as usize, |index| {
+        self.free.take_beyond(self.reserve() as usize, most as usize, |index| {
             to_kernel(index, memory.headers[index as usize].at(), self.len);
         });
         Ok(())

@@ -212,7 +212,7 @@ impl Driver {
         let asks = timeout == Some(Duration::ZERO);
         let mut may_sleep = !asks;
         let mut entered = self.enter(wait, timeout, &mut may_sleep, tell);
-        let (mut count, mut dry) = (0, 0);
+        let (mut count, mut took, mut dry) = (0, 0, 0);
         loop {
             if entered.is_ok() {
                 if let Err(error) = wait.ring.work(Self::CAPACITY - count) {
@@ -223,6 +223,7 @@ impl Driver {
             count += ring.reap(Self::CAPACITY - count, |completion| {
                 let last = usize::from(!cqueue::more(completion.flags()));
                 *in_flight -= last;
+                took += u32::from(ops::buffer(&completion).is_some());
                 if let Some(done) = ops::completion(&completion) {
                     *operations -= last;
                     dry += u32::from(done.result == -libc::ENOBUFS);
@@ -240,8 +241,11 @@ impl Driver {
                 break;
             }
         }
-        if let (1.., Some(provided)) = (dry, &mut wait.provided) {
-            provided.ran_dry(dry);
+        if let Some(provided) = &mut wait.provided {
+            provided.took(took);
+            if dry > 0 {
+                provided.ran_dry(dry);
+            }
         }
         let pause = match entered {
             Ok(Entered::Done) if !asks && wait.watches => return Ok(count), // and the set has nothing to report

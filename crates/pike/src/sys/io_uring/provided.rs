@@ -38,7 +38,9 @@ pub(super) struct Provided {
     layout: Layout,
     mask: u16,
     tail: u16,
-    /// How many buffers are the kernel's, or came from it and are in use.
+    /// How many buffers are in the ring.
+    lent: u32,
+    /// Up to how many there are to be.
     share: u32,
 }
 
@@ -62,17 +64,17 @@ impl Provided {
             return Err(io::ErrorKind::OutOfMemory.into());
         };
         let mask = (count - 1) as u16;
-        let provided = Self {
-            pool: Arc::clone(pool),
-            entries,
-            layout,
-            mask,
-            tail: 0,
-            share: SHARE.min(pool.share_max()),
-        };
+        let share = SHARE.min(pool.share_max());
+        let provided = Self { pool: Arc::clone(pool), entries, layout, mask, tail: 0, lent: 0, share };
         // SAFETY: the memory stays until this value goes, which `Wait` drops after the ring; or for ever.
         unsafe { ring.provide(entries.as_ptr() as u64, count as u16, GROUP) }?;
         Ok(provided)
+    }
+
+    /// The kernel has taken so many out of the ring.
+    #[inline]
+    pub(super) fn took(&mut self, buffers: u32) {
+        self.lent -= buffers;
     }
 
     /// So many receives have ended for want of a buffer.
@@ -81,11 +83,11 @@ impl Provided {
         self.share = self.share.saturating_add(receives).min(self.pool.share_max());
     }
 
-    /// Hands the kernel what buffers the pool can spare, up to its share.
+    /// Lends the kernel what buffers the pool can spare, up to its share.
     #[inline]
     pub(super) fn fill(&mut self) -> io::Result<()> {
         let (mut tail, entries, mask) = (self.tail, self.entries, self.mask);
-        self.pool.provide(self.share, |index, at, len| {
+        self.pool.provide(self.share - self.lent, |index, at, len| {
             // SAFETY: in bounds, by the mask. The pool has at most as many buffers as the ring has entries, and each is in the
             // ring once, so this entry was consumed and the kernel does not look at it before the tail says so.
             let entry = unsafe { &mut *entries.as_ptr().add((tail & mask) as usize) };
@@ -95,6 +97,7 @@ impl Provided {
             tail = tail.wrapping_add(1);
         })?;
         if self.tail != tail {
+            self.lent += u32::from(tail.wrapping_sub(self.tail));
             self.tail = tail;
             // SAFETY: the tail lies in the first entry, where nothing else is; it is aligned, and only this value writes it.
             let shared = unsafe { AtomicU16::from_ptr(BufRingEntry::tail(entries.as_ptr()).cast_mut()) };
