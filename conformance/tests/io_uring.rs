@@ -249,6 +249,27 @@ fn an_overflow_of_completions_loses_nothing() {
     });
 }
 
+/// A wait in the ring, which has a request, is over when a timer is due: not before, and not by seconds after.
+#[test]
+fn a_timer_ends_a_wait_in_the_ring() {
+    alone(|| {
+        let cx = cx("a timer");
+        for bound in [false, true] {
+            let notifier = free_or_bound(&cx, bound);
+            let (stream, _peer) = cx.stream(&notifier);
+            let mut reading = Task::pending(stream.read_owned(vec![7; 8]));
+            cx.settle(&notifier);
+            for ms in [1, 30] {
+                let (start, duration) = (Instant::now(), Duration::from_millis(ms));
+                notifier.block_on(async { time::sleep(duration).await });
+                let slept = start.elapsed();
+                assert!((duration..duration + Duration::from_secs(2)).contains(&slept), "{slept:?}");
+            }
+            assert!(reading.poll().is_pending());
+        }
+    });
+}
+
 /// A thousand sources begin to wait between two turns, are all reported, and are dropped together.
 #[test]
 fn a_thousand_sources_lose_nothing() {

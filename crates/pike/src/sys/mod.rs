@@ -190,10 +190,11 @@ impl Driver {
             }
             #[cfg(windows)]
             Backend::Iocp => iocp::Driver::new().map(|(driver, wait)| (Self::Iocp(driver), Wait::Iocp(wait))),
-            other => Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                format!("this build of pike has no {other}, only {}", Backend::BUILT[0]),
-            )),
+            other => {
+                let built: Vec<_> = Backend::BUILT.iter().map(Backend::to_string).collect();
+                let message = format!("this build of pike has no {other}, only {}", built.join(" and "));
+                Err(io::Error::new(io::ErrorKind::Unsupported, message))
+            }
         }
     }
 
