@@ -11,6 +11,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -362,4 +363,65 @@ fn no_memory_for_the_buffers() {
         Ok(()) => assert_eq!(refused, 2 * 25),
         Err(skip) => note_skip("no memory for the buffers".to_owned(), skip),
     }
+}
+
+/// What the kernel was lent can be taken back without a descriptor more: nobody waits for good for buffers that lie idle there.
+#[test]
+fn no_descriptor_as_lent_buffers_are_taken_back() {
+    const COUNT: u8 = 16;
+    few_descriptors(|cx, notifier| {
+        let (lent, _peer) = cx.stream(notifier);
+        let (ours, mut sender) = std::os::unix::net::UnixStream::pair().unwrap();
+        let ours = pike::net::UnixStream::from_std(ours).unwrap();
+        let waiting = Task::pending(lent.recv_pooled());
+        cx.settle(notifier); // the kernel has its part of the pool
+        let _few = unix::FewDescriptors::leave(0);
+        let held = (0..COUNT).map(|byte| {
+            sender.write_all(&[byte]).unwrap();
+            let mut receiving = Task::new(ours.recv_pooled());
+            loop {
+                if let Poll::Ready(received) = receiving.poll() {
+                    break received.unwrap();
+                }
+                cx.turn_until(notifier, &format!("buffer {byte} of {COUNT}"), || receiving.is_woken());
+            }
+        });
+        let held: Vec<_> = held.collect();
+        assert!(held.iter().flat_map(|lease| lease.iter().copied()).eq(0..COUNT));
+        assert!(!waiting.is_woken());
+    });
+}
+
+/// There is no descriptor when the first pooled receive comes: that one says so, and takes nothing. The next works.
+#[test]
+fn no_descriptor_as_the_pool_is_shared() {
+    few_descriptors(|cx, notifier| {
+        let (stream, mut peer) = cx.stream(notifier);
+        peer.write_all(b"all of it").unwrap();
+        cx.settle(notifier);
+        let few = unix::FewDescriptors::leave(0);
+        for _ in 0..3 {
+            let mut receiving = Task::pending(stream.recv_pooled());
+            cx.turn_until(notifier, "an answer", || receiving.is_woken());
+            assert_eq!(receiving.ready().unwrap_err().raw_os_error(), Some(libc::EMFILE));
+        }
+        drop(few);
+        assert_eq!(&notifier.block_on(stream.recv_pooled()).unwrap()[..], b"all of it");
+    });
+}
+
+/// In a child for each kind of Notifier, with a pool of 16 buffers.
+fn few_descriptors(body: impl Fn(&Cx, &Notifier)) {
+    alone(|| {
+        for bound in [false, true] {
+            unix::in_child(CHILD, || {
+                let cx = Cx::new(format!("few descriptors, bound: {bound}"), Backend::IoUring, CHILD / 2);
+                let builder = cx.builder().buffers(16, 64);
+                let notifier = if bound { builder.bound() } else { builder }.build().unwrap();
+                let _here = notifier.enter();
+                body(&cx, &notifier);
+                Ok(())
+            });
+        }
+    });
 }

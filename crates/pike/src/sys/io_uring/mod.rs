@@ -403,7 +403,7 @@ impl Wait {
     /// Shares the pool's buffers with the kernel. False if that cannot be: then who needs them is refused.
     #[cold]
     fn provide(&mut self, at: At, pool: &Arc<Pool>) -> bool {
-        match Provided::new(&self.ring, pool) {
+        match self.take_back.prepare().and_then(|()| Provided::new(&self.ring, pool)) {
             Ok(provided) => self.provided = Some(provided),
             Err(error) => self.refused.push((at, error.raw_os_error().unwrap_or(libc::ENOMEM))),
         }

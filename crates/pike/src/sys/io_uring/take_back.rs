@@ -5,6 +5,9 @@
 //! Nothing takes an entry out of that ring but a request; so one is made that needs a buffer and is done at once: a read of
 //! an eventfd. Where the ring is dry it fails, and nothing was lost.
 //!
+//! The eventfd is made before anything is lent: a lack of descriptors is an error of the receive that comes first then, and never
+//! keeps somebody waiting later.
+//!
 //! A pool of buffers shorter than what an eventfd gives (8 bytes) does without.
 //!
 //! Source: eventfd(2), io_uring_register_buf_ring(3).
@@ -34,16 +37,21 @@ use crate::{
 /// What an eventfd gives.
 const COUNTER: u32 = 8;
 
-/// Nothing before the first time.
+/// Nothing before buffers are lent.
 #[derive(Debug, Default)]
 pub(super) struct TakeBack(Option<OwnedFd>);
 
 impl TakeBack {
-    /// The request. None without a descriptor for it.
-    fn entry(&mut self) -> Option<squeue::Entry> {
+    /// Makes sure that what is lent can be taken back.
+    pub(super) fn prepare(&mut self) -> io::Result<()> {
         if self.0.is_none() {
-            self.0 = eventfd().ok();
+            self.0 = Some(eventfd()?);
         }
+        Ok(())
+    }
+
+    /// The request.
+    fn entry(&self) -> Option<squeue::Entry> {
         let counter = self.0.as_ref()?;
         write_eventfd(counter); // so that there is something to read
         let read = opcode::Read::new(types::Fd(counter.as_raw_fd()), ptr::null_mut(), COUNTER);
@@ -57,7 +65,7 @@ impl Wait {
     pub(super) fn take_back(&mut self, pool: &Arc<Pool>) -> io::Result<bool> {
         let entry = if self.provided.is_some() { self.take_back.entry() } else { None };
         let Some(entry) = entry else {
-            while pool.free().answered(false) {} // nothing was lent, or nothing can be had; nor for who came meanwhile
+            while pool.free().answered(false) {} // nothing was lent; nor for who came meanwhile
             return Ok(true);
         };
         // No operation that may be left in flight: it writes to the buffer within the call that submits it.
