@@ -32,6 +32,8 @@ static HEAP: heap::Counting = heap::Counting;
 
 /// As long as nothing takes here, on any machine.
 const LONG: Duration = Duration::from_secs(60);
+/// What the kernel is given to end something where nobody says more.
+const GRACE: Duration = Duration::from_millis(200);
 /// The child of a thread that is held ends after so long, whatever goes wrong.
 const HELD_MAX_MS: i32 = 30_000;
 
@@ -285,5 +287,64 @@ fn an_exit_beside_a_shutdown_ends_all() {
             cx.until("what a bound ring had in flight", || reading.is_woken());
             assert_eq!(is_closed(reading.ready()), b"mine");
         }
+    });
+}
+
+/// Another thread turns the ring all the time, and finds it closed just as this one shuts it down, with much time: that ends all,
+/// whichever of them does; also if that one shuts it down as well, with no time at all.
+#[test]
+fn a_shutdown_beside_who_finds_it_closed_ends_all() {
+    alone(|| {
+        let cx = cx("shutdown beside polls");
+        for round in 0..cx.rounds(2_000) {
+            let notifier = cx.builder().buffers(1, 64).build().unwrap();
+            let (one, _other) = StdUnixStream::pair().unwrap();
+            let stream = {
+                let _here = notifier.enter();
+                net::UnixStream::from_std(one).unwrap()
+            };
+            let mut reading = Task::pending(stream.read_owned(b"mine".to_vec()));
+            notifier.poll(Some(Duration::ZERO)).unwrap(); // what is cancelled ends on this thread
+            let (is_going, start) = (AtomicUsize::new(0), Instant::now());
+            thread::scope(|scope| {
+                let other = scope.spawn(|| {
+                    is_going.store(1, SeqCst);
+                    while !notifier.poll(Some(Duration::ZERO)).is_err_and(|error| Closed::is(&error)) {}
+                    if round % 2 == 0 {
+                        notifier.shutdown(Duration::ZERO);
+                    }
+                });
+                while is_going.load(SeqCst) == 0 {
+                    thread::yield_now();
+                }
+                (0..round % 64 * 8).for_each(|_| std::hint::spin_loop());
+                assert_eq!(notifier.shutdown(LONG), 0, "left in flight");
+                other.join().unwrap();
+            });
+            if start.elapsed() >= GRACE {
+                notifier.shutdown(LONG); // on a machine that does not let this thread run the other may have run out of time
+            }
+            assert!(reading.is_woken(), "round {round}: nobody has ended it");
+            assert_eq!(is_closed(reading.ready()), b"mine");
+        }
+    });
+}
+
+/// What a shutdown left in flight ends as the last value is dropped.
+#[test]
+fn what_was_left_ends_with_the_last_value() {
+    alone(|| {
+        let cx = cx("left, and dropped");
+        let notifier = cx.builder().build().unwrap();
+        let (stream, _peer) = cx.stream(&notifier);
+        let mut reading = Task::pending(stream.read_owned(b"mine".to_vec()));
+        let held = Held::after_turns_of(&notifier);
+        assert_eq!(notifier.shutdown(Duration::ZERO), 1, "left in flight");
+        let other = notifier.clone();
+        drop(held);
+        drop(other);
+        assert!(reading.poll().is_pending(), "there is a value still");
+        drop(notifier);
+        assert_eq!(is_closed(reading.ready()), b"mine");
     });
 }

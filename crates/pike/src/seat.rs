@@ -3,6 +3,7 @@
 //! ```text
 //!   state = HELD | QUEUED            leave: clear HELD; if QUEUED was set, wake the first in the queue
 //!                                    queue: under the queue's lock set QUEUED; if HELD was clear, do not queue
+//!         | ENDING                   beside HELD: its holder does not turn, but ends what was closed
 //! ```
 //!
 //! A thread is queued only while the seat is held, and its holder sees QUEUED when it leaves: set before, by the one
@@ -21,6 +22,16 @@ use crate::{
 
 const HELD: u8 = 1;
 const QUEUED: u8 = 2;
+const ENDING: u8 = 4;
+
+/// What another thread has the seat for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// A turn, which it leaves when it is notified.
+    Turns,
+    /// The end of what was closed.
+    Ends,
+}
 
 /// The seat, and what only its holder may touch.
 #[derive(Debug)]
@@ -53,6 +64,18 @@ impl<T> Seat<T> {
         let before = self.state.fetch_or(HELD, Ordering::AcqRel);
         // Made only if it is taken: a Taken that is dropped leaves the seat.
         (before & HELD == 0).then(|| Taken { seat: self })
+    }
+
+    /// As [`Seat::take`], for the end: others that come for that see that it is not for a turn.
+    pub(crate) fn take_to_end(&self) -> Result<Taken<'_, T>, Holder> {
+        // As in `take`, also if it is taken: then the word is written as it was.
+        let take = |state| Some(if state & HELD == 0 { state | HELD | ENDING } else { state });
+        let (Ok(before) | Err(before)) = self.state.fetch_update(Ordering::AcqRel, Ordering::Relaxed, take);
+        match before & (HELD | ENDING) {
+            0 => Ok(Taken { seat: self }),
+            HELD => Err(Holder::Turns),
+            _ => Err(Holder::Ends),
+        }
     }
 
     /// Puts a thread in the queue, to be handed the seat when its holder leaves. False if it is free now.
@@ -113,7 +136,7 @@ impl<T> Drop for Taken<'_, T> {
     #[inline]
     fn drop(&mut self) {
         // Release: pairs with the next holder's Acquire. Acquire: sees the entry of who set QUEUED.
-        if self.seat.state.fetch_and(!HELD, Ordering::AcqRel) & QUEUED != 0 {
+        if self.seat.state.fetch_and(!(HELD | ENDING), Ordering::AcqRel) & QUEUED != 0 {
             self.seat.wake_first();
         }
     }
@@ -142,6 +165,31 @@ mod tests {
         assert!(seat.take().is_none());
         drop(taken);
         assert_eq!(seat.take().unwrap().with(|count| *count), 1);
+    }
+
+    #[test]
+    fn who_ends_is_told_from_who_turns() {
+        let seat = Seat::new(());
+        let turns = seat.take().unwrap();
+        for _ in 0..2 {
+            assert_eq!(seat.take_to_end().unwrap_err(), Holder::Turns);
+        }
+        let queued = parker();
+        assert!(seat.queue(&queued));
+        drop(turns);
+        queued.park();
+        let ends = seat.take_to_end().unwrap();
+        assert!(seat.take().is_none());
+        for _ in 0..2 {
+            assert_eq!(seat.take_to_end().unwrap_err(), Holder::Ends);
+        }
+        assert!(seat.queue(&queued));
+        drop(ends);
+        queued.park();
+        assert_eq!(seat.state.load(Ordering::Relaxed), 0);
+        let turns = seat.take();
+        assert_eq!(seat.take_to_end().unwrap_err(), Holder::Turns);
+        drop(turns);
     }
 
     #[test]

@@ -1,8 +1,17 @@
 //! The seat and the threads parked for it.
 
-use loom::{sync::Arc, thread};
+use loom::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread,
+};
 
-use crate::{parker::Parker, seat::Seat};
+use crate::{
+    parker::Parker,
+    seat::{Holder, Seat},
+};
 
 /// As `block_on` when only a turn can help: it takes the seat, or parks for it until it has had it once.
 fn turn_once(seat: &Seat<usize>) {
@@ -95,4 +104,36 @@ fn loom_seat_handed_to_a_finished_thread_is_passed_on() {
             assert_eq!(turns(&seat), 1);
         });
     }
+}
+
+/// As `Core::end`, but that it does not wait: whether this is the thread that has ended it, or has found another at that.
+fn ends(seat: &Seat<usize>) -> bool {
+    match seat.take_to_end() {
+        Ok(mut seat) => {
+            seat.with(|ended| *ended += 1);
+            true
+        }
+        Err(holder) => holder == Holder::Ends,
+    }
+}
+
+/// One turns, and one closes: one of them ends it, or both. Caught: a `take_to_end` that does not write the word if it is taken.
+#[test]
+fn loom_seat_what_is_closed_is_ended() {
+    loom::model(|| {
+        let (seat, closed) = (Arc::new(Seat::new(0)), Arc::new(AtomicBool::new(false)));
+        let turner = {
+            let (seat, closed) = (seat.clone(), closed.clone());
+            thread::spawn(move || {
+                drop(seat.take());
+                if closed.load(Relaxed) {
+                    assert!(ends(&seat), "nobody else turns");
+                }
+            })
+        };
+        closed.store(true, Relaxed);
+        ends(&seat);
+        turner.join().unwrap();
+        assert!(turns(&seat) > 0, "nobody has ended it");
+    });
 }

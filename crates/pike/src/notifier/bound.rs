@@ -5,10 +5,10 @@ use std::{
     io,
     sync::{Arc, OnceLock, Weak},
     thread::{self, ThreadId},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use super::core::{Core, GRACE};
+use super::{core::Core, end::GRACE};
 
 /// Which thread a bound Notifier belongs to, once it was turned.
 #[derive(Debug)]
@@ -48,15 +48,6 @@ impl Core {
         }
         Ok(())
     }
-
-    /// As [`Core::end`], by who turns it. If it is bound no other thread can do this: so it waits for one that has the seat, and
-    /// is about to find that out.
-    pub(super) fn end_as_owner(&self) {
-        let started = Instant::now();
-        while self.end(GRACE).is_none() && self.bound.is_some() && started.elapsed() < GRACE {
-            thread::yield_now();
-        }
-    }
 }
 
 /// Shuts the thread's bound Notifiers down when the thread exits: nobody else could turn them.
@@ -85,7 +76,7 @@ impl Drop for AtExit {
             if let Some(core) = core.upgrade() {
                 if !core.is_forked() {
                     core.shutdown(Duration::ZERO);
-                    core.end_as_owner();
+                    core.end(GRACE);
                 }
             }
         }

@@ -10,17 +10,12 @@ use std::{
     time::Duration,
 };
 
-use super::{backend::Probe, bound::Bound};
+use super::{backend::Probe, bound::Bound, end::GRACE};
 use crate::{
     Closed,
     batch::{Batch, Dispatch},
     buf::{Pool, Size},
-    op::{
-        block::Block,
-        lane::{Lane, Spares},
-        name::Names,
-        pooled,
-    },
+    op::{block::Block, lane::Spares, name::Names, pooled},
     posted::Posted,
     registry::{Registry, View},
     seat::Seat,
@@ -30,10 +25,6 @@ use crate::{
     token::Token,
     word::Word,
 };
-
-/// How long the end of a Notifier waits for what it has cancelled: who waits for that hears of it by nothing else. It takes
-/// microseconds, but the kernel may end a request on the thread that submitted it, which has to be interrupted for that.
-pub(super) const GRACE: Duration = Duration::from_millis(200);
 
 /// Memory that lives as long as anything refers to it; the Notifier itself lives as long as `values` is not zero.
 pub(crate) struct Core {
@@ -57,7 +48,7 @@ pub(crate) struct Core {
     pub(super) probe: Probe,
     /// Live `Notifier` values. With the last one the Notifier shuts down.
     values: AtomicUsize,
-    closed: AtomicBool,
+    pub(super) closed: AtomicBool,
     /// How many forks the process that made it had behind it (I14).
     forks: u32,
 }
@@ -67,7 +58,7 @@ pub(crate) struct Core {
 pub(super) struct OnSeat {
     pub(super) wait: sys::Wait,
     pub(super) view: View,
-    /// Once the backend was shut down: how many operations were left in flight.
+    /// Once the backend was shut down: how many operations are left in flight.
     pub(super) left: Option<usize>,
 }
 
@@ -302,51 +293,8 @@ impl Core {
 
     pub(super) fn drop_value(&self) {
         if self.values.fetch_sub(1, Ordering::AcqRel) == 1 && !self.is_forked() {
-            self.close();
-        }
-    }
-
-    /// Refuses new operations and wakes every waiter with `Closed`. Timers go on with the background Notifier.
-    pub(super) fn close(&self) {
-        if !self.closed.load(Ordering::Acquire) {
             self.shutdown(GRACE);
         }
-    }
-
-    /// As [`Core::close`], with the time that what the backend has in flight may take to end. Says how much has not.
-    pub(super) fn shutdown(&self, limit: Duration) -> usize {
-        if self.closed.swap(true, Ordering::AcqRel) {
-            return self.end(limit).unwrap_or(0);
-        }
-        let mut batch = Batch::new();
-        self.registry.close(batch.list());
-        self.timers.close(batch.list());
-        // Who is in a turn comes out of it, finds the Notifier closed, and shuts the backend down.
-        self.notify();
-        let left = self.end(limit);
-        drop(batch); // wakes all
-        left.unwrap_or(0)
-    }
-
-    /// Once the Notifier is closed: cancels what the backend has in flight (I3). Whoever has the seat does it after having
-    /// left it: the closing and the leaving thread both write the seat's word, so one of them sees what the other did.
-    ///
-    /// How many operations are in flight still. None if another thread has the seat.
-    #[cold]
-    pub(super) fn end(&self, limit: Duration) -> Option<usize> {
-        let mut seat = self.seat.take()?;
-        let mut batch = Batch::new();
-        let left = seat.with(|on_seat| {
-            if on_seat.left != Some(0) {
-                let reap = |completion| Lane::reap(completion, &mut batch);
-                // Fails where only the thread that the Notifier is bound to may do it: it comes by here when it exits.
-                on_seat.left = self.driver.shutdown(&mut on_seat.wait, limit, reap).ok();
-            }
-            on_seat.left.unwrap_or(0)
-        });
-        drop(seat);
-        drop(batch); // wakes all
-        Some(left)
     }
 }
 

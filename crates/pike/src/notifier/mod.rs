@@ -1,7 +1,7 @@
 //! The Notifier: the one object that waits in the kernel.
 //!
 //! `core` is the state, `turn` one wait and its dispatch, `block_on` a future with it; `current` and `background` say
-//! which Notifier a type belongs to that names none; `bound` ties one to a thread.
+//! which Notifier a type belongs to that names none; `bound` ties one to a thread; `end` is its end.
 
 use std::{fmt, future::Future, io, sync::Arc, time::Duration};
 
@@ -12,6 +12,7 @@ mod bound;
 mod builder;
 pub(crate) mod core;
 pub(crate) mod current;
+mod end;
 mod turn;
 
 use self::core::Core;
@@ -228,11 +229,12 @@ impl Notifier {
     /// [`Closed`](crate::Closed). Returns how many operations were left in flight in the kernel when `limit` had
     /// passed, whose memory is then leaked rather than freed: with epoll none ever is, and it returns at once.
     ///
-    /// Operations that own their buffers and were left end with a later call, if the kernel is done with them by then. If the
-    /// last value is dropped before that, they stay pending for ever.
+    /// Operations that own their buffers and were left end with a later call, if the kernel is done with them by then. The drop
+    /// of the last value gives them 200 milliseconds more; what is left then stays pending for ever.
     ///
     /// Where that is another thread's to do, it does not wait, and returns 0: a thread in a turn does it as it leaves that,
-    /// and the thread that a Notifier is bound to as it exits, with 200 milliseconds of time.
+    /// and the thread that a Notifier is bound to as it exits, with 200 milliseconds of time. One that is about it already, such as
+    /// in a [`poll`](Self::poll) that found it shut down, is waited for, within `limit`.
     ///
     /// Sleeping timers move on to the background Notifier, so that none is lost.
     pub fn shutdown(&self, limit: Duration) -> usize {

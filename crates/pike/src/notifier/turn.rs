@@ -15,8 +15,9 @@ use std::{
 };
 
 use super::{
-    core::{Core, GRACE, OnSeat},
+    core::{Core, OnSeat},
     current::Enter,
+    end::GRACE,
 };
 use crate::{
     batch::Batch,
@@ -54,8 +55,7 @@ impl Core {
     ) -> io::Result<Batch> {
         if let Err(error) = self.check() {
             if !self.is_forked() {
-                // Of a bound one this may be the first that could.
-                self.end(if self.bound.is_some() { GRACE } else { Duration::ZERO });
+                self.end_if_first();
             }
             return Err(error);
         }
@@ -75,7 +75,7 @@ impl Core {
         let waited = seat.with(|on_seat| self.wait(on_seat, timeout, parker, &mut batch));
         drop(seat);
         if self.is_closed() {
-            self.end_as_owner();
+            self.end(GRACE);
         }
         budget::reset();
         match waited {
@@ -131,7 +131,8 @@ impl Core {
                 return Ok(count);
             }
         }
-        let timeout = match self.word.begin(Waiting::Asleep) {
+        // Closed: another turn may have come out by the notify that follows it, before this one began.
+        let timeout = match self.word.begin(Waiting::Asleep) && !self.is_closed() {
             true => self.until_deadline(limit),
             false => Some(Duration::ZERO),
         };

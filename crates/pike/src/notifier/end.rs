@@ -1,0 +1,96 @@
+//! The end of a Notifier (I3): who cancels what the backend has in flight, and for how long it may take.
+//!
+//! Only who has the seat can. A shutdown that finds it free does it, with the time it was given. If another thread has it,
+//!
+//! - for a turn, which may be a long one: that thread comes out of it, finds the Notifier closed, and does it;
+//! - to do just this, be it as one that was to turn and found it closed: the shutdown waits for that thread, which does not take
+//!   long, and does what is left.
+//!
+//! So it is done by somebody, and who is told of none left has left none behind that nobody sees to.
+
+use std::{
+    sync::atomic::Ordering,
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::core::{Core, OnSeat};
+use crate::{
+    batch::Batch,
+    op::lane::Lane,
+    seat::{Holder, Taken},
+};
+
+/// How long the end of a Notifier waits for what it has cancelled: who waits for that hears of it by nothing else. It takes
+/// microseconds, but the kernel may end a request on the thread that submitted it, which has to be interrupted for that.
+pub(super) const GRACE: Duration = Duration::from_millis(200);
+
+/// A seat that is another's for its end is looked at again after so long.
+const AGAIN: Duration = Duration::from_micros(50);
+
+impl Core {
+    /// Refuses new operations and wakes every waiter with `Closed`. Timers go on with the background Notifier.
+    pub(super) fn close(&self) {
+        if !self.is_closed() {
+            self.shutdown(GRACE);
+        }
+    }
+
+    /// As [`Core::close`], with the time that what the backend has in flight may take to end, also if it is closed already.
+    /// Says how much has not.
+    #[cold]
+    pub(super) fn shutdown(&self, limit: Duration) -> usize {
+        let mut batch = Batch::new();
+        if !self.closed.swap(true, Ordering::AcqRel) {
+            self.registry.close(batch.list());
+            self.timers.close(batch.list());
+            // Who is in a turn comes out of it, and finds the Notifier closed.
+            self.notify();
+        }
+        let left = self.end(limit);
+        drop(batch); // wakes all
+        left.unwrap_or(0)
+    }
+
+    /// Once the Notifier is closed: cancels what the backend has in flight. Whoever was in a turn does it after having left
+    /// the seat: the closing and the leaving thread both write the seat's word, so one of them sees what the other did.
+    ///
+    /// How many operations are in flight still. None if another thread does it, which is in a turn or takes longer than that.
+    #[cold]
+    pub(super) fn end(&self, limit: Duration) -> Option<usize> {
+        let start = Instant::now();
+        loop {
+            match self.seat.take_to_end() {
+                Ok(seat) => return Some(self.end_on(seat, |_| limit.saturating_sub(start.elapsed()))),
+                Err(Holder::Ends) if start.elapsed() < limit => thread::sleep(AGAIN),
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// The same by who was to turn it, and found it closed: this may be the first that can. Who comes later takes no time.
+    #[cold]
+    pub(super) fn end_if_first(&self) {
+        if let Ok(seat) = self.seat.take_to_end() {
+            self.end_on(seat, |on_seat| if on_seat.left.is_none() { GRACE } else { Duration::ZERO });
+        }
+    }
+
+    fn end_on(&self, mut seat: Taken<'_, OnSeat>, limit: impl FnOnce(&OnSeat) -> Duration) -> usize {
+        let mut batch = Batch::new();
+        let left = seat.with(|on_seat| {
+            if on_seat.left != Some(0) {
+                let limit = limit(on_seat);
+                let reap = |completion| Lane::reap(completion, &mut batch);
+                // Fails where only the thread that the Notifier is bound to may do it: it comes by here when it exits.
+                if let Ok(left) = self.driver.shutdown(&mut on_seat.wait, limit, reap) {
+                    on_seat.left = Some(left);
+                }
+            }
+            on_seat.left.unwrap_or(0)
+        });
+        drop(seat);
+        drop(batch); // wakes all
+        left
+    }
+}
