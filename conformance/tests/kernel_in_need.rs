@@ -225,6 +225,57 @@ fn a_loss_of_completions_makes_nobody_deaf() {
     assert!(watched);
 }
 
+/// What takes a lent buffer back for somebody who waits is among those that were lost: another is asked for.
+#[test]
+fn a_loss_of_completions_strands_nobody_who_waits_for_a_buffer() {
+    const READ: u8 = 22;
+    const SKIP_COMPLETION: u8 = 1 << 6;
+    const COUNT: u8 = 16;
+    let (mut is_lost, mut is_told) = (false, false);
+    let answer = |call: Call| {
+        if is_lost && !is_told {
+            is_told = true;
+            return Answer::Fails(libc::EBADR);
+        }
+        supervised::each_entry(call.ring(), 256, |entry| {
+            if entry.opcode == READ && !is_lost {
+                entry.flags |= SKIP_COMPLETION;
+                is_lost = true;
+            }
+        })
+        .expect("the entries");
+        Answer::Goes
+    };
+    supervised("a loss of a buffer", answer, move |cx| {
+        let notifier = cx.builder().buffers(COUNT.into(), 64).build()?;
+        let (lent, _peer) = cx.stream(&notifier);
+        let _here = notifier.enter();
+        let (ours, mut sender) = std::os::unix::net::UnixStream::pair()?;
+        let ours = pike::net::UnixStream::from_std(ours)?;
+        let _waiting = Task::pending(lent.recv_pooled());
+        cx.settle(&notifier); // the kernel has its part of the pool
+        let (mut held, mut losses, began) = (Vec::new(), 0, Instant::now());
+        // One is gone with the completion that was lost.
+        for byte in 1..COUNT {
+            sender.write_all(&[byte])?;
+            let mut receiving = Task::new(ours.recv_pooled());
+            loop {
+                if let Poll::Ready(received) = receiving.poll() {
+                    held.push(received?);
+                    break;
+                }
+                while !receiving.is_woken() {
+                    assert!(began.elapsed() < Duration::from_secs(10), "buffer {byte} never comes");
+                    losses += usize::from(notifier.poll(Some(Duration::from_millis(20))).is_err());
+                }
+            }
+        }
+        assert_eq!((held.len(), losses), (15, 1));
+        Ok(())
+    });
+    assert!(is_told);
+}
+
 /// Completions are lost as all ends: the rest is waited for.
 #[test]
 fn a_shutdown_goes_on_after_a_loss() {

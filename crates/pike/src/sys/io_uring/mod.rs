@@ -255,8 +255,11 @@ impl Driver {
             Ok(_) => Duration::ZERO,
             Err(error) => {
                 // That of the watch may be among those that were lost: another is started. If it was not, its completion is one
-                // of the set more that is looked at in vain.
-                wait.watches &= !ring::is_loss(&error);
+                // of the set more that is looked at in vain. And so may be a buffer that was taken back.
+                if ring::is_loss(&error) {
+                    wait.watches = false;
+                    self.ask_again();
+                }
                 return Err(error);
             }
         };

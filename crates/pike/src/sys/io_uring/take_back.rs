@@ -84,4 +84,12 @@ impl Driver {
             self.take_back_buffer(); // by the next wait
         }
     }
+
+    /// The answer may be lost. If it is not, there are two for a while, each with a buffer of its own, and the last one ends it.
+    #[cold]
+    pub(super) fn ask_again(&self) {
+        if self.pool.free().answered(true) {
+            self.take_back_buffer(); // by the next wait
+        }
+    }
 }
