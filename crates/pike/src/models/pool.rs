@@ -161,7 +161,7 @@ fn loom_pool_promised_is_not_taken() {
             let pool = pool.clone();
             thread::spawn(move || {
                 let mut taken: Vec<u32> = pool.free.take().into_iter().collect();
-                pool.free.take_beyond(0, |buffer| taken.push(buffer));
+                pool.free.take_beyond(0, 2, |buffer| taken.push(buffer));
                 for buffer in taken {
                     pool.give_back(buffer);
                 }
