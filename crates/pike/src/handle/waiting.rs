@@ -4,7 +4,7 @@ use std::{
     io,
     mem::MaybeUninit,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use pin_project_lite::pin_project;
@@ -214,15 +214,17 @@ impl<P: Place, A: Aim> Waiting<P, A> {
             if !seen.any(bits) && !is_nothing() {
                 // Priority conditions may have to be asked for each time, or are never reported: `poll` sees to that.
                 if self.waits || !seen.is_front_free(direction, self.aim.arms()) || bits & PRIORITY != 0 {
-                    ready!(self.as_mut().poll(cx, seen)?);
+                    if self.as_mut().poll(cx, seen)?.is_pending() && self.as_mut().stays(&is_nothing) {
+                        return Poll::Pending;
+                    }
                     continue;
                 }
                 let node = self.as_mut().make_node();
                 // SAFETY: this node waits on this source and direction only, and `finish` unlinks it before it is
                 // dropped.
                 match unsafe { source.link_at(false, direction, node, kind, seen, cx.waker().clone()) } {
-                    Wait::Linked => return Poll::Pending,
-                    Wait::Ready => continue,
+                    Wait::Linked if self.as_mut().stays(&is_nothing) => return Poll::Pending,
+                    Wait::Linked | Wait::Ready => continue,
                 }
             }
             if seen.is_closed() {
@@ -235,12 +237,26 @@ impl<P: Place, A: Aim> Waiting<P, A> {
                     }
                 }
                 if !seen.any(bits) && !is_nothing() {
-                    ready!(self.as_mut().poll(cx, seen)?);
+                    if self.as_mut().poll(cx, seen)?.is_pending() && self.as_mut().stays(&is_nothing) {
+                        return Poll::Pending;
+                    }
                     continue;
                 }
             }
             return Poll::Ready(Ok(seen));
         }
+    }
+
+    /// Of one that was just linked: whether it may sleep. Who has nothing reported relies on a request, which was in the kernel
+    /// when this looked before. It may have ended since, and been reported, and another reader have found nothing and taken the
+    /// readiness back: all before there was anybody to wake. If it ends from here on, that is told.
+    #[inline(always)]
+    fn stays(self: Pin<&mut Self>, is_nothing: &impl Fn() -> bool) -> bool {
+        let stays = self.aim.arms() || !is_nothing();
+        if !stays {
+            self.finish();
+        }
+        stays
     }
 
     /// Ready if there may be something now: the caller looks again. Pending once the waiter is linked. Fails if the
@@ -375,6 +391,52 @@ impl<P: Place, A: Aim> Waiting<P, A> {
         unsafe { self.registration().source().unlink(self.aim.direction(), node) };
         if node.state() == State::Notified {
             self.give_up_wake();
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::{cell::Cell, pin::pin, task::Waker};
+
+    use super::*;
+    use crate::Notifier;
+
+    const READ: Direction = Direction::Read;
+
+    /// A request ends, is told of, and another reader takes the readiness back, between the look at that request and the wait
+    /// for it. Nobody would wake who sleeps then. In the front, and behind others in the list.
+    #[test]
+    fn who_relies_on_a_request_looks_again_once_it_waits() {
+        let notifier = Notifier::new().unwrap();
+        for others_wait in [false, true] {
+            let registration = Registration::without_descriptor(notifier.core.clone()).unwrap();
+            let source = registration.source();
+            if others_wait {
+                assert_eq!(source.wait_in_slot(READ, PRIORITY, Waker::noop()), Wait::Linked);
+            }
+            let is_in_the_kernel = Cell::new(true);
+            let is_nothing = || {
+                let was = is_in_the_kernel.replace(false);
+                if was {
+                    registration.report(READABLE);
+                    source.clear(source.seen(), READ.bits());
+                    if others_wait {
+                        assert_eq!(source.wait_in_slot(READ, PRIORITY, Waker::noop()), Wait::Linked);
+                    }
+                }
+                !was
+            };
+            let mut cx = Context::from_waker(Waker::noop());
+            let mut waiting = pin!(Waiting::new(&registration, Brought));
+            assert!(waiting.as_mut().poll_ready(&mut cx, is_nothing).is_ready(), "{others_wait}: it sleeps");
+            // And again, for who waits already.
+            is_in_the_kernel.set(true);
+            assert!(waiting.as_mut().poll_ready(&mut cx, || false).is_pending());
+            assert!(
+                waiting.as_mut().poll_ready(&mut cx, is_nothing).is_ready(),
+                "{others_wait}: it sleeps on"
+            );
         }
     }
 }

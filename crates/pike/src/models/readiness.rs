@@ -3,7 +3,10 @@
 use std::task::Waker;
 
 use loom::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 
@@ -152,4 +155,26 @@ fn loom_readiness_poll_slot_races_report() {
             assert!(waited == Wait::Ready || wakes.count() == 1);
         });
     }
+}
+
+/// A waiter that relies on a request in the kernel, whose end is reported; another reader takes that report's readiness back.
+/// Who sleeps relies on one that has not ended, or is woken. Caught: a waiter that does not look again once it is linked.
+#[test]
+fn loom_readiness_who_relies_on_a_request_is_told_of_its_end() {
+    loom::model(|| {
+        let (source, goes_on) = (source(0), Arc::new(AtomicBool::new(true)));
+        let reader = Reader::new(&source, CONSUMES);
+        let other = {
+            let (source, goes_on) = (source.clone(), goes_on.clone());
+            thread::spawn(move || {
+                goes_on.swap(false, Ordering::AcqRel);
+                report(&source, READABLE);
+                source.clear(source.seen(), Direction::Read.bits());
+            })
+        };
+        let is_nothing = || !goes_on.load(Ordering::Acquire);
+        let sleeps = !is_nothing() && reader.poll() == Wait::Linked && !is_nothing();
+        other.join().unwrap();
+        assert!(!sleeps || reader.wakes.count() == 1);
+    });
 }
