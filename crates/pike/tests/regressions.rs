@@ -1,10 +1,14 @@
 //! Defects that reviews found; each test was seen to fail before its fix.
 
 use std::{
+    future::poll_fn,
     io::{ErrorKind, Read, Write},
     net::{self, SocketAddr},
     panic,
     pin::pin,
+    sync::mpsc,
+    task::Poll,
+    thread,
     time::Duration,
 };
 
@@ -154,6 +158,30 @@ fn a_sleep_fires_in_a_child_that_was_forked_inside_enter() {
     assert_eq!(status, 0, "the child's sleep");
 }
 
+/// Each `block_on` polls its future once more when there are no more turns, and not only the first that finds out.
+#[test]
+fn every_block_on_hears_of_a_shutdown() {
+    const COUNT: usize = 3;
+    let (notifier, (sender, receiver)) = (Notifier::new().unwrap(), mpsc::channel());
+    for _ in 0..COUNT {
+        let (notifier, sender) = (notifier.clone(), sender.clone());
+        thread::spawn(move || {
+            notifier.block_on(poll_fn(|_| {
+                let is_over = notifier.failure().is_some();
+                sender.send(is_over).unwrap();
+                if is_over { Poll::Ready(()) } else { Poll::Pending }
+            }));
+        });
+    }
+    let hear = || receiver.recv_timeout(LONG).expect("one sleeps on, and nobody wakes it");
+    assert!((0..COUNT).all(|_| !hear()));
+    notifier.shutdown(Duration::ZERO);
+    let mut told = 0;
+    while told < COUNT {
+        told += usize::from(hear());
+    }
+}
+
 /// Tests that break what others share. Not on FreeBSD, whose kernel is tested where no other program can be started.
 #[cfg(not(target_os = "freebsd"))]
 mod in_another_process {
@@ -162,9 +190,8 @@ mod in_another_process {
         panic::AssertUnwindSafe,
         pin::Pin,
         process::Command,
-        sync::{Arc, mpsc},
+        sync::Arc,
         task::{Context, Wake, Waker},
-        thread,
         time::Instant,
     };
 

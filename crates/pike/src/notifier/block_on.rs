@@ -6,7 +6,7 @@
 use std::{
     cell::Cell,
     future::Future,
-    io,
+    io, mem,
     pin::pin,
     sync::Arc,
     task::{Context, Poll, Wake, Waker},
@@ -80,7 +80,7 @@ impl Core {
         let mut future = pin!(future);
         // However this ends, a seat that was left to this thread goes to the next.
         let _baton = PassOn(self);
-        let mut polls = 0;
+        let (mut polls, mut is_told) = (0, false);
         loop {
             if parker.take_woken() {
                 // Should the poll take long, whoever is parked may turn meanwhile.
@@ -88,16 +88,17 @@ impl Core {
                 if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
                     return output;
                 }
-                polls += 1;
-                if parker.is_woken() && polls % POLLS_PER_TURN != 0 {
+                polls = (polls + 1) % POLLS_PER_TURN;
+                if parker.is_woken() && polls != 0 {
                     continue;
                 }
             }
-            self.turn_or_park(&parker);
+            self.turn_or_park(&parker, &mut is_told);
         }
     }
 
-    fn turn_or_park(self: &Arc<Self>, parker: &sync::Arc<Parker>) {
+    /// `is_told`: whether the future was polled since it could have seen why there are no more turns.
+    fn turn_or_park(self: &Arc<Self>, parker: &sync::Arc<Parker>, is_told: &mut bool) {
         let timeout = parker.is_woken().then_some(Duration::ZERO);
         match self.collect(timeout, Some(parker)) {
             Ok(batch) => {
@@ -115,10 +116,11 @@ impl Core {
                 if !self.is_forked() {
                     self.close(); // in a child of a fork, the locks may be held for ever (I14)
                 }
-                // The first time the future is polled once more, so that it can look at the reason.
-                match self.failure.set(error) {
-                    Ok(()) => drop(parker.wake()),
-                    Err(_) => parker.park(),
+                let _ = self.failure.set(error); // unless another has told one already
+                // The future is polled once more, so that it can look at the reason; then it has to be woken.
+                match mem::replace(is_told, true) {
+                    false => _ = parker.wake(),
+                    true => parker.park(),
                 }
             }
         }
