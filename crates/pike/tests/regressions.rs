@@ -14,7 +14,7 @@ use std::{
 
 use futures_lite::future::{block_on, poll_once, zip};
 use pike::{
-    Event, Handle, Interest, Notifier,
+    Closed, Event, Handle, Interest, Notifier,
     socket::{Domain, Socket, Type},
     time::{Deadline, Elapsed, sleep},
 };
@@ -274,5 +274,50 @@ mod in_another_process {
         assert!(turned.is_err());
         events[2].notify();
         assert_eq!(notifier.block_on(waiting.pop().unwrap().timeout(LONG)).unwrap(), 1);
+    }
+    /// A waker that panics as a thread exits does not end the process, and keeps none of the thread's Notifiers from their end.
+    #[test]
+    fn a_panicking_waker_at_the_exit_of_a_thread() {
+        if !alone("in_another_process::a_panicking_waker_at_the_exit_of_a_thread") {
+            return;
+        }
+        let notifiers = [(); 2].map(|()| Notifier::builder().bound().build().unwrap());
+        let events = notifiers.each_ref().map(|notifier| {
+            let _here = notifier.enter();
+            Event::new().unwrap()
+        });
+        let mut waiting = events.each_ref().map(|event| Box::pin(event.wait()));
+        waiting.iter_mut().for_each(|wait| poll_with_panicking_waker(wait.as_mut()));
+        let its = notifiers.clone();
+        let exits =
+            thread::spawn(move || its.iter().for_each(|notifier| _ = notifier.poll(Some(Duration::ZERO))));
+        exits.join().unwrap();
+        for notifier in &notifiers {
+            assert!(Closed::is(&notifier.poll(Some(Duration::ZERO)).unwrap_err()));
+        }
+    }
+
+    /// The thread of a background Notifier ends with it: no number of shutdowns leaves threads behind.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_background_thread_ends_with_its_notifier() {
+        if !alone("in_another_process::the_background_thread_ends_with_its_notifier") {
+            return;
+        }
+        let threads = || std::fs::read_dir("/proc/self/task").unwrap().count();
+        let before = threads();
+        for _ in 0..3 {
+            let notifier = Notifier::background().unwrap();
+            while notifier.turns() == 0 {
+                notifier.notify();
+                thread::yield_now(); // it is in its `block_on`
+            }
+            notifier.shutdown(Duration::ZERO);
+        }
+        let start = Instant::now();
+        while threads() > before {
+            assert!(start.elapsed() < LONG, "{} threads, and there were {before}", threads());
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 }

@@ -1,13 +1,13 @@
 //! The Notifier that is there when no other is: one a process, turned by a thread of its own.
 
 use std::{
-    io, mem,
-    panic::{self, AssertUnwindSafe},
-    ptr,
+    future::poll_fn,
+    io, ptr,
     sync::atomic::{AtomicPtr, Ordering},
+    task::Poll,
 };
 
-use super::Notifier;
+use super::{Notifier, contain_panics};
 use crate::sys::platform;
 
 /// The process's background Notifier, or null. What it points at is never freed: a child of a fork makes its own and
@@ -38,7 +38,7 @@ fn start(old: *mut Notifier) -> io::Result<()> {
     let new = Box::into_raw(Box::new(notifier));
     match BACKGROUND.compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed) {
         Ok(_) => {
-            let spawned = platform::spawn_deaf("pike-background", move || turn_for_ever(&turned));
+            let spawned = platform::spawn_deaf("pike-background", move || turn_while_open(&turned));
             if let Err(error) = spawned {
                 // Nobody would turn it: let the next call try again. Who got hold of it meanwhile finds it closed.
                 let _ =
@@ -54,13 +54,14 @@ fn start(old: *mut Notifier) -> io::Result<()> {
     Ok(())
 }
 
-/// Others may turn it too, between two of its own turns: `block_on` knows how to share. A waker that panics, of whatever
-/// task, must not end the turns of all others: the panic hook has reported it.
-fn turn_for_ever(notifier: &Notifier) {
+/// Until somebody shuts it down. Others may turn it too, between two of its own turns: `block_on` knows how to share. A waker
+/// that panics, of whatever task, must not end the turns of all others.
+fn turn_while_open(notifier: &Notifier) {
     while !notifier.core.is_closed() {
-        let turning = AssertUnwindSafe(|| notifier.block_on(std::future::pending::<()>()));
-        if let Err(payload) = panic::catch_unwind(turning) {
-            mem::forget(payload); // which might panic when dropped
-        }
+        let until_closed = poll_fn(|_| match notifier.failure() {
+            Some(_) => Poll::Ready(()),
+            None => Poll::Pending,
+        });
+        contain_panics(|| notifier.block_on(until_closed));
     }
 }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{core::Core, end::GRACE};
+use super::{contain_panics, core::Core, end::GRACE};
 
 /// Which thread a bound Notifier belongs to, once it was turned.
 #[derive(Debug)]
@@ -73,11 +73,10 @@ impl AtExit {
 impl Drop for AtExit {
     fn drop(&mut self) {
         for core in self.0.take() {
-            if let Some(core) = core.upgrade() {
-                if !core.is_forked() {
-                    core.shutdown(Duration::ZERO);
-                    core.end(GRACE);
-                }
+            if let Some(core) = core.upgrade().filter(|core| !core.is_forked()) {
+                // A panic that got out of this destructor would end the process.
+                contain_panics(|| _ = core.shutdown(Duration::ZERO));
+                contain_panics(|| _ = core.end(GRACE));
             }
         }
     }

@@ -212,7 +212,7 @@ impl Core {
         }
     }
 
-    /// A deadline became the earliest: a turn that waits for a later one must look again.
+    /// Something was left to the next turn, such as an earlier deadline: one that waits must look again.
     #[inline]
     pub(crate) fn notify_if_waiting(&self) {
         if self.word.notify_if_waiting() {

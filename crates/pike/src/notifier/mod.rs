@@ -3,7 +3,14 @@
 //! `core` is the state, `turn` one wait and its dispatch, `block_on` a future with it; `current` and `background` say
 //! which Notifier a type belongs to that names none; `bound` ties one to a thread; `end` is its end.
 
-use std::{fmt, future::Future, io, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    io, mem,
+    panic::{self, AssertUnwindSafe},
+    sync::Arc,
+    time::Duration,
+};
 
 mod backend;
 mod background;
@@ -242,6 +249,13 @@ impl Notifier {
             return self.core.shutdown(limit);
         }
         0
+    }
+}
+
+/// Runs what wakes others where no panic of a waker may get out. The panic hook has reported it.
+fn contain_panics(run: impl FnOnce()) {
+    if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(run)) {
+        mem::forget(payload); // which might panic when dropped
     }
 }
 
