@@ -103,11 +103,11 @@ impl Block {
         self.request.with_mut(|at| unsafe { *at = request });
     }
 
-    /// What it asks.
+    /// What it asks, or has asked.
     ///
     /// # Safety
     ///
-    /// It was submitted, and its final completion was not reported yet.
+    /// Nobody sets it meanwhile. So it is in flight, or the caller has its operation, before which no other begins.
     #[allow(unsafe_code)]
     #[cfg_attr(
         not(any(target_os = "linux", windows)),
@@ -115,7 +115,7 @@ impl Block {
     )]
     #[inline]
     pub(crate) unsafe fn request(&self) -> Request {
-        // SAFETY: it is not set while it is in flight.
+        // SAFETY: passed on to the caller.
         self.request.with_mut(|at| unsafe { *at })
     }
 }

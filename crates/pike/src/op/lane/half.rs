@@ -123,10 +123,11 @@ impl<'a> Pieces<'a> {
 
     /// Several from here on: the next call of each of these is a piece of its own.
     pub(crate) fn in_envelope(&mut self) -> &mut Envelope {
-        // SAFETY: owned, by the promise at `new`.
-        let envelope = *self.envelope.get_or_insert_with(|| unsafe {
-            let mut envelope = self.half.envelope();
-            envelope.as_mut().clear();
+        let envelope = *self.envelope.get_or_insert_with(|| {
+            // SAFETY: owned, by the promise at `new`; as below.
+            let mut envelope = unsafe { self.half.envelope() };
+            // SAFETY: as above.
+            unsafe { envelope.as_mut() }.clear();
             envelope
         });
         // SAFETY: as above; borrowed no longer than `self`.

@@ -115,14 +115,15 @@ impl<V: IoBufs<Buf: IoBufMut>> Kind<usize, V> for ReadVectored {
         let mut count = count;
         // SAFETY: called by the future that submitted it, with the result.
         let envelope = unsafe { lane.envelope() };
-        // SAFETY: put in by `submit`, and the result is here. The envelope names the room of its buffers first, in order.
-        *taken = Some(unsafe {
-            lane.take_back(READ, |buffers: &mut V| {
-                let buffers = buffers.bufs_mut();
-                count = count.min(envelope.lens().take(buffers.len()).fold(0, usize::saturating_add));
-                buf::filled(buffers, envelope.lens().take(buffers.len()), count);
-            })
-        });
+        let fill = |buffers: &mut V| {
+            let buffers = buffers.bufs_mut();
+            let lens = || envelope.lens().take(buffers.len());
+            count = count.min(lens().fold(0, usize::saturating_add));
+            // SAFETY: the envelope names the room of these buffers first, in order, and as many bytes came.
+            unsafe { buf::filled(buffers, lens(), count) };
+        };
+        // SAFETY: put in by `submit`, and the result is here.
+        *taken = Some(unsafe { lane.take_back(READ, fill) });
         Step::Done(Ok(count))
     }
 
@@ -136,8 +137,10 @@ impl<V: IoBufs<Buf: IoBufMut>> Kind<usize, V> for ReadVectored {
 fn filled<B: IoBufMut>(lane: &Lane, buffer: &mut Option<B>, done: usize, count: usize) -> usize {
     // SAFETY: called by the future that submitted a `B`, with the result; as below.
     let count = unsafe { lane.room() }.map_or(count, |room| count.min(room));
-    // SAFETY: as above; the kernel has written as many, behind those that were among the buffer's bytes before.
-    *buffer = Some(unsafe { lane.take_back(READ, |buffer: &mut B| buffer.filled(done + count)) });
+    // SAFETY: the kernel has written as many, behind those that were among the buffer's bytes before.
+    let fill = |buffer: &mut B| unsafe { buffer.filled(done + count) };
+    // SAFETY: as above.
+    *buffer = Some(unsafe { lane.take_back(READ, fill) });
     count
 }
 
