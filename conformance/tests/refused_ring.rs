@@ -166,8 +166,13 @@ fn check_no_more(
         let environment = builder().build();
         unix::set_env("PIKE_BACKEND", "");
         for refused in [insisted, environment] {
-            match refused.map_err(|error| error.raw_os_error()) {
-                Err(Some(code)) if code == error => {}
+            let told = refused.map_err(|error| {
+                let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<Refused>());
+                (error.kind(), cause.map(|refused| (refused.backend, refused.cause, refused.code)))
+            });
+            let expected = Some((Backend::IoUring, Cause::NoResources, Some(error)));
+            match told {
+                Err((io::ErrorKind::OutOfMemory, told)) if told == expected => {}
                 other => return Err(format!("somebody insisted on a ring: {other:?}")),
             }
         }

@@ -344,6 +344,8 @@ pub fn background_without_setup(cx: &Cx) -> Outcome {
 
     // The same one: it knows the descriptor already.
     let (one, two) = (Notifier::background().unwrap(), Notifier::background().unwrap());
+    let is_preferred = one.backend() == Backend::BUILT[0];
+    assert_eq!(one.probe().to_string().contains("prefers"), is_preferred, "{}", one.probe());
     for notifier in [&one, &two] {
         let error =
             system::register_again(notifier, handle.get_ref()).expect("it must be registered there already");
@@ -382,10 +384,18 @@ pub fn backend_from_environment(cx: &Cx) -> Outcome {
         if (probe.backend, probe.chosen_by) != (backend, pike::ChosenBy::Environment) {
             return Err(format!("{probe:?}"));
         }
+        // Whoever reads the message did not write the demand into the program.
+        let says_where = |error: &io::Error| error.to_string().contains("PIKE_BACKEND");
         system::set_env("PIKE_BACKEND", "aio");
         match Notifier::new() {
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput && says_where(&error) => {}
             other => return Err(format!("a backend that nobody knows: {other:?}")),
+        }
+        let elsewhere = if cx.backend() == Backend::Iocp { Backend::Kqueue } else { Backend::Iocp };
+        system::set_env("PIKE_BACKEND", &elsewhere.to_string());
+        match Notifier::new() {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported && says_where(&error) => {}
+            other => return Err(format!("a backend of other systems: {other:?}")),
         }
         // Who insists is not overruled.
         match Notifier::builder().backend(backend).build() {

@@ -34,6 +34,8 @@ const LEN: usize = 4096;
 const SHARED_MIN: u32 = 16;
 /// The most that a ring of provided buffers takes.
 const COUNT_MAX: usize = 32_768;
+/// What a completion can tell of.
+const LEN_MAX: usize = i32::MAX as usize;
 
 pub(crate) struct Pool {
     free: Free,
@@ -67,9 +69,10 @@ impl Size {
         if count > COUNT_MAX {
             return fault(format!("a pool of {count} buffers: at most {COUNT_MAX}"));
         }
-        let fits =
-            count.checked_mul(len).is_some_and(|all| layout(all).is_ok()) && i32::try_from(len).is_ok();
-        match fits {
+        if len > LEN_MAX {
+            return fault(format!("a pool of buffers of {len} bytes: at most {LEN_MAX}"));
+        }
+        match count.checked_mul(len).is_some_and(|all| layout(all).is_ok()) {
             true => Ok(Self { count: count as u32, len }),
             false => fault(format!("a pool of {count} buffers of {len} bytes is larger than memory can be")),
         }

@@ -95,23 +95,39 @@ pub struct Probe {
     pub backend: Backend,
     /// Who decided that.
     pub chosen_by: ChosenBy,
-    /// Why it is not the backend that this build prefers. None if it is, or if somebody asked for this one.
+    /// Why it is not the backend that this build prefers. None if it is, if somebody asked for this one, and of the Notifier in
+    /// the background.
     pub refused: Option<Refused>,
 }
 
 impl Probe {
-    /// The next best, if nobody insists on this backend, which passed its test and could not be made all the same.
+    /// The next best, if nobody insists on this backend, which passed its test and could not be made all the same. Else what to
+    /// tell who does.
     #[cold]
     pub(super) fn instead(&self, error: io::Error) -> io::Result<Self> {
         match (self.chosen_by, self.backend) {
             #[cfg(target_os = "linux")]
-            (ChosenBy::Default, Backend::IoUring) => {
+            (chosen_by, Backend::IoUring) => {
                 let refused = Refused::io_uring(crate::sys::Failure::of_setup(&error));
-                Ok(Self { backend: Backend::Epoll, refused: Some(refused), ..*self })
+                match chosen_by {
+                    ChosenBy::Default => {
+                        Ok(Self { backend: Backend::Epoll, refused: Some(refused), ..*self })
+                    }
+                    ChosenBy::Builder | ChosenBy::Environment => Err(refused.into_error()),
+                }
+            }
+            (ChosenBy::Environment, _) if error.kind() == io::ErrorKind::Unsupported => {
+                Err(of_environment(&error))
             }
             _ => Err(error),
         }
     }
+}
+
+/// Says where a demand came from that cannot be met: whoever reads the message did not write it into the program.
+#[cold]
+pub(super) fn of_environment(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("PIKE_BACKEND: {error}"))
 }
 
 /// Who decided on a backend.
@@ -134,15 +150,20 @@ impl fmt::Display for Probe {
             ChosenBy::Environment => write!(f, "{backend}: PIKE_BACKEND asked for it"),
             ChosenBy::Default => match refused {
                 Some(refused) => write!(f, "{backend}: {refused}"),
-                None => write!(f, "{backend}: the one that this build prefers"),
+                None if *backend == Backend::BUILT[0] => {
+                    write!(f, "{backend}: the one that this build prefers")
+                }
+                None => write!(f, "{backend}: what the Notifier in the background has"),
             },
         }
     }
 }
 
-/// Why a backend cannot be had: what failed of a test that does what pike needs of it.
+/// Why a backend cannot be had: what failed of a test that does what pike needs of it, or of making it for this Notifier.
 ///
-/// It is the cause of the error that [`Builder::build`](crate::Builder::build) returns for a backend that was asked for.
+/// It is the cause of the error that [`Builder::build`](crate::Builder::build) returns where io_uring was asked for, and stands in
+/// [`Probe::refused`] where it was not. Its `Display` is a sentence for whoever runs the program, such as
+/// `io_uring gets no memory or descriptors (see RLIMIT_MEMLOCK and RLIMIT_NOFILE): io_uring_setup: Cannot allocate memory (os error 12)`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Refused {
@@ -150,7 +171,7 @@ pub struct Refused {
     pub backend: Backend,
     /// What kind of failure it was.
     pub cause: Cause,
-    /// What was tried.
+    /// What was tried, in words: not for programs to tell apart.
     pub step: &'static str,
     /// The system's error code, if there was one.
     pub code: Option<i32>,
@@ -166,7 +187,7 @@ pub enum Cause {
     Forbidden,
     /// The system is too old for a part of it (`EINVAL`, or no error and no effect).
     TooOld,
-    /// No memory for it, or no locked memory (`RLIMIT_MEMLOCK`; see PLATFORM.md), or no descriptors. It may pass.
+    /// No memory for it, or none that may be locked (`RLIMIT_MEMLOCK`; see PLATFORM.md), or no descriptors. It may pass.
     NoResources,
     /// Something else.
     Other,
@@ -195,9 +216,9 @@ impl fmt::Display for Refused {
         let Self { backend, cause, step, code } = self;
         let cause = match cause {
             Cause::Missing => "does not exist on this system",
-            Cause::Forbidden => "is forbidden here",
+            Cause::Forbidden => "is forbidden here (seccomp, or the sysctl kernel.io_uring_disabled)",
             Cause::TooOld => "is too old on this system",
-            Cause::NoResources => "gets no memory or descriptors",
+            Cause::NoResources => "gets no memory or descriptors (see RLIMIT_MEMLOCK and RLIMIT_NOFILE)",
             Cause::Other => "does not work here",
         };
         write!(f, "{backend} {cause}: {step}")?;

@@ -4,7 +4,7 @@ use std::{env, fmt, io, thread, time::Duration};
 
 use super::{
     Backend, Notifier,
-    backend::{ChosenBy, Probe, Refused},
+    backend::{ChosenBy, Probe, Refused, of_environment},
     core::{Core, Plan},
 };
 use crate::{batch::Dispatch, buf::Size};
@@ -37,8 +37,26 @@ impl Builder {
 
     /// Insists on a backend. It is never replaced by another: where it is missing, [`build`](Self::build) fails.
     ///
-    /// Without this, the environment variable `PIKE_BACKEND` decides if it is set, and else pike does: it takes the first of
-    /// [`Backend::BUILT`] that the system grants, for this very Notifier, and [`Probe::refused`] says why not a better one.
+    /// Without this, the environment variable `PIKE_BACKEND` decides if it is set and not empty (`epoll`, `io_uring`, `kqueue`,
+    /// `iocp`), and else pike does: it takes the first of [`Backend::BUILT`] that the system grants, for this very Notifier, and
+    /// [`Probe::refused`] says why not a better one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use pike::{Backend, Notifier, Refused};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # #[cfg(target_os = "linux")]
+    /// match Notifier::builder().backend(Backend::IoUring).build() {
+    ///     Ok(notifier) => assert_eq!(notifier.backend(), Backend::IoUring),
+    ///     Err(error) => match error.get_ref().and_then(|cause| cause.downcast_ref::<Refused>()) {
+    ///         Some(refused) => eprintln!("no ring, {:?}: {refused}", refused.cause),
+    ///         None => return Err(error), // such as a lack of descriptors
+    ///     },
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn backend(mut self, backend: Backend) -> Self {
         self.backend = Some(backend);
         self
@@ -49,9 +67,9 @@ impl Builder {
     /// Another thread's `poll` then fails with [`io::ErrorKind::PermissionDenied`] and its `block_on` panics; anyone
     /// may still register and notify. When that thread exits, the Notifier shuts down.
     ///
-    /// On io_uring this is the faster form: the kernel does its part within the turn's call, where it else interrupts the
-    /// thread for what completes while that runs (bench/README.md has figures). On the others it changes nothing but who
-    /// may turn it.
+    /// On io_uring this is the faster form: the kernel does its part within the turn's call. On a ring that is not bound it
+    /// interrupts the thread for whatever completes while that runs (bench/README.md has figures). On the others this changes
+    /// nothing but who may turn it.
     ///
     /// # Platform
     ///
@@ -77,14 +95,33 @@ impl Builder {
         self
     }
 
-    /// Sets how many buffers of how many bytes there are for pooled receives: by default 4,096 of 4,096.
+    /// Sets how many buffers there are for pooled receives, and how many bytes each has: by default 4,096 of 4,096.
     ///
-    /// The memory is allocated at the first of them, and of the buffers the system gives memory to as many as were ever in use
-    /// at a time. When all buffers are in use, receives wait for one to come back. At
-    /// most 32,768 buffers, and a datagram longer than a buffer is cut.
+    /// From 1 to 32,768 buffers, of 1 to 2,147,483,647 bytes. [`build`](Self::build) refuses what is out of that range, or more
+    /// than an address space holds.
     ///
-    /// On io_uring the kernel is lent 256 of them, which it fills by itself, and more when they do not suffice, up to three
-    /// quarters of all: with fewer than there are messages at work at a time, the rest are received by a call each.
+    /// Their memory is allocated at the first pooled receive, and the system is made to give only as much of it as was ever
+    /// in use at a time. A receive brings at most one buffer: more of a stream comes with the next, and a datagram that is
+    /// longer is cut. While all buffers are in use, receives wait for one to come back.
+    ///
+    /// # Platform
+    ///
+    /// io_uring: the kernel is lent 256 of them, which it fills by itself, and one more for each receive that finds none of
+    /// those, up to three quarters of all. Of fewer than 16 it is lent none, and pooled receives are system calls as on epoll.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use pike::Notifier;
+    /// use std::io::ErrorKind;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let notifier = Notifier::builder().buffers(1024, 16 * 1024).build()?; // 16 MiB, if all are ever in use
+    /// # drop(notifier);
+    /// let refused = Notifier::builder().buffers(0, 4096).build();
+    /// assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidInput);
+    /// # Ok(()) }
+    /// ```
     pub fn buffers(mut self, count: usize, len: usize) -> Self {
         self.buffers = Some((count, len));
         self
@@ -94,12 +131,16 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::Unsupported`] if this build or system lacks the backend that was asked for, and
-    /// [`io::ErrorKind::PermissionDenied`] or [`io::ErrorKind::OutOfMemory`] if the system has it and does not grant it,
-    /// with [`Refused`](crate::Refused) as the cause;
-    /// [`io::ErrorKind::InvalidInput`] if `PIKE_BACKEND` names none, or for a spin on a machine with one CPU, where it
-    /// could only delay what it waits for, or for a pool of no buffers or too many; the system's error (`EMFILE`, `ENFILE`, `ENOMEM`) if it has no descriptors
-    /// or memory left. Nothing is left behind.
+    /// Of a backend that was asked for: [`io::ErrorKind::Unsupported`] if this build or system lacks it, and
+    /// [`io::ErrorKind::PermissionDenied`] or [`io::ErrorKind::OutOfMemory`] if the system has it and does not grant it. What the
+    /// system says about io_uring has [`Refused`](crate::Refused) as its cause.
+    ///
+    /// [`io::ErrorKind::InvalidInput`] if `PIKE_BACKEND` names none, for a pool of no buffers or of too many or too large ones,
+    /// or for a spin on a machine with one CPU, where it could only delay what it waits for.
+    ///
+    /// The system's (`EMFILE`, `ENFILE`, `ENOMEM`) if it has no descriptors or memory left.
+    ///
+    /// Nothing is left behind.
     pub fn build(self) -> io::Result<Notifier> {
         if !self.spin.is_zero() && thread::available_parallelism().is_ok_and(|cpus| cpus.get() == 1) {
             let message =
@@ -128,7 +169,7 @@ fn choose(demand: Option<Backend>) -> io::Result<Probe> {
         return insist(backend, ChosenBy::Builder);
     }
     if let Some(name) = env::var_os("PIKE_BACKEND").filter(|name| !name.is_empty()) {
-        let backend = name.to_string_lossy().parse()?;
+        let backend = name.to_string_lossy().parse().map_err(|error| of_environment(&error))?;
         return insist(backend, ChosenBy::Environment);
     }
     let (mut backend, mut refused) = (Backend::BUILT[0], None);
