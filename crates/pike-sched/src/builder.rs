@@ -28,6 +28,7 @@ pub struct Builder {
     notifier: Option<Notifier>,
     bound: bool,
     spin: Duration,
+    buffers: Option<(usize, usize)>,
     threads: Plan,
     on_failure: Option<Hook>,
 }
@@ -41,6 +42,7 @@ impl Builder {
             notifier: None,
             bound: false,
             spin: Duration::ZERO,
+            buffers: None,
             threads,
             on_failure: None,
         }
@@ -115,7 +117,8 @@ impl Builder {
     }
 
     /// Insists on a backend for the workers' Notifiers. Without this the environment variable `PIKE_BACKEND` decides if it is
-    /// set, and else it is epoll, kqueue or I/O completion ports: a ring a worker is for whoever has use for it.
+    /// set, and else it is epoll, kqueue or I/O completion ports: a ring a worker is for whoever has use for it. (What the pool
+    /// asks for so, [`pike::Probe`] calls the builder's demand.)
     ///
     /// # Examples
     ///
@@ -149,6 +152,23 @@ impl Builder {
     /// ```
     pub fn bound(mut self) -> Self {
         self.bound = true;
+        self
+    }
+
+    /// Sets how many buffers each worker's Notifier has for pooled receives, and how many bytes each has. See
+    /// [`pike::Builder::buffers`](pike::Builder::buffers), whose defaults there are without this. A Notifier that
+    /// [`notifier`](Self::notifier) gives keeps its own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let pool = pike_sched::Pool::builder().workers(2).buffers(1024, 16 * 1024).build()?; // 2,048 in all
+    /// # drop(pool);
+    /// # Ok(()) }
+    /// ```
+    pub fn buffers(mut self, count: usize, len: usize) -> Self {
+        self.buffers = Some((count, len));
         self
     }
 
@@ -197,7 +217,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// Those of pike's `Builder::build`, among them that the system lacks the backend that was asked for.
+    /// Those of pike's `Builder::build`, among them that the system lacks the backend that was asked for, or that there is no
+    /// such pool of buffers.
     /// [`io::ErrorKind::InvalidInput`] if a Notifier was given that has another, or if there are to be no
     /// workers. The system's error if a thread cannot be started. No thread is left then.
     ///
@@ -243,6 +264,9 @@ impl Builder {
         if let Some(backend) = self.backend.or_else(unasked) {
             builder = builder.backend(backend);
         }
+        if let Some((count, len)) = self.buffers {
+            builder = builder.buffers(count, len);
+        }
         if self.bound {
             builder = builder.bound();
         }
@@ -266,6 +290,7 @@ impl fmt::Debug for Builder {
             .field("notifier", &self.notifier)
             .field("bound", &self.bound)
             .field("spin", &self.spin)
+            .field("buffers", &self.buffers)
             .field("threads", &self.threads)
             .finish_non_exhaustive()
     }

@@ -13,7 +13,7 @@ use std::{
 };
 
 use common::{Gate, message_of, within};
-use pike::{Backend, Closed, Event, Notifier};
+use pike::{Backend, Closed, Event, Notifier, net::UdpSocket};
 use pike_sched::{Pool, spawn, spawn_local, yield_now};
 
 #[test]
@@ -28,6 +28,28 @@ fn the_builder_takes_one_or_makes_one() -> io::Result<()> {
     let error = Pool::builder().notifier(notifier).backend(other).build().unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     Ok(())
+}
+
+/// Goal: each worker has a pool of the buffers that were asked for, and not only the first.
+#[test]
+fn each_worker_has_buffers_of_the_length_asked_for() -> io::Result<()> {
+    const LEN: usize = 48;
+    within(20, || {
+        let pool = Pool::builder().workers(2).buffers(4, LEN).build()?;
+        let received = pool.spawn_each(|_| async {
+            let socket = UdpSocket::bind("127.0.0.1:0").await?;
+            socket.send_to(&[7; 2 * LEN], socket.local_addr()?).await?;
+            io::Result::Ok(socket.recv_pooled().await?.len())
+        });
+        for receiving in received {
+            assert_eq!(pool.block_on(receiving)??, LEN);
+        }
+        for (count, len) in [(0, LEN), (4, 0), (1 << 16, LEN)] {
+            let refused = Pool::builder().workers(2).buffers(count, len).build().unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
+        }
+        Ok(())
+    })
 }
 
 /// Two threads turn it by turns: a notify may be taken back by either of them, and the worker's wakes must
