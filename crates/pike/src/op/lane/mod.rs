@@ -3,9 +3,9 @@
 //!
 //! I11: per direction at most one kernel consumer.
 //!
-//! - Coming in (`incoming`). A pooled receive starts a request that brings buffers of the pool until it is cancelled, an
-//!   accept one that brings connections. What they bring queues in the inbox, and every reader takes from there first, in
-//!   order. A reader of another kind that finds nothing has the request cancelled, and waits for the end of it before
+//! - Coming in (`incoming`, `arrivals`). A pooled receive starts a request that brings buffers of the pool until it is
+//!   cancelled, an accept one that brings connections. What they bring queues in the inbox, and every reader takes from there
+//!   first, in order. A reader of another kind that finds nothing has the request cancelled, and waits for the end of it before
 //!   it makes a system call. It is cancelled too while so many things are queued that one socket would have more than its
 //!   share. A receive into a buffer of its own is a request for one thing; nobody else reads until its future has the
 //!   result, or is gone: then what arrived goes to the inbox.
@@ -15,20 +15,14 @@
 //! Both report the source ready, as the kernel does, so waiting, order and the end are those of every operation. Where
 //! others wait already, an operation that owns its buffer waits behind them and makes a system call, as they do.
 //!
-//! The kernel's share (I2): while one of the two requests is in flight, a count of the lane is in its block's address. Who
+//! The kernel's share (I2, `share`): while one of the two requests is in flight, a count of the lane is in its block's address. Who
 //! reaps the final completion ends it. A descriptor that is closed meanwhile is kept here, and closed by the reaper
 //! (I12): nothing that names its number is in flight then.
 #![allow(unsafe_code)]
 
-use std::{
-    mem,
-    mem::ManuallyDrop,
-    net::Shutdown,
-    ptr::{self, NonNull},
-    sync::Arc,
-    task::Context,
-};
+use std::{mem, net::Shutdown, ptr::NonNull, sync::Arc, task::Context};
 
+mod arrivals;
 mod aside;
 mod carries;
 mod ends;
@@ -40,6 +34,7 @@ mod once_box;
 mod outgoing;
 mod over;
 mod pooled_message;
+mod share;
 mod spare;
 #[cfg(all(test, target_os = "linux", not(loom)))]
 mod tests;
@@ -67,7 +62,7 @@ use crate::{
         Brief,
         atomic::{AtomicBool, AtomicU8, Ordering},
     },
-    sys::{Completion, Raw, platform},
+    sys::{Raw, platform},
     token::Token,
 };
 
@@ -342,28 +337,6 @@ impl Lane {
         drop(batch); // wakes all
     }
 
-    /// The direction's block is set, and counted as in flight. What it is part of was exposed.
-    #[inline(always)]
-    fn submit(self: &Arc<Self>, block: &Block, direction: Direction) {
-        // The kernel's share: ended by `reap`.
-        let _ = Arc::into_raw(Arc::clone(self)).expose_provenance();
-        if !self.core().submit(block) {
-            let mut batch = Batch::new();
-            Self::reap_refused(NonNull::from(block), &mut batch);
-            drop(batch); // wakes all
-        } else if self.source().seen().is_closed() {
-            // Who closed it may have looked before there was anything to end.
-            self.stop(direction);
-        }
-    }
-
-    /// Nothing was begun, and nothing follows.
-    #[cold]
-    fn reap_refused(block: NonNull<Block>, batch: &mut Batch) {
-        let result = -platform::CANCELLED;
-        Self::reap(Completion { block, result, more: false, buffer: None }, batch);
-    }
-
     #[inline]
     fn core(&self) -> &Arc<Core> {
         self.core.as_ref().expect("a lane in use is a socket's")
@@ -388,67 +361,6 @@ impl Lane {
     #[inline(always)]
     fn report_inline(&self, bits: u64, batch: &mut Batch) {
         self.source().report(self.generation, bits, batch.list());
-    }
-
-    /// On the seat: what the kernel said about a block.
-    pub(crate) fn reap(completion: Completion, batch: &mut Batch) {
-        Self::reap_inline(completion, batch);
-    }
-
-    /// As [`Lane::reap`], with what is frequent in it, for the loop over all completions of a turn.
-    #[inline(always)]
-    pub(crate) fn reap_inline(completion: Completion, batch: &mut Batch) {
-        let Completion { block, result, more, buffer } = completion;
-        // SAFETY: the block is in flight, so the kernel's share keeps its lane.
-        let (lane, outgoing) = unsafe { Self::of(block) };
-        // SAFETY: as above; a lane is in an Arc.
-        let lane = unsafe { ManuallyDrop::new(Arc::from_raw(lane)) };
-        // First what nearly all is: a buffer of a receive that goes on, and the end of a send.
-        match (outgoing, buffer) {
-            (None, Some(index)) if more && result > 0 && lane.received_first(index, result as u32, batch) => {
-            }
-            (None, _) => Self::reap_else(lane, result, more, buffer, batch),
-            (Some(outgoing), _) => {
-                lane.went_out(&outgoing.half, result, batch);
-                ManuallyDrop::into_inner(lane).end_share(batch);
-            }
-        }
-    }
-
-    /// For what comes in, but the first buffer of a receive that goes on.
-    #[inline(never)]
-    fn reap_else(
-        lane: ManuallyDrop<Arc<Self>>,
-        result: i32,
-        more: bool,
-        buffer: Option<u32>,
-        batch: &mut Batch,
-    ) {
-        if lane.came_in(result, more, buffer, batch) {
-            lane.do_later(batch);
-        }
-        if !more {
-            ManuallyDrop::into_inner(lane).end_share(batch);
-        }
-    }
-
-    /// The lane, and its place of what goes out if the block is that one's.
-    ///
-    /// # Safety
-    ///
-    /// The block is one of a lane, which is in an Arc, and lives as long as the place is looked at.
-    #[inline]
-    unsafe fn of<'a>(block: NonNull<Block>) -> (*const Self, Option<&'a Outgoing>) {
-        // SAFETY: alive, and its role is never written.
-        let comes_in = unsafe { block.as_ref() }.is_first();
-        // Exposed by `submit`: a reference to the block alone does not reach what is around it. Both begin with their block.
-        let address = block.addr().get();
-        if comes_in {
-            return (ptr::with_exposed_provenance(address), None);
-        }
-        // SAFETY: it lives as its lane does.
-        let outgoing = unsafe { &*ptr::with_exposed_provenance::<Outgoing>(address) };
-        (outgoing.lane, Some(outgoing))
     }
 }
 
