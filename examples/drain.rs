@@ -1,4 +1,5 @@
-//! A server that stops well: on ctrl-c, SIGTERM or a closed console it accepts no more, and each connection finishes what it is doing.
+//! A server that stops well: on ctrl-c, SIGTERM or a closed console it accepts no more, and each connection finishes what it
+//! is doing.
 //!
 //! ```text
 //! cargo run --release --example drain                 at [::]:7000, or at the address that is its argument

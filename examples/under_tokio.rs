@@ -1,6 +1,7 @@
 //! pike inside tokio, with nothing to set up: the sockets belong to pike's background Notifier.
 //!
-//! It sends `ping` to localhost:7000, or to the address that is its argument, and prints what comes back. First give it something to talk to:
+//! It sends `ping` to localhost:7000, or to the address that is its argument, and prints what comes back. First give it
+//! something to talk to:
 //!
 //! ```text
 //! cargo run --release --example echo -- --listen 127.0.0.1:7000     or: nc -l 7000

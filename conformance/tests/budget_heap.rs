@@ -17,7 +17,7 @@ static HEAP: heap::Counting = heap::Counting;
 // Wine takes a millisecond for a socket.
 const FEW: usize = if cfg!(windows) { 200 } else { 1000 };
 const MANY: usize = if cfg!(windows) { 1200 } else { 9000 };
-/// DESIGN.md, section 7: bytes a registered socket.
+/// The budget of the design: bytes a registered socket.
 const LIMIT: f64 = if cfg!(windows) { 256.0 } else { 128.0 };
 
 /// Registers `MANY` sockets with a Notifier of each backend, and counts what the last 8,000 take. What the caller keeps (the

@@ -156,7 +156,7 @@ fn pool_echo_turn() {
 }
 
 /// A ring takes all sends of a turn with one call, which brings what was received too: at most 0.06 calls a message are allowed
-/// (DESIGN.md, section 7), where epoll makes two and a turn; one or two calls for 64 messages are made.
+/// (the budget of the design), where epoll makes two and a turn; one or two calls for 64 messages are made.
 #[cfg(target_os = "linux")]
 #[test]
 fn ring_echo_turn() {

@@ -26,7 +26,7 @@ static HEAP: heap::Counting = heap::Counting;
 
 const FEW: usize = if cfg!(windows) { 200 } else { 1000 };
 const MANY: usize = if cfg!(windows) { 1200 } else { 9000 };
-/// DESIGN.md, section 7: bytes a connection with its task. A socket of Windows may take 128 more than one of Unix.
+/// The budget of the design: bytes a connection with its task. A socket of Windows may take 128 more than one of Unix.
 const LIMIT: f64 = if cfg!(windows) { 640.0 } else { 512.0 };
 
 async fn echo(stream: net::TcpStream, waiting: Arc<AtomicUsize>) -> std::io::Result<()> {

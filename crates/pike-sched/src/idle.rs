@@ -144,7 +144,8 @@ impl Idle {
         false
     }
 
-    /// The worker that searches has found something, or has something else to do. It looks after this whether there is more, and claims for it.
+    /// The worker that searches has found something, or has something else to do. Afterwards it looks whether there is more,
+    /// and claims for it.
     pub(crate) fn found(&self) {
         self.0.fetch_and(!SEARCHING, AcqRel);
         fence(SeqCst); // see above

@@ -218,9 +218,9 @@ impl Pool {
 
     /// Spawns a task to this pool, from any thread.
     ///
-    /// With one worker it runs when a thread drives the pool. A task that keeps its own pool alive, as with an
-    /// [`Arc`] of it, and that no thread comes to run, is leaked with the pool. After [`shutdown`](Self::shutdown) the future is dropped at
-    /// once, and the handle gives an error that [`is_shutdown`](crate::JoinError::is_shutdown).
+    /// With one worker it runs when a thread drives the pool. A task that keeps its own pool alive, as with an [`Arc`] of
+    /// it, and that no thread comes to run, is leaked with the pool. After [`shutdown`](Self::shutdown) the future is
+    /// dropped at once, and the handle gives an error that [`is_shutdown`](crate::JoinError::is_shutdown).
     ///
     /// # Examples
     ///
@@ -270,9 +270,10 @@ impl Pool {
 
     /// Wakes all of a batch: those that are tasks of this pool reach it by one push, and at most one worker is woken for them.
     ///
-    /// What a worker's own Notifier makes ready is such a batch by itself. This is for a Notifier that other threads turn, as the
-    /// end of its [`Dispatch`](pike::Dispatch), or for anything else that has many wakers at once. Wakers of anything else
-    /// are woken as they come. What belongs to one worker alone, as the tasks of [`spawn_each`](Self::spawn_each) do, goes to it one by one.
+    /// What a worker's own Notifier makes ready is such a batch by itself. This is for a Notifier that other threads turn,
+    /// as the end of its [`Dispatch`](pike::Dispatch), or for anything else that has many wakers at once. Wakers of anything
+    /// else are woken as they come. What belongs to one worker alone, as the tasks of [`spawn_each`](Self::spawn_each) do,
+    /// goes to it one by one.
     ///
     /// # Panics
     ///

@@ -26,6 +26,7 @@
 //!
 //! - [`Notifier`] waits in the kernel and dispatches what became runnable, a [`Batch`] a turn, to a [`Dispatch`].
 //! - [`Handle`] attaches any descriptor; [`socket`] has every call and option; [`net`] the names of std and tokio.
+//! - [`buf`] has what the owned and pooled calls take and give.
 //! - [`Event`] wakes a task from any thread or signal handler; [`Signal`] receives signals; [`time`] has timers and
 //!   deadlines.
 //! - [`budget`] keeps a busy task from starving others. `os` has what only some systems have.
@@ -33,10 +34,39 @@
 //! Under an executor that knows nothing of pike there is nothing to set up: a shared Notifier with a thread of its own
 //! starts at first need.
 //!
+//! # Four forms of a call
+//!
+//! | | who has the memory | dropped before it is ready |
+//! | --- | --- | --- |
+//! | [`read`](net::TcpStream::read), [`write`](net::TcpStream::write) | the caller | has done nothing |
+//! | [`recv_with`](net::TcpStream::recv_with) | a closure is lent it, once | has done nothing |
+//! | [`read_owned`](net::TcpStream::read_owned), [`write_owned`](net::TcpStream::write_owned) | the operation, which always gives it back with its result | a read gives up its buffer and no byte; a write may have sent a part |
+//! | [`recv_pooled`](net::TcpStream::recv_pooled) | the Notifier's pool, out of which it is a [`Lease`](buf::Lease) | has done nothing |
+//!
+//! All are on the same types, on every backend, and may be mixed. `read_exact` and `write_all`, and their owned forms, forget
+//! how far they have come if they are dropped. On a backend where the kernel works by itself (io_uring, completion ports) the
+//! last two are its own requests where PLATFORM.md says so, and otherwise the same loop as the first. [`buf`] has an example.
+//!
+//! # Which backend
+//!
+//! On Linux [`Notifier::new`] takes io_uring if a self-test of it passes, and else epoll; other systems have one backend. What is
+//! asked for by [`Builder::backend`], or else by the environment variable `PIKE_BACKEND` (`epoll`, `io_uring`, `kqueue`, `iocp`),
+//! is never replaced by another. The Notifier in the background always has epoll; those of a `pike_sched::Pool` have it unless
+//! another is asked for. [`Notifier::backend`] says which it is, [`Notifier::probe`] why:
+//!
+//! ```
+//! # fn main() -> std::io::Result<()> {
+//! let notifier = pike::Notifier::new()?;
+//! if let Some(refused) = &notifier.probe().refused {
+//!     eprintln!("{}, since {refused}", notifier.backend()); // epoll, since io_uring is forbidden here: ...
+//! }
+//! # Ok(()) }
+//! ```
+//!
 //! # Platforms
 //!
-//! Linux (io_uring where the system grants it, else epoll); macOS, FreeBSD, NetBSD, OpenBSD and DragonFly (kqueue); Windows
-//! (I/O completion ports; run under Wine so far). A target without a backend does not compile, and says so.
+//! Linux (io_uring from 6.0 on, where the system grants it; else epoll); macOS, FreeBSD, NetBSD, OpenBSD and DragonFly (kqueue);
+//! Windows (I/O completion ports; run under Wine so far). A target without a backend does not compile, and says so.
 //!
 //! # Features
 //!

@@ -42,6 +42,34 @@ pub trait IoBuf: Send + 'static {
 }
 
 /// A buffer to receive into, owned by the operation until that has ended.
+///
+/// # Examples
+///
+/// A type of one's own, by way of one that has it:
+///
+/// ```
+/// use pike::buf::{IoBuf, IoBufMut};
+/// use std::mem::MaybeUninit;
+///
+/// struct Record(Vec<u8>);
+///
+/// impl IoBuf for Record {
+///     fn bytes(&self) -> &[u8] {
+///         self.0.bytes()
+///     }
+/// }
+///
+/// impl IoBufMut for Record {
+///     fn room(&mut self) -> &mut [MaybeUninit<u8>] {
+///         self.0.room()
+///     }
+///
+///     unsafe fn filled(&mut self, count: usize) {
+///         // SAFETY: passed on to the caller, for the same room.
+///         unsafe { self.0.filled(count) };
+///     }
+/// }
+/// ```
 pub trait IoBufMut: IoBuf {
     /// Where bytes may go. What is in [`bytes`](IoBuf::bytes) stands at its beginning, and may be overwritten.
     fn room(&mut self) -> &mut [MaybeUninit<u8>];

@@ -6,10 +6,13 @@ use super::{IoBuf, slot::Slot};
 
 /// What a pooled receive brought, in a buffer out of its Notifier's pool.
 ///
-/// Dropping it returns the buffer, from any thread, also after the Notifier is gone. Until then it is missing in the pool,
-/// whose size [`Builder::buffers`](crate::Builder::buffers) sets: what is to be kept for long is better copied.
+/// It derefs to the bytes. Dropping it returns the buffer, from any thread, also after the Notifier is gone. Until then the pool
+/// has one less, and its size is what [`Builder::buffers`](crate::Builder::buffers) sets: what is to be kept for long is better
+/// copied (`to_vec`).
 ///
-/// An empty one, the end of a stream, has no buffer.
+/// It may be sent as it is, being an [`IoBuf`], or a [`part`](IoBuf::part) of it, or in an `Arc` to many receivers.
+///
+/// An empty one, which is the end of a stream, has no buffer.
 ///
 /// # Examples
 ///

@@ -1,17 +1,27 @@
 //! Buffers that an operation owns: the completion face.
 //!
-//! A borrowed buffer (`&mut [u8]`) is filled by a system call inside of one poll. Where the kernel works at any time,
+//! A borrowed buffer (`&mut [u8]`) is filled by a system call inside one poll. Where the kernel works at any time,
 //! on a ring or a completion port, the buffer must belong to the operation. So the `_owned` calls take it by value and
 //! always give it back, with the result; the `_pooled` calls take one out of the Notifier's pool, only once there is
-//! something to receive, and return it as a [`Lease`]. All kinds of calls are on the same types, work on every backend,
+//! something to receive, and return it as a [`Lease`]. All forms of a call are on the same types, work on every backend,
 //! and may be mixed: each sees what the ones before it left.
+//!
+//! | of | to receive | to send |
+//! | --- | --- | --- |
+//! | [`TcpStream`](crate::net::TcpStream), `UnixStream`, their halves | `read_owned`, `read_exact_owned`, `read_vectored_owned`, `recv_pooled` | `write_owned`, `write_all_owned`, `write_vectored_owned` |
+//! | [`UdpSocket`](crate::net::UdpSocket), `UnixDatagram` | `recv_owned`, `recv_from_owned`, `recv_pooled`, `recv_from_pooled` | `send_owned`; of UDP `send_to_owned` |
+//! | [`Socket`](crate::socket::Socket) | `read_owned`, `recv_owned`, `read_vectored_owned`, `recv_from_owned`, `recv_pooled`, `recv_from_pooled` | `write_owned`, `send_owned`, `write_vectored_owned`, `send_to_owned` |
+//! | [`Handle`](crate::Handle) | `read_owned`, `read_pooled` | `write_owned`, `write_all_owned` |
+//!
+//! [`Builder::buffers`](crate::Builder::buffers) says how many buffers the pool has, and of which length.
 //!
 //! # What an owned buffer may be
 //!
 //! [`IoBuf`] to send from, [`IoBufMut`] to receive into. Both are safe to implement, although a kernel writes through
 //! what they return, because of how they are used, and only because of that:
 //!
-//! - the buffer is moved to where it stays until the operation has ended, and only then is asked for its slice, once;
+//! - the buffer is moved to where it stays until the kernel has finished, and only then is asked for the slice that the kernel
+//!   is given;
 //! - the borrow that made the slice then lasts until the kernel has finished: no method of the buffer is called, it is
 //!   not moved and not dropped, whatever becomes of the future. If the kernel cannot be waited for, it is leaked.
 //!
@@ -19,20 +29,24 @@
 //! code, so an implementation that returns something else at each call is odd, but harmless. Nothing is trusted that the
 //! compiler does not check; so no method needs to be promised to return the same twice, and no trait has to be unsafe.
 //!
-//! Buffers to send from and to receive into are `Vec<u8>`, `Box<[u8]>` and `Box<[u8; N]>`; only to send from, `Arc<[u8]>`,
-//! what is `'static`, a [`Lease`], and any of these in an `Arc`, for the same bytes to many receivers. The feature `bytes`
-//! adds `Bytes` and `BytesMut`.
+//! To receive into, and to send from: `Vec<u8>`, `Box<[u8]>`, `Box<[u8; N]>`, and with the feature `bytes` `BytesMut`. Only to
+//! send from: `Arc<[u8]>`, `&'static [u8]`, a [`Lease`], `Bytes`, and any of these in an `Arc`, for the same bytes to many
+//! receivers. Nothing is allocated for a buffer that is six words or less itself, as all of these are.
 //!
 //! # Giving up
 //!
-//! A future that is dropped takes its buffer with it, in a [`time::timeout`](crate::time::timeout) that has passed, too.
+//! A future that is dropped takes its buffer with it, also one within a [`time::timeout`](crate::time::timeout) that has passed.
 //! [`Owned::timeout`], [`Owned::deadline`] and [`Owned::cancel`] end an operation and give the buffer back.
+//!
+//! What the kernel received for a receive that was dropped waits in the socket for whoever receives next, and in a [`Residue`] if
+//! the socket is taken elsewhere (`into_std`). A send that was dropped or given up may have sent a part.
 //!
 //! # Which bytes
 //!
-//! A receive replaces what the buffer held: a `Vec` has all of its capacity for room, and its length afterwards says how
-//! much there is. A `Box` keeps its length, and the result says how much of it is new. [`Part`] is a buffer of which only
-//! a range takes part: to send the first few bytes, to receive no more than a few, or behind those that are there.
+//! A receive replaces what the buffer held: all of a `Vec`'s capacity is room (so one that was made by `Vec::new` has none), and
+//! its length afterwards says how much there is. A `Box` keeps its length, and the result says how much of it is new. [`Part`] is
+//! a buffer of which only a range takes part: to send the first few bytes, to receive no more than a few, or to receive behind
+//! those that are there.
 //!
 //! # Examples
 //!

@@ -4,10 +4,16 @@ use std::{error::Error, fmt, io};
 
 use crate::{op::lane::Undelivered, socket::Address, sys::platform};
 
-/// The cause of an [`io::Error`] from `into_std`: the kernel has received or accepted something for an
-/// operation that was dropped, and it is not in the socket any more. It has both. Or the socket has told such an operation of
-/// an error that it tells once, a reset: who asks the system after that hears only that the stream has ended, as if all of it
-/// had arrived.
+/// What a socket was taken apart with: the cause of an [`io::Error`] from `into_std`. It has the socket, and what comes before
+/// anything that the socket still holds:
+///
+/// - [`bytes`](Self::bytes), or connections, that the kernel has received or accepted for an operation that was dropped;
+/// - an [`error`](Self::error) that the system told such an operation and tells only once, such as a reset. Who asks the system
+///   after that hears only that the stream has ended, as if all of it had arrived.
+///
+/// # Platform
+///
+/// Only backends that complete (io_uring, completion ports) leave anything.
 ///
 /// # Examples
 ///

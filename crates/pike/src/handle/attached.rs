@@ -48,7 +48,8 @@ impl<T: IoSafe> Attached<T> {
         )
     }
 
-    /// Attaches a socket, or what else is known to be something to wait for, and non-blocking. `bits`: what is known of the source beside.
+    /// Attaches a socket, or what else is known to be something to wait for, and non-blocking. `bits`: what is known of the
+    /// source beside.
     pub(crate) fn from_nonblocking(core: Arc<Core>, io: T, bits: u64) -> io::Result<Self> {
         let registration = Self::attach_nonblocking(core, &io, bits)?;
         Ok(Self { registration, io })

@@ -33,7 +33,8 @@ use crate::{
 ///
 /// It works with every descriptor that the system can wait for: sockets, pipes, terminals, event and signal
 /// descriptors. Any number of tasks may use it at once, in both directions; operations that consume are woken one at a
-/// time and in order, those that only look all together. Dropping a future never loses anything.
+/// time and in order, those that only look all together. Dropping a future loses nothing, but that a dropped
+/// [`write_owned`](Self::write_owned) may have written a part.
 ///
 /// The descriptor must not be swapped or closed while it is attached, so a Handle gives out `&T` only. A duplicate of
 /// the descriptor (`dup`, `try_clone`) shares its queue and its blocking mode, and keeps it open after the Handle is
@@ -45,7 +46,7 @@ use crate::{
 /// - Unix: any descriptor that the system can wait for.
 /// - Windows: sockets that were made for overlapped calls, as those of std are, and nothing else: no pipes, no consoles. A
 ///   socket stays with the Notifier that it was attached to first, also after [`Handle::into_inner`]; another one refuses it
-///   (`os::windows::OtherNotifier`). `async_io` calls a closure that left something unread again in each turn.
+///   (`os::windows::OtherNotifier`). `async_io` calls a closure again in each turn if that left something unread.
 ///   A socket of std that was made to linger is closed by [`Handle::close`] alone: the system refuses to close it while it is
 ///   non-blocking, and a drop leaves it open.
 ///
@@ -149,20 +150,26 @@ impl<T: IoSafe> Handle<T> {
         self.attached.get_ref()
     }
 
-    /// Detaches it and gives back what it was made of, still non-blocking. What the kernel does for it is ended first, for
-    /// which the Notifier is turned, or another thread is waited for that does, a second at most. If that thread is busy for
-    /// longer (only it turns a Notifier that is bound to it), a read that is still under way may take something, which is lost.
+    /// Detaches it and gives back what it was made of, still non-blocking.
     ///
-    /// What a [`read_owned`](Self::read_owned) that was dropped had read, and nobody after it, is lost with this, and so is an
-    /// error that it was told: [`into_parts`](Self::into_parts) has them.
+    /// What the kernel has in flight for it is ended first. That takes a turn of the Notifier, by this thread or by whichever one
+    /// turns it, and so it may block, for a second at most. Without owned or pooled calls nothing is ever in flight.
+    ///
+    /// Bytes that the kernel had read for a dropped [`read_owned`](Self::read_owned), and that nobody has read since, are
+    /// lost with this, and so is an error that only such a read was told: [`into_parts`](Self::into_parts) has them. If the
+    /// one thread that may turn the Notifier is busy for more than that second (it is bound to it), a read that is still in
+    /// flight may take something after this, and that is lost.
     pub fn into_inner(self) -> T {
         self.into_parts().0
     }
 
-    /// As [`into_inner`](Self::into_inner), with the bytes that come before anything that the descriptor has: those which
-    /// the kernel read for an operation that was dropped. And with an error that comes behind those, which it was told and
-    /// the system does not tell again: after a reset, who asks the descriptor hears only that the stream has ended, as if all
-    /// of it had arrived. Only a backend that completes (io_uring) ever leaves any of this.
+    /// As [`into_inner`](Self::into_inner), with the bytes that come before anything that the descriptor has: those that the
+    /// kernel has read for a dropped operation. And with an error that comes after those bytes, and that the system does not
+    /// tell again: after a reset, who asks the descriptor hears only that the stream has ended, as if all of it had arrived.
+    ///
+    /// # Platform
+    ///
+    /// Only io_uring ever leaves bytes or an error. On the other backends the Vec is empty, without an allocation.
     ///
     /// # Examples
     ///

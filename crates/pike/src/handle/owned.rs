@@ -10,12 +10,12 @@ use crate::{
 };
 
 impl<T: IoSafe> Handle<T> {
-    /// Reads into a buffer that it owns meanwhile, and always gives back. Returns how many bytes; 0 means end of file
-    /// (or no room).
+    /// Reads into a buffer that it owns meanwhile, and always gives back: a `Vec` holds what was read, and all of its
+    /// capacity is room. Returns how many bytes; 0 means end of file (or no room).
     ///
     /// # Errors
     ///
-    /// The system's, of read(2); [`Closed`](crate::Closed).
+    /// The system's, of read(2); [`Closed`](crate::Closed). Nothing was read then.
     ///
     /// # Cancel safety
     ///
@@ -25,8 +25,12 @@ impl<T: IoSafe> Handle<T> {
     ///
     /// # Platform
     ///
-    /// Linux, io_uring: reads and writes of pipes and other descriptors that the kernel waits for are requests of its own, on a
-    /// duplicate of the descriptor, which is made at the first of them.
+    /// io_uring: reads and writes of pipes, and of other descriptors that the kernel waits for, are requests of its own. They
+    /// name a duplicate of the descriptor, which is made for the first of them and closed with the Handle.
+    ///
+    /// # Source
+    ///
+    /// read(2).
     ///
     /// # Examples
     ///
@@ -50,15 +54,40 @@ impl<T: IoSafe> Handle<T> {
     }
 
     /// Reads into a buffer of the Notifier's pool, which is taken only once there is something to read. An empty result
-    /// is end of file. While all buffers are in use it waits until one comes back.
+    /// is end of file. While all buffers are in use it waits until one comes back, first come, first served:
+    /// [`Builder::buffers`](crate::Builder::buffers) says how many there are.
     ///
     /// # Errors
     ///
-    /// As [`read_owned`](Self::read_owned); [`io::ErrorKind::OutOfMemory`] if there is no memory for the pool.
+    /// As [`read_owned`](Self::read_owned); [`io::ErrorKind::OutOfMemory`] if there is no memory for the pool. Nothing was
+    /// read then.
     ///
     /// # Cancel safety
     ///
     /// Nothing is lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(not(unix))]
+    /// # fn main() {}
+    /// # #[cfg(unix)]
+    /// # fn main() -> std::io::Result<()> {
+    /// use pike::{Handle, Notifier};
+    /// use std::{io, os::unix::net::UnixStream};
+    ///
+    /// let notifier = Notifier::new()?;
+    /// let (one, other) = UnixStream::pair()?;
+    /// let (one, other) = (Handle::new_on(&notifier, one)?, Handle::new_on(&notifier, other)?);
+    /// notifier.block_on(async {
+    ///     let (written, _buf) = one.write_all_owned(b"ping".to_vec()).await;
+    ///     written?;
+    ///     let lease = other.read_pooled().await?;
+    ///     assert_eq!(&lease[..], b"ping");
+    ///     io::Result::Ok(())
+    /// })
+    /// # }
+    /// ```
     pub fn read_pooled<'a>(&'a self) -> impl Future<Output = io::Result<Lease>> + Send + use<'a, T> {
         pooled::read(Endpoint::of(self))
     }
@@ -68,12 +97,16 @@ impl<T: IoSafe> Handle<T> {
     ///
     /// # Errors
     ///
-    /// The system's, of write(2); [`Closed`](crate::Closed).
+    /// The system's, of write(2); [`Closed`](crate::Closed). Nothing was written then.
     ///
     /// # Cancel safety
     ///
     /// Not safe: dropped before it is ready, it may have written a part of unknown length. What is written later comes
     /// after that.
+    ///
+    /// # Source
+    ///
+    /// write(2).
     pub fn write_owned<B: IoBuf>(&self, buf: B) -> Owned<'_, usize, B> {
         Endpoint::of(self).write(buf)
     }
@@ -82,7 +115,12 @@ impl<T: IoSafe> Handle<T> {
     ///
     /// # Errors
     ///
-    /// As [`write_owned`](Self::write_owned); a part of unknown length was written then.
+    /// As [`write_owned`](Self::write_owned), and [`io::ErrorKind::WriteZero`] if the system takes nothing; but a part of
+    /// unknown length was written then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not safe, as there.
     pub fn write_all_owned<B: IoBuf>(&self, buf: B) -> Owned<'_, (), B> {
         Endpoint::of(self).write_all(buf)
     }

@@ -1,7 +1,8 @@
 //! TCP, UDP and Unix sockets under the names of std and tokio.
 //!
-//! Where they have a name for the same thing, it has that name, argument order and result here. Each type is a [`Socket`](crate::socket::Socket)
-//! of a known kind: `socket()` gives it out, for options and for calls that the type does not have.
+//! Where they have a name for the same thing, it has that name, argument order and result here. Each type is a
+//! [`Socket`](crate::socket::Socket) of a known kind: `socket()` gives it out, for options and for calls that the type does
+//! not have.
 
 mod addrs;
 mod connect;

@@ -35,11 +35,12 @@ macro_rules! owned_reads {
         }
 
         /// Reads until the buffer, which it owns meanwhile, has no room left; of a `Vec` that is its capacity:
-        /// [`part`](crate::buf::IoBuf::part) sets another limit. Returns how many bytes that are.
+        /// [`part`](crate::buf::IoBuf::part) sets another limit. Returns how many bytes that is.
         ///
         /// # Errors
         ///
-        /// As [`read_exact`](Self::read_exact). If the stream ends before that, the buffer holds what came.
+        /// As [`read_exact`](Self::read_exact). If the stream ends before that, or the operation is given up
+        /// ([`timeout`](crate::buf::Owned::timeout)), the buffer holds what came.
         ///
         /// # Cancel safety
         ///
@@ -62,6 +63,16 @@ macro_rules! owned_reads {
         /// # Cancel safety
         ///
         /// Nothing is lost.
+        ///
+        /// # Platform
+        ///
+        /// io_uring, TCP: from the first call on the kernel receives ahead, into buffers of the pool, until four of them wait for
+        /// a reader; then the peer is slowed down, as by a full socket. In a flood it may fill more before it hears of that, up to
+        /// all that it was lent. Every form of reading takes those first.
+        ///
+        /// # Examples
+        ///
+        /// See [`buf`](crate::buf).
         pub fn recv_pooled(
             &self,
         ) -> impl std::future::Future<Output = std::io::Result<crate::buf::Lease>> + Send + '_ {

@@ -86,7 +86,10 @@ impl<'a, T, B> Owned<'a, T, B> {
     }
 
     /// Gives it up, and gets the buffer back: it resolves soon, to [`Closed`](crate::Closed) and the buffer, or, if it
-    /// was done before that, to its own result. Nothing that was received is lost.
+    /// was done before that, to its own result.
+    ///
+    /// Nothing that was received is lost: of a `read_exact_owned` the buffer holds what came. A send may have sent a part, of
+    /// unknown length.
     ///
     /// # Examples
     ///
@@ -119,7 +122,8 @@ impl<'a, T, B> Owned<'a, T, B> {
     }
 
     /// Gives it at most `limit` from this call: then it fails with [`io::ErrorKind::TimedOut`] and no OS code, and gives
-    /// the buffer back. If it was done before that, it gives its own result.
+    /// the buffer back. If it was done before that, it gives its own result. What was received or sent by then is as after
+    /// [`cancel`](Self::cancel).
     ///
     /// # Examples
     ///

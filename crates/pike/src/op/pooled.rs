@@ -107,7 +107,7 @@ impl<'a, P: At<'a>> Receives<'a, P> {
         Self { late: None, waiting: Waiting::new(at, comes) }
     }
 
-    /// Of one where nothing brings yet: how it comes. Another state, if it is one for that.
+    /// For a receive of which is not known yet how it is served: finds that out. Gives another state if it is one for that.
     #[cold]
     fn find_out(waiting: Pin<&mut Waiting<P, Comes>>) -> Option<State<'a, P>> {
         let at = waiting.place();

@@ -86,8 +86,8 @@ use crate::sys::platform;
 ///
 /// On Unix, a handler by `sigaction`, with `SA_RESTART`, `SA_ONSTACK` and `SA_SIGINFO`: system calls of the program go on
 /// where they were interrupted, if the system can. What is said above of handlers, threads that block signals, and forks is
-/// of Unix. On macOS and the BSDs the handler only keeps the default action away and
-/// (FreeBSD) remembers the sender, which the others do not tell; the signals are counted by the kqueue, which hears of them whatever handles or blocks them.
+/// of Unix. On macOS and the BSDs the handler only keeps the default action away and (FreeBSD) remembers the sender, which
+/// the others do not tell; the signals are counted by the kqueue, which hears of them whatever handles or blocks them.
 ///
 /// On Windows, the handler of console events: ctrl-c, and those of `os::windows::signal`. An event that somebody listens to
 /// is handled by that; no handler that was added before is called, and one that was added later may keep it to itself. A

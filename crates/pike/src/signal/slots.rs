@@ -22,7 +22,8 @@
 //! signals (but faults, of which it makes none). If the signal hit the thread that removes, the walk is over before that
 //! thread goes on. To one that was preempted inside its walk the wait leaves the processor: by yielding, and then by
 //! sleeping, as a yield leaves nothing to a lower priority. How long that takes is up to the scheduler: a real-time thread
-//! that removes waits for all that run before the walk's. The child of a fork may have inherited a visitor whose thread it does not have: it never removes from its parent's list.
+//! that removes waits for all that run before the walk's. The child of a fork may have inherited a visitor whose thread it
+//! does not have: it never removes from its parent's list.
 //!
 //! The idea is the use count of signal-hook's `half_lock`, and hazard pointers' reuse of records (M. M. Michael, 2004).
 

@@ -49,6 +49,12 @@ impl Socket {
     /// # Cancel safety
     ///
     /// No connection is lost.
+    ///
+    /// # Platform
+    ///
+    /// - io_uring: the kernel accepts ahead, until 16 connections wait to be taken. They are closed with the listener, as those in
+    ///   the system's queue are; `into_std` gives them back in a [`Residue`](crate::buf::Residue).
+    /// - Windows: the same for one connection.
     pub async fn accept(&self) -> io::Result<(Self, Address)> {
         self.accept_unattached().await?.attach(self)
     }

@@ -178,8 +178,8 @@ options! {
     #[doc(alias = "SO_RCVLOWAT")]
     ReceiveLowWaterMark: usize;
 
-    /// `SO_SNDTIMEO`, in microseconds (Windows: milliseconds), rounded up to the system's tick: how long a call that blocks waits for room, of
-    /// whoever takes the socket over and makes it block. pike's own calls do not block: see
+    /// `SO_SNDTIMEO`, in microseconds (Windows: milliseconds), rounded up to the system's tick: how long a call that blocks
+    /// waits for room, of whoever takes the socket over and makes it block. pike's own calls do not block: see
     /// [`Deadline`](crate::time::Deadline) for theirs.
     #[doc(alias = "SO_SNDTIMEO")]
     SendTimeout: Option<Duration>;

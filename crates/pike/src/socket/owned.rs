@@ -72,6 +72,10 @@ impl Socket {
     ///
     /// Nothing is lost of a stream, and no message. On io_uring a message that came before the drop may be cut to the length of
     /// the pool's buffers, whatever room the next receive has.
+    ///
+    /// # Platform
+    ///
+    /// io_uring: of TCP the kernel receives ahead, see [`TcpStream::recv_pooled`](crate::net::TcpStream::recv_pooled).
     pub fn recv_pooled(&self) -> impl Future<Output = io::Result<Lease>> + Send + '_ {
         pooled::read(self)
     }

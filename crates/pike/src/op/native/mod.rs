@@ -28,18 +28,19 @@ const READ: Direction = Direction::Read;
 trait Kind<T, B> {
     const DIRECTION: Direction;
 
-    /// Has the kernel do it behind so many bytes, for which it takes the buffer, or leaves that alone.
+    /// Has the kernel do it, from behind the first `done` bytes on: true, and the buffer was taken. Or leaves the buffer alone.
     fn submit(lane: &Arc<Lane>, cx: &Context<'_>, buffer: &mut Option<B>, done: usize, how: &How) -> bool;
 
-    /// Once the kernel is done: takes the buffer back, and says what it means that behind so many bytes as many more were moved.
+    /// Once the kernel is done: takes the buffer back, and says what it means that `count` bytes were moved behind the first
+    /// `done`.
     fn finish(lane: &Lane, buffer: &mut Option<B>, done: usize, count: usize) -> Step<T>;
 
     /// Takes the buffer back after an error.
     fn take_back(lane: &Lane, buffer: &mut Option<B>);
 
-    /// The result, if nothing is left to do behind so many bytes.
+    /// The result, if nothing is left to do behind the first `done` bytes.
     #[inline]
-    fn nothing_left(_: &mut B, _: usize) -> Option<T> {
+    fn nothing_left(_: &mut B, _done: usize) -> Option<T> {
         None
     }
 }

@@ -123,8 +123,9 @@ impl Work<Received<()>> for Bring<'_, '_> {
 impl Bring<'_, '_> {
     /// Has the kernel receive.
     fn begin(&mut self, seen: Seen) -> Attempt<Received<()>> {
-        // Nobody receives: the kernel has not begun, or was stopped, or the pool was dry. If that is so still, a receive would end
-        // at once where nothing is to be received, and this would spin: there may be a buffer that the kernel has no part in.
+        // Nobody receives: the kernel has not begun, or was stopped, or the pool was dry. If the pool still is, a receive by the
+        // kernel would end at once although there is nothing to receive, and this would spin. So who was told that it is dry
+        // waits for a buffer that the kernel has no part in, and makes the system call.
         let was_dry = self.slot.is_some();
         if let Some(mut slot) = self.slot.take() {
             match self.from.socket.attempt_fill(seen, slot.room()) {

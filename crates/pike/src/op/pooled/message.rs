@@ -56,8 +56,8 @@ pub(super) enum Fetched<'a, T> {
 }
 
 impl<'a, T: Sender> Fetch<'a, T> {
-    /// By the kernel, if it does that for such a socket. Else it is for system calls, and so is what has waited for a buffer: the
-    /// kernel may have none still, and says so also where there is no message.
+    /// As a request to the kernel, if there is one for such a socket. Else the receive is given back, for system calls; and so
+    /// is one that has waited for a buffer: the kernel may still have none, and says so even where there is no message.
     pub(super) fn new(receive: Receive<'a, T>) -> Result<Self, Receive<'a, T>> {
         match native(receive.at) {
             Some((socket, lane)) if receive.slot.is_none() => {

@@ -254,8 +254,8 @@ impl Driver {
             }
             Ok(_) => Duration::ZERO,
             Err(error) => {
-                // That of the watch may be among those that were lost: another is started. If it was not, its completion is one
-                // of the set more that is looked at in vain. And so may be a buffer that was taken back.
+                // The completion of the watch may be among those that were lost, so another is started; if it was not, the set
+                // is looked at once in vain. And a buffer that was taken back may be among them.
                 if ring::is_loss(&error) {
                     wait.watches = false;
                     self.ask_again();

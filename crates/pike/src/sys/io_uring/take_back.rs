@@ -1,11 +1,11 @@
 //! Taking buffers back that the kernel was lent and has no use for.
 //!
-//! Receives that the kernel has no part in (of Unix streams, of who waits behind others) have the rest of the pool, and what others
-//! give back. When all of that is in use, and somebody waits, there may be buffers that lie idle in the ring of those that were lent.
-//! Nothing takes an entry out of that ring but a request; so one is made that needs a buffer and is done at once: a read of
-//! an eventfd. Where the ring is dry it fails, and nothing was lost.
+//! Receives that the kernel has no part in (of Unix streams, of who waits behind others) have the rest of the pool, and what
+//! others give back. When all of that is in use, and somebody waits, there may be buffers that lie idle in the ring of those
+//! that were lent. Nothing takes an entry out of that ring but a request; so one is made that needs a buffer and is done at
+//! once: a read of an eventfd. Where the ring is dry it fails, and nothing was lost.
 //!
-//! The eventfd is made before anything is lent: a lack of descriptors is an error of the receive that comes first then, and never
+//! The eventfd is made before anything is lent: so a lack of descriptors is an error of the receive that comes first, and never
 //! keeps somebody waiting later.
 //!
 //! A pool of buffers shorter than what an eventfd gives (8 bytes) does without.

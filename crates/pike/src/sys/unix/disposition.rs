@@ -4,8 +4,9 @@
 //!
 //! It tells `deliver` the signal's number and sender, and then calls the handler that was there before, if that was a real
 //! one (not `SIG_DFL` or `SIG_IGN`), with one argument or three as its flags say; `errno` is as before when it returns. It
-//! touches atomics, makes one write for each Notifier that sleeps, and asks for the process's number. It uses no lock, no allocation and no
-//! thread-local storage, so it may run on any thread at any time, inside pike or the allocator with all their locks held.
+//! touches atomics, makes one write for each Notifier that sleeps, and asks for the process's number. It uses no lock, no
+//! allocation and no thread-local storage, so it may run on any thread at any time, inside pike or the allocator with all
+//! their locks held.
 //!
 //! - `SA_ONSTACK`: on the alternate stack of a thread that has one, for threads whose own stack is small (as Go's).
 //! - `SA_RESTART`: calls that it interrupts go on, where the system can.

@@ -1,6 +1,7 @@
 //! Control data, between the bytes of recvmsg(2) and sendmsg(2) and the types of [`crate::socket::control`].
 //!
-//! - [`layout`], over `sys/cmsg.rs`, walks over bytes and writes them; [`decode`] says what an entry means; [`encode`] writes down what is sent.
+//! - [`layout`], over `sys/cmsg.rs`, walks over bytes and writes them; [`decode`] says what an entry means; [`encode`]
+//!   writes down what is sent.
 //! - Descriptors in received bytes belong to whoever holds the bytes. Who takes one out puts -1 in its place; what is left
 //!   is closed by [`release`].
 
