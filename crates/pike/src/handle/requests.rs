@@ -25,7 +25,8 @@ impl Requests {
     /// Where the kernel has a place for them, if it has.
     pub(super) fn lane<T: IoSafe>(&self, attached: &Attached<T>) -> Option<&Arc<Lane>> {
         let registration = attached.registration();
-        if !registration.core().is_native() {
+        // In a child of a fork a thread that it does not have may be making it for ever (I14).
+        if !registration.core().is_native() || registration.core().is_forked() {
             return None;
         }
         let make = || platform::own_for_requests(attached.get_ref()).map(Descriptor::foreign);

@@ -307,7 +307,8 @@ impl Socket {
 
     /// What the kernel does for it, on a backend that completes; of kinds that it knows.
     pub(crate) fn native_lane(&self) -> Option<&Arc<Lane>> {
-        if !self.core().is_native() || self.flavour == Flavour::Other {
+        // In a child of a fork a thread that it does not have may be making it for ever (I14).
+        if !self.core().is_native() || self.flavour == Flavour::Other || self.core().is_forked() {
             return None;
         }
         Some(self.descriptor().lane_or(|| {

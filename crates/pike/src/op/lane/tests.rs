@@ -4,10 +4,12 @@ use std::{
     net::{TcpListener, TcpStream},
     panic::{self, AssertUnwindSafe},
     pin::pin,
-    sync::Arc,
+    sync::{Arc, mpsc},
     task::{Context, Poll, Waker},
+    thread,
 };
 
+use super::Carries;
 use crate::{Backend, Closed, Notifier, net};
 
 /// Asserts that `holds` in a child, soon.
@@ -55,6 +57,32 @@ fn a_child_takes_no_lane() {
         is_closed(&written.map(|(result, _)| result))
     });
     drop(taking);
+    drop(notifier);
+}
+
+/// Another thread was just making the lane, which every other waits for.
+#[test]
+fn a_child_waits_for_no_lane() {
+    let (notifier, stream, _peer) = stream();
+    let descriptor = stream.socket().descriptor();
+    let (is_making, making) = mpsc::channel();
+    let (goes_on, waits) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        let registration = stream.socket().handle().registration();
+        scope.spawn(move || {
+            descriptor.lane_or(|| {
+                is_making.send(()).unwrap();
+                let _ = waits.recv();
+                registration.new_lane(Carries::Stream)
+            });
+        });
+        making.recv().unwrap();
+        assert_in_child(|| {
+            let written = pin!(stream.write_owned(vec![1])).poll(&mut Context::from_waker(Waker::noop()));
+            is_closed(&written.map(|(result, _)| result))
+        });
+        drop(goes_on);
+    });
     drop(notifier);
 }
 
