@@ -32,6 +32,8 @@ const COUNT: u32 = 4096;
 const LEN: usize = 4096;
 /// A pool of fewer has none to spare for the kernel.
 const SHARED_MIN: u32 = 16;
+/// Shorter ones could not be taken back that the kernel was lent and has no use for: nothing that short is read to do that.
+pub(crate) const SHARED_LEN_MIN: usize = 8;
 /// The most that a ring of provided buffers takes.
 const COUNT_MAX: usize = 32_768;
 /// What a completion can tell of.
@@ -179,7 +181,7 @@ impl Pool {
 
     /// Whether it is large enough to be shared with the kernel, which takes its part in advance.
     pub(crate) fn is_shared(&self) -> bool {
-        self.count >= SHARED_MIN
+        self.count >= SHARED_MIN && self.len >= SHARED_LEN_MIN
     }
 
     /// Makes sure that there is memory for it.

@@ -8,7 +8,7 @@
 //! The eventfd is made before anything is lent: so a lack of descriptors is an error of the receive that comes first, and never
 //! keeps somebody waiting later.
 //!
-//! A pool of buffers shorter than what an eventfd gives (8 bytes) does without.
+//! Buffers shorter than what an eventfd gives are never lent.
 //!
 //! Source: eventfd(2), io_uring_register_buf_ring(3).
 
@@ -27,7 +27,7 @@ use super::{
     provided::GROUP,
 };
 use crate::{
-    buf::Pool,
+    buf::{Pool, pool::SHARED_LEN_MIN},
     sys::{
         Tell,
         linux::{eventfd, write_eventfd},
@@ -36,6 +36,7 @@ use crate::{
 
 /// What an eventfd gives.
 const COUNTER: u32 = 8;
+const _: () = assert!(COUNTER as usize <= SHARED_LEN_MIN);
 
 /// Nothing before buffers are lent.
 #[derive(Debug, Default)]
