@@ -369,6 +369,7 @@ macro_rules! for_each_case {
             cancel_connections {
                 cancel_races_accept: alone,
                 cancel_races_connect: alone,
+                connect_again_has_the_connection,
             }
             cancel_sends {
                 cancel_races_send: alone,

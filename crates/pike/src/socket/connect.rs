@@ -148,14 +148,24 @@ impl Socket {
         self.check()?;
         let connect = || platform::connect(self.descriptor(), address);
         // A datagram socket stays what it is.
-        let connecting =
-            if self.flavour.is_connectionless() { connect()? } else { self.changing(TRY_READ, connect)? };
+        let started =
+            if self.flavour.is_connectionless() { connect() } else { self.changing(TRY_READ, connect) };
+        let connecting = match started {
+            Err(_) if self.is_connected_for_nobody() => Connecting::Done,
+            started => started?,
+        };
         if connecting == Connecting::Done {
             self.forget_before();
             // Whether the system reports that, too, differs.
             self.handle.registration().report(WRITABLE);
         }
         Ok(connecting)
+    }
+
+    /// Whether the backend has connected it for a call that was dropped, and has not said so yet.
+    fn is_connected_for_nobody(&self) -> bool {
+        let is_connected = || platform::connected(self.descriptor()).is_ok();
+        self.descriptor().lane().is_some_and(|lane| lane.has_connected_for_nobody(is_connected))
     }
 
     /// Notes the one peer of a socket for datagrams, which needs no waiting.

@@ -118,6 +118,18 @@ impl Lane {
         unsafe { self.take_back_sent::<()>(&mut None) };
     }
 
+    /// By who was told by the system that it cannot connect: whether that is since a connect for nobody has done it, whose end was
+    /// not reaped yet, or was just now. `is_connected` makes calls that do not wait. The next is not told of it again.
+    #[cold]
+    pub(crate) fn has_connected_for_nobody(&self, is_connected: impl FnOnce() -> bool) -> bool {
+        let mut state = self.state.lock();
+        let has_connected = (state.connecting || state.connected == 0) && is_connected();
+        if has_connected {
+            (state.connecting, state.connected) = (false, NO_RESULT);
+        }
+        has_connected
+    }
+
     /// The socket is connected: what a receive came to that was dropped before is of the time before that.
     pub(crate) fn has_connected(&self) {
         if !self.is_forked() {
