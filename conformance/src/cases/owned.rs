@@ -51,6 +51,13 @@ pub fn owned_round_trips(cx: &Cx) -> Outcome {
         let (got, array) = other.read_owned(Box::new([b'.'; 8])).await;
         assert_eq!((got.unwrap(), &array[..]), (6, &b"static.."[..]));
 
+        let (sent, text) = one.write_all_owned(String::from("text, ")).await;
+        sent.unwrap();
+        assert_eq!(text, "text, ");
+        one.write_all_owned("static").await.0.unwrap();
+        let (got, text) = other.read_exact_owned(vec![0; 12]).await;
+        assert_eq!((got.unwrap(), &text[..]), (12, &b"text, static"[..]));
+
         let (sent, bytes) = one.write_all_owned(Bytes::from_static(b"Bytes")).await;
         sent.unwrap();
         assert_eq!(&bytes[..], b"Bytes");

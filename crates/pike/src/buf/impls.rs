@@ -25,6 +25,24 @@ macro_rules! bytes_of {
     };
 }
 
+macro_rules! text_of {
+    ($($type:ty;)*) => {
+        $(
+            impl IoBuf for $type {
+                #[inline]
+                fn bytes(&self) -> &[u8] {
+                    self.as_bytes()
+                }
+            }
+        )*
+    };
+}
+
+text_of! {
+    String;
+    &'static str;
+}
+
 bytes_of! {
     Vec<u8>;
     Box<[u8]>;

@@ -6,8 +6,9 @@ use super::Part;
 
 /// A buffer to send from, owned by the operation until that has ended.
 ///
-/// A confusing error names this trait where a borrowed buffer was given: `&[u8]` and `&mut Vec<u8>` end before the
-/// operation may. Give the buffer away, and get it back with the result; or use the call without `_owned`.
+/// The compiler names this trait where a borrowed buffer was given: `&[u8]` and `&mut Vec<u8>` end before the operation
+/// may. Give the buffer away, and get it back with the result; or use the call without `_owned`. An array is given in a `Box`,
+/// since it would move with the future.
 ///
 /// It is `Send` because the operation may end on another thread, which drops the buffer if its future is gone.
 ///
@@ -24,6 +25,12 @@ use super::Part;
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no buffer that an operation can own and send from",
+    label = "not a buffer to give away",
+    note = "give away a `Vec<u8>`, a `Box<[u8; N]>`, an `Arc<[u8]>`, what is `'static`, or what else `pike::buf` names: it comes back with the result",
+    note = "a borrowed buffer is for the call without `_owned`"
+)]
 pub trait IoBuf: Send + 'static {
     /// The bytes to send.
     fn bytes(&self) -> &[u8];
@@ -70,6 +77,12 @@ pub trait IoBuf: Send + 'static {
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no buffer that an operation can own and receive into",
+    label = "not a buffer to give away",
+    note = "give away a `Vec<u8>`, a `Box<[u8; N]>`, or what else `pike::buf` names: it comes back with the result",
+    note = "a borrowed buffer is for the call without `_owned`"
+)]
 pub trait IoBufMut: IoBuf {
     /// Where bytes may go. What is in [`bytes`](IoBuf::bytes) stands at its beginning, and may be overwritten.
     fn room(&mut self) -> &mut [MaybeUninit<u8>];

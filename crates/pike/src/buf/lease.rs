@@ -8,7 +8,8 @@ use super::{IoBuf, slot::Slot};
 ///
 /// It derefs to the bytes. Dropping it returns the buffer, from any thread, also after the Notifier is gone. Until then the pool
 /// has one less, and its size is what [`Builder::buffers`](crate::Builder::buffers) sets: what is to be kept for long is better
-/// copied (`to_vec`).
+/// copied (`to_vec`). A send of it to a peer that does not read lasts for long: with as many of those as there are buffers nobody
+/// receives into the pool any more, so such sends are better bounded ([`Owned::timeout`](super::Owned::timeout)).
 ///
 /// It may be sent as it is, being an [`IoBuf`], or a [`part`](IoBuf::part) of it, or in an `Arc` to many receivers.
 ///

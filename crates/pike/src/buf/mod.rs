@@ -30,8 +30,8 @@
 //! compiler does not check; so no method needs to be promised to return the same twice, and no trait has to be unsafe.
 //!
 //! To receive into, and to send from: `Vec<u8>`, `Box<[u8]>`, `Box<[u8; N]>`, and with the feature `bytes` `BytesMut`. Only to
-//! send from: `Arc<[u8]>`, `&'static [u8]`, a [`Lease`], `Bytes`, and any of these in an `Arc`, for the same bytes to many
-//! receivers. Nothing is allocated for a buffer that is six words or less itself, as all of these are.
+//! send from: `String`, `Arc<[u8]>`, bytes and text that are `'static`, a [`Lease`], `Bytes`, and any of these in an `Arc`, for
+//! the same bytes to many receivers. Nothing is allocated for a buffer that is six words or less itself, as all of these are.
 //!
 //! # Giving up
 //!
