@@ -192,6 +192,7 @@ macro_rules! for_each_case {
             linger {
                 dropped_while_lingering: alone,
                 closed_while_lingering: alone,
+                handle_lingers_as_before,
             }
             tcp_connect {
                 connect_v4,

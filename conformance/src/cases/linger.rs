@@ -73,8 +73,11 @@ pub fn dropped_while_lingering(cx: &Cx) -> Outcome {
 pub fn closed_while_lingering(cx: &Cx) -> Outcome {
     let notifier = cx.notifier();
     let mut closing = Vec::new();
-    for (stream, peer, sent) in stuck(cx, &notifier) {
+    for (at, (stream, peer, sent)) in stuck(cx, &notifier).into_iter().enumerate() {
         let handle = Handle::new_on(&notifier, stream.into_std().unwrap()).unwrap();
+        if at % 2 == 0 {
+            drop(Task::pending(handle.read_owned(vec![0; 8])));
+        }
         closing.push((Task::pending(handle.close()), peer, sent));
     }
     let (healthy, mut peer) = net::with_peer(cx, &notifier);
@@ -94,6 +97,27 @@ pub fn closed_while_lingering(cx: &Cx) -> Outcome {
         assert!(!closing.is_woken(), "closed before its peer read");
         assert_eq!(read_to_end(&mut peer), sent, "what was written before the close");
         net::finish(cx, &notifier, "a close whose peer has read", &mut closing).unwrap();
+    }
+    Ok(())
+}
+
+/// A Handle changes nothing of how its socket lingers, whatever is done with it before it gives it back.
+pub fn handle_lingers_as_before(cx: &Cx) -> Outcome {
+    let notifier = cx.notifier();
+    for is_done in [false, true] {
+        let (stream, mut peer) = net::with_peer(cx, &notifier);
+        stream.set_linger(Some(LONG)).unwrap();
+        let handle = Handle::new_on(&notifier, stream.into_std().unwrap()).unwrap();
+        let mut reading = Task::pending(handle.read_owned(vec![0; 8]));
+        if is_done {
+            peer.write_all(b"ping").unwrap();
+            let (count, _) = net::finish(cx, &notifier, "a read", &mut reading);
+            assert_eq!(count.unwrap(), 4);
+        }
+        drop(reading);
+        let _here = notifier.enter();
+        let stream = pike_net::TcpStream::from_std(handle.into_inner()).unwrap();
+        assert_eq!(stream.linger().unwrap(), Some(LONG), "done: {is_done}");
     }
     Ok(())
 }

@@ -29,7 +29,7 @@ impl Requests {
         if !registration.core().is_native() || registration.core().is_forked() {
             return None;
         }
-        let make = || platform::own_for_requests(attached.get_ref()).map(Descriptor::foreign);
+        let make = || platform::own_for_requests(attached.get_ref()).map(|own| Descriptor::new(own, false));
         let own = self.0.get_or_init(make).as_ref()?;
         Some(own.lane_or(|| registration.new_lane_of(platform::raw(own))))
     }
@@ -58,6 +58,15 @@ impl Requests {
                 lane.take_undelivered()
             }
             _ => Undelivered::default(),
+        }
+    }
+}
+
+/// The Handle's own descriptor is open still.
+impl Drop for Requests {
+    fn drop(&mut self) {
+        if let Some(Some(own)) = self.0.take() {
+            own.close_duplicate();
         }
     }
 }

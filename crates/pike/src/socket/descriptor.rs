@@ -87,23 +87,30 @@ impl Descriptor {
         (owned, lane)
     }
 
+    /// Closes a duplicate while the other is open. The socket does not end by that: nothing is waited for, and it lingers as
+    /// before. If the kernel still does something for it, it is closed after that, perhaps as the last, which waits for nobody.
+    pub(crate) fn close_duplicate(self) {
+        let lingers = platform::lingers(self.owned());
+        let (owned, lane) = self.into_parts();
+        drop(let_go(owned, lane, lingers));
+    }
+
     /// Closes it, and says what the system said. If the kernel still does something for the socket it is closed after
     /// that, and nobody is told.
     pub(crate) async fn close(self) -> io::Result<()> {
         let lingers = self.lingers();
         let (owned, lane) = self.into_parts();
-        let owned = match lane {
-            None => owned,
-            Some(lane) => match lane.close(owned, lingers) {
-                Some(owned) => {
-                    drop(lane.give_up());
-                    owned
-                }
-                None => return Ok(()),
-            },
-        };
+        let Some(owned) = let_go(owned, lane, lingers) else { return Ok(()) };
         if lingers { Closing(Some(owned)).on_a_helper().await? } else { platform::close(owned) }
     }
+}
+
+/// Gives the descriptor back once the kernel does nothing for it; else it is closed after that.
+fn let_go(owned: platform::Owned, lane: Option<Arc<Lane>>, lingers: bool) -> Option<platform::Owned> {
+    let Some(lane) = lane else { return Some(owned) };
+    let owned = lane.close(owned, lingers)?;
+    drop(lane.give_up());
+    Some(owned)
 }
 
 impl Drop for Descriptor {
@@ -112,16 +119,7 @@ impl Drop for Descriptor {
         #[allow(unsafe_code)]
         let owned = unsafe { ManuallyDrop::take(&mut self.owned) };
         let lingers = *self.lingers.get_mut();
-        let owned = match self.lane.take() {
-            None => owned,
-            Some(lane) => match lane.close(owned, lingers != 0) {
-                Some(owned) => {
-                    drop(lane.give_up());
-                    owned
-                }
-                None => return,
-            },
-        };
+        let Some(owned) = let_go(owned, self.lane.take(), lingers != 0) else { return };
         if lingers == 0 || (lingers == mark(true) && platform::stop_lingering(&owned).is_ok()) {
             drop(owned);
         } else {
