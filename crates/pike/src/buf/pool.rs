@@ -32,7 +32,8 @@ const COUNT: u32 = 4096;
 const LEN: usize = 4096;
 /// A pool of fewer has none to spare for the kernel.
 const SHARED_MIN: u32 = 16;
-/// Shorter ones could not be taken back that the kernel was lent and has no use for: nothing that short is read to do that.
+/// Of shorter ones, those that the kernel was lent and does not use could not be taken back: what is read for that needs as much
+/// room.
 pub(crate) const SHARED_LEN_MIN: usize = 8;
 /// The most that a ring of provided buffers takes.
 const COUNT_MAX: usize = 32_768;

@@ -100,14 +100,15 @@ impl Builder {
     /// From 1 to 32,768 buffers, of 1 to 2,147,483,647 bytes. [`build`](Self::build) refuses what is out of that range, or more
     /// than an address space holds.
     ///
-    /// Their memory is allocated at the first pooled receive, and the system is made to give only as much of it as was ever
-    /// in use at a time. A receive brings at most one buffer: more of a stream comes with the next, and a datagram that is
-    /// longer is cut. While all buffers are in use, receives wait for one to come back.
+    /// Their memory is reserved at the first pooled receive, and the system has to back only as much of it as was ever in use at a
+    /// time (on io_uring also what the kernel was lent). A receive brings at most one buffer: more of a stream comes with the
+    /// next, and a datagram that is longer is cut. While all buffers are in use, receives wait for one to come back.
     ///
     /// # Platform
     ///
     /// io_uring: the kernel is lent 256 of them, which it fills by itself, and one more for each receive that finds none of
-    /// those, up to three quarters of all. Of fewer than 16 it is lent none, and pooled receives are system calls as on epoll.
+    /// those, up to three quarters of all. Of fewer than 16, or of buffers of less than 8 bytes, it is lent none, and pooled
+    /// receives are system calls as on epoll.
     ///
     /// # Examples
     ///
