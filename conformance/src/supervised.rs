@@ -48,6 +48,8 @@ pub enum Answer {
     Goes,
     /// It fails with this code, and the kernel has not seen it.
     Fails(libc::c_int),
+    /// It returns this, and the kernel has not seen it.
+    Says(i64),
 }
 
 /// Runs `body` on a thread of its own, with `answer` asked for each of its calls of these numbers.
@@ -140,11 +142,12 @@ fn answer_one(listener: &OwnedFd, answer: &mut impl FnMut(Call) -> Answer) {
         return; // a signal has ended the call meanwhile
     }
     let answer = answer(Call { number: told.data.nr.into(), args: told.data.args });
-    let (error, flags) = match answer {
-        Answer::Goes => (0, libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32),
-        Answer::Fails(code) => (-code, 0),
+    let (val, error, flags) = match answer {
+        Answer::Goes => (0, 0, libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32),
+        Answer::Fails(code) => (0, -code, 0),
+        Answer::Says(result) => (result, 0, 0),
     };
-    let response = libc::seccomp_notif_resp { id: told.id, val: 0, error, flags };
+    let response = libc::seccomp_notif_resp { id: told.id, val, error, flags };
     // SAFETY: reads it. It fails only if a signal has ended the call meanwhile.
     unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND as _, &response) };
 }

@@ -90,6 +90,72 @@ fn what_is_not_taken_is_offered_again() {
     }
 }
 
+/// Has the kernel take only so many of the entries, as when its memory ends between two of them: it says how many, and does not wait.
+fn takes(call: Call, count: u64) -> Answer {
+    let mut part = call;
+    part.args[1] = count;
+    supervised::submit(&part).expect("the kernel takes it");
+    Answer::Says(count as i64)
+}
+
+/// The kernel takes what is queued one by one: nothing is lost, and nothing begun twice.
+#[test]
+fn what_is_taken_in_part_is_offered_again() {
+    let mut parts = 0;
+    let answer = |call: Call| match call.submits() > 1 {
+        true => {
+            parts += 1;
+            takes(call, 1)
+        }
+        false => Answer::Goes,
+    };
+    supervised("in parts", answer, move |cx| {
+        exchange(cx, &notifier(cx, false), |turned| _ = turned.expect("no error"));
+        Ok(())
+    });
+    assert!(parts > 0);
+}
+
+/// The kernel has taken three of some receives, and takes no more, as all ends: each ends once, the one that is in the kernel still
+/// as those that never came there.
+#[test]
+fn a_shutdown_tells_the_taken_from_the_rest() {
+    let (stuck, mut taken) = (Arc::new(AtomicBool::new(false)), 0);
+    let its_stuck = Arc::clone(&stuck);
+    let answer = |call: Call| match (stuck.load(SeqCst), call.submits()) {
+        (false, _) | (true, 0) => Answer::Goes,
+        (true, 4..) if taken == 0 => {
+            taken = 3;
+            takes(call, taken)
+        }
+        (true, _) => Answer::Fails(libc::ENOMEM),
+    };
+    supervised("a part, at the end", answer, move |cx| {
+        let notifier = cx.notifier();
+        let pairs: Vec<_> = (0..8).map(|_| cx.stream(&notifier)).collect();
+        its_stuck.store(true, SeqCst);
+        let mut reading: Vec<_> =
+            pairs.iter().map(|(stream, _)| Task::pending(stream.read_owned(vec![7; 1]))).collect();
+        (0..3).for_each(|_| _ = notifier.poll(Some(Duration::ZERO)).expect("no error"));
+        for (at, (_, peer)) in pairs.iter().enumerate().filter(|(at, _)| *at != 2) {
+            { peer }.write_all(&[at as u8])?;
+        }
+        cx.settle(&notifier);
+        let done: Vec<_> = (0..8).filter(|&at| reading[at].is_woken()).collect();
+        assert_eq!(done, [0, 1]);
+        assert_eq!(notifier.shutdown(Duration::from_secs(10)), 0);
+        for (at, reading) in reading.iter_mut().enumerate() {
+            match (reading.ready(), at) {
+                ((Ok(1), bytes), 0..2) => assert_eq!(bytes, [at as u8]),
+                ((Err(error), bytes), 2..) => assert!(Closed::is(&error) && bytes == [7]),
+                other => panic!("{other:?}"),
+            }
+        }
+        Ok(())
+    });
+    assert_eq!(taken, 3);
+}
+
 /// A kernel that has no memory has none a microsecond later. Until it has, readiness and notifies are heard, and the thread sleeps.
 #[test]
 fn a_kernel_in_need_is_not_asked_all_the_time() {

@@ -42,7 +42,8 @@ pub(crate) enum Use {
 /// What came of an enter that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Entered {
-    /// The kernel has what was queued, and waited as it was asked to, or until a signal.
+    /// The kernel has what was queued, and waited as it was asked to, or until a signal. Or it has taken a part of that, and has not
+    /// waited: the rest stays queued.
     Done,
     /// It takes nothing now and has not waited: what it lacks (memory, or room for completions before some are reaped) has to
     /// come back first. What is queued stays queued.
