@@ -128,7 +128,7 @@ fn at(step: Step) -> impl Fn(io::Error) -> Failure {
     move |error| Failure { step, code: error.raw_os_error() }
 }
 
-/// One page of entries for buffers, of which one is used, and a page for the buffer.
+/// Eight entries for buffers, of which one is used, at the beginning of a page; and that one's buffer.
 #[repr(C, align(65536))]
 struct Memory {
     entries: [MaybeUninit<BufRingEntry>; 8],
@@ -200,7 +200,9 @@ impl Test {
         let failed = Failure { step: Step::Accept, code: None };
         let (listener, address, len) = listener().map_err(at(Step::Sockets))?;
         let fd = types::Fd(listener.as_raw_fd());
-        self.submit(opcode::AcceptMulti::new(fd).build().user_data(ACCEPT)).map_err(at(Step::Accept))?;
+        // Not inherited, should another thread start a program now.
+        let accept = opcode::AcceptMulti::new(fd).flags(libc::SOCK_CLOEXEC).build().user_data(ACCEPT);
+        self.submit(accept).map_err(at(Step::Accept))?;
         let client = socket().map_err(at(Step::Sockets))?;
         // SAFETY: an address of that length, as the system gave it.
         cvt(unsafe { libc::connect(client.as_raw_fd(), (&raw const address).cast(), len) })
