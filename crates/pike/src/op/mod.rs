@@ -3,8 +3,11 @@
 //! Where the backend reports readiness, nothing of such an operation is in the kernel: it is the loop of every operation
 //! (try, wait, try again) over a buffer inside the future, and it costs no more than with a borrowed one.
 //!
+//! Where the backend completes, `native` has the kernel do it: as a request (`block`) of what the socket has there (`lane`),
+//! whose buffer is in the `cargo` of that, and belongs to whom its `life` says.
+//!
 //! `receive` and `send` have the attempts, `deadline` the limit that gives the buffer back, `pooled` the receive into a
-//! buffer of the pool.
+//! buffer of the pool, `name` the address of a datagram.
 
 use std::{
     future::Future,

@@ -15,6 +15,11 @@
 //! Both report the source ready, as the kernel does, so waiting, order and the end are those of every operation. Where
 //! others wait already, an operation that owns its buffer waits behind them and makes a system call, as they do.
 //!
+//! What a look finds holds for readers that come one after the other, on whatever threads. Of two that read one stream at the
+//! same time, one may have seen that nobody receives, and make its call as the other's request begins. Each gets bytes of its
+//! own then, as ever; but if the other is dropped with some, the call may have read what is behind those. To keep that out a
+//! call would have to say that it is under way, which costs all calls for what is no order to anybody.
+//!
 //! The kernel's share (I2, `share`): while one of the two requests is in flight, a count of the lane is in its block's address. Who
 //! reaps the final completion ends it. A descriptor that is closed meanwhile is kept here, and closed by the reaper
 //! (I12): nothing that names its number is in flight then.
