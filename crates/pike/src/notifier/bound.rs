@@ -32,6 +32,12 @@ impl Core {
         }
     }
 
+    /// Whether it is bound to this thread.
+    pub(super) fn is_owner(&self) -> bool {
+        let owner = self.bound.as_ref().and_then(|bound| bound.owner.get());
+        owner.is_some_and(|owner| *owner == thread::current().id())
+    }
+
     fn bind_to_thread(self: &Arc<Self>, bound: &Bound) -> io::Result<()> {
         let me = thread::current().id();
         let mut first = false;

@@ -68,11 +68,20 @@ impl Core {
         }
     }
 
-    /// The same by who was to turn it, and found it closed: this may be the first that can. Who comes later takes no time.
+    /// The same by who was to turn it, and found it closed: this may be the first that can. Who comes later takes no time. Who is
+    /// the only one that can waits for another that has the seat just now, and finds that it cannot.
     #[cold]
     pub(super) fn end_if_first(&self) {
-        if let Ok(seat) = self.seat.take_to_end() {
-            self.end_on(seat, |on_seat| if on_seat.left.is_none() { GRACE } else { Duration::ZERO });
+        let start = Instant::now();
+        loop {
+            match self.seat.take_to_end() {
+                Ok(seat) => {
+                    self.end_on(seat, |on_seat| if on_seat.left.is_none() { GRACE } else { Duration::ZERO });
+                    return;
+                }
+                Err(Holder::Ends) if self.is_owner() && start.elapsed() < GRACE => thread::sleep(AGAIN),
+                Err(_) => return,
+            }
         }
     }
 
@@ -92,5 +101,55 @@ impl Core {
         drop(seat);
         drop(batch); // wakes all
         left
+    }
+}
+
+#[cfg(all(test, target_os = "linux", not(loom)))]
+mod tests {
+    use std::{
+        future::Future,
+        net::{TcpListener, TcpStream},
+        pin::pin,
+        sync::mpsc,
+        task::{Context, Poll, Waker},
+    };
+
+    use super::*;
+    use crate::{Backend, Closed, Notifier, net};
+
+    /// Another thread, which cannot end it, has the seat for that just as the only one that can finds a bound Notifier closed.
+    #[test]
+    fn the_owner_waits_for_who_cannot_end_it() {
+        let notifier = Notifier::builder().backend(Backend::IoUring).bound().build().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let _peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let stream = {
+            let _here = notifier.enter();
+            net::TcpStream::from_std(listener.accept().unwrap().0).unwrap()
+        };
+        let ((is_begun, begun), (goes_on, waits)) = (mpsc::channel(), mpsc::channel());
+        thread::scope(|scope| {
+            let notifier = &notifier;
+            let owner = scope.spawn(move || {
+                let mut reading = pin!(stream.read_owned(b"mine".to_vec()));
+                let mut cx = Context::from_waker(Waker::noop());
+                assert!(reading.as_mut().poll(&mut cx).is_pending());
+                notifier.poll(Some(Duration::ZERO)).unwrap();
+                is_begun.send(()).unwrap();
+                waits.recv().unwrap();
+                assert!(Closed::is(&notifier.poll(Some(Duration::ZERO)).unwrap_err()));
+                match reading.as_mut().poll(&mut cx) {
+                    Poll::Ready((result, buf)) => assert!(Closed::is(&result.unwrap_err()) && buf == b"mine"),
+                    Poll::Pending => panic!("nobody has ended it"),
+                }
+            });
+            begun.recv().unwrap();
+            let another = notifier.core.seat.take_to_end().unwrap();
+            notifier.shutdown(Duration::ZERO);
+            goes_on.send(()).unwrap();
+            thread::sleep(GRACE / 10);
+            drop(another);
+            owner.join().unwrap();
+        });
     }
 }
