@@ -4,7 +4,24 @@ use super::{IoBuf, IoBufMut};
 
 /// Several buffers of a kind, for one vectored operation: `[B; N]`, `Vec<B>` and `Box<[B]>`.
 ///
-/// Sealed: the buffers of a collection stay where they are, and are the same ones at the end.
+/// Sealed: the buffers of a collection stay where they are, and are the same ones at the end. Buffers of different kinds, such
+/// as a header before a [`Lease`](super::Lease), are of one kind as an enum of yours that is an [`IoBuf`].
+///
+/// # Examples
+///
+/// ```
+/// use pike::{Notifier, net::{TcpListener, TcpStream}};
+///
+/// # fn main() -> std::io::Result<()> {
+/// Notifier::new()?.block_on(async {
+///     let listener = TcpListener::bind("127.0.0.1:0").await?;
+///     let client = TcpStream::connect(listener.local_addr()?).await?;
+///     let (sent, [head, body]) = client.write_vectored_owned([b"head, ".to_vec(), b"body".to_vec()]).await;
+///     assert_eq!(sent?, head.len() + body.len());
+///     Ok(())
+/// })
+/// # }
+/// ```
 pub trait IoBufs: Send + 'static + sealed::Sealed {
     /// One of them.
     type Buf: IoBuf;
