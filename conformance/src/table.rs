@@ -370,7 +370,6 @@ macro_rules! for_each_case {
             cancel_connections {
                 cancel_races_accept: alone,
                 cancel_races_connect: alone,
-                connect_again_has_the_connection,
             }
             cancel_sends {
                 cancel_races_send: alone,
@@ -496,6 +495,7 @@ macro_rules! for_each_case {
                 accept_out_of_descriptors: alone,
                 notifier_out_of_descriptors: alone,
                 broken_pipe_raises_no_signal: alone,
+                connect_again_has_the_connection,
             }
             #[cfg(unix)] // no pairs on Windows
             unix_pooled {

@@ -18,9 +18,9 @@ use pike::{
 };
 
 use crate::{
-    Cx, Outcome, Rng, Task,
-    net::{self, bare, soon, v4},
-    skip, system,
+    Cx, Outcome, Rng,
+    net::{self, bare, v4},
+    system,
 };
 
 /// What became of accepts and connects.
@@ -188,37 +188,6 @@ pub fn cancel_races_connect(cx: &Cx) -> Outcome {
     );
     cx.settle(&notifier);
     assert!(system::descriptors() <= before, "descriptors are left behind");
-    Ok(())
-}
-
-/// A connect is given up while nobody answers, and is answered before the next turn: who connects again has that connection.
-pub fn connect_again_has_the_connection(cx: &Cx) -> Outcome {
-    if !cfg!(any(target_os = "linux", target_os = "android")) {
-        skip!("a second connect(2) says that it is connected, or is over with its attempt");
-    }
-    let mut all = Vec::new();
-    for builder in [cx.builder(), cx.builder().bound()] {
-        let notifier = builder.build().unwrap();
-        let Some(full) = net::full_listener(cx, &notifier) else { skip!("a listener has room for all") };
-        let socket = bare(&notifier, v4(), Type::Stream);
-        let connecting = Task::pending(socket.connect(full.address));
-        cx.settle(&notifier); // the system has been told
-        drop(connecting);
-        all.push((notifier, full, socket));
-    }
-    for (_, full, _) in &all {
-        while full.listener.try_accept().is_ok() {}
-    }
-    for (notifier, full, socket) in &all {
-        cx.until("there is room, and it is tried again", || socket.peer_addr().is_ok());
-        soon(notifier, "the connection", async {
-            socket.connect(full.address).await.unwrap();
-            let (accepted, _) = full.listener.accept().await.unwrap();
-            socket.write_owned(&b"x"[..]).await.0.unwrap();
-            assert_eq!(accepted.read_owned(vec![0; 8]).await.1, b"x");
-            assert!(socket.connect(full.address).await.is_err(), "it is connected");
-        });
-    }
     Ok(())
 }
 

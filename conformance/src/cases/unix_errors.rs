@@ -1,4 +1,4 @@
-//! Errors of Unix: what cannot be waited for, too few descriptors, no signals.
+//! Errors of Unix: what cannot be waited for, too few descriptors, no signals, a socket that is connected already.
 
 use std::{
     fs::File,
@@ -18,7 +18,7 @@ use pike::{
 use crate::{
     Cx, Outcome, SHORT, Task,
     net::{self, is_gone, soon, v4},
-    read, unix,
+    read, skip, unix,
 };
 
 /// Files, closed numbers, and descriptors that are closed behind a Handle's back: the system's error, and nothing leaks.
@@ -271,4 +271,35 @@ fn write_somehow(notifier: &Notifier, stream: &mut Option<TcpStream>, which: usi
 fn sigpipe_ends_us() {
     // SAFETY: the child has one thread, and the default needs no handler.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+}
+
+/// A connect is given up while nobody answers, and is answered before the next turn: who connects again has that connection.
+pub fn connect_again_has_the_connection(cx: &Cx) -> Outcome {
+    if !cfg!(any(target_os = "linux", target_os = "android")) {
+        skip!("a second connect(2) says that it is connected");
+    }
+    let mut all = Vec::new();
+    for builder in [cx.builder(), cx.builder().bound()] {
+        let notifier = builder.build().unwrap();
+        let Some(full) = net::full_listener(cx, &notifier) else { skip!("a listener has room for all") };
+        let socket = net::bare(&notifier, v4(), Type::Stream);
+        let connecting = Task::pending(socket.connect(full.address));
+        cx.settle(&notifier); // the system has been told
+        drop(connecting);
+        all.push((notifier, full, socket));
+    }
+    for (_, full, _) in &all {
+        while full.listener.try_accept().is_ok() {}
+    }
+    for (notifier, full, socket) in &all {
+        cx.until("there is room, and it is tried again", || socket.peer_addr().is_ok());
+        soon(notifier, "the connection", async {
+            socket.connect(full.address).await.unwrap();
+            let (accepted, _) = full.listener.accept().await.unwrap();
+            socket.write_owned(&b"x"[..]).await.0.unwrap();
+            assert_eq!(accepted.read_owned(vec![0; 8]).await.1, b"x");
+            assert!(socket.connect(full.address).await.is_err(), "it is connected");
+        });
+    }
+    Ok(())
 }
