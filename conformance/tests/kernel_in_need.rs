@@ -140,6 +140,7 @@ fn a_shutdown_tells_the_taken_from_the_rest() {
         for (at, (_, peer)) in pairs.iter().enumerate().filter(|(at, _)| *at != 2) {
             { peer }.write_all(&[at as u8])?;
         }
+        cx.turn_until(&notifier, "what the kernel has", || reading[0].is_woken() && reading[1].is_woken());
         cx.settle(&notifier);
         let done: Vec<_> = (0..8).filter(|&at| reading[at].is_woken()).collect();
         assert_eq!(done, [0, 1]);
