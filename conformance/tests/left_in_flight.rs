@@ -20,10 +20,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_lite::future;
 use pike::{
     Backend, Closed, Notifier,
     buf::{BufResult, IoBuf, IoBufMut},
     net::{self, TcpListener},
+    time,
 };
 use pike_conformance::{Cx, Task, harness::alone, heap, unix};
 
@@ -346,5 +348,39 @@ fn what_was_left_ends_with_the_last_value() {
         assert!(reading.poll().is_pending(), "there is a value still");
         drop(notifier);
         assert_eq!(is_closed(reading.ready()), b"mine");
+    });
+}
+
+/// A `block_on` gives what a shutdown has left in flight time to end: who waits for that there hears of it by nothing else.
+#[test]
+fn what_was_left_ends_in_a_block_on() {
+    alone(|| {
+        let cx = cx("left, and waited for");
+        loop {
+            let notifier = cx.builder().build().unwrap();
+            let (stream, _peer) = cx.stream(&notifier);
+            let mut reading = Box::pin(stream.read_owned(b"mine".to_vec()));
+            assert!(notifier.block_on(future::poll_once(reading.as_mut())).is_none());
+            let held = Held::after_turns_of(&notifier);
+            assert_eq!(notifier.shutdown(Duration::ZERO), 1, "left in flight");
+            let start = Instant::now();
+            let (ended, is_late) = thread::scope(|scope| {
+                let lets_go = scope.spawn(move || {
+                    thread::sleep(GRACE / 10);
+                    drop(held);
+                    start.elapsed() >= GRACE / 2
+                });
+                let is_over = async {
+                    time::sleep(2 * GRACE).await; // by the Notifier in the background
+                    None
+                };
+                let ended = notifier.block_on(future::or(async { Some(reading.await) }, is_over));
+                (ended, lets_go.join().unwrap())
+            });
+            match ended {
+                Some(ended) => return assert_eq!(is_closed(ended), b"mine"),
+                None => assert!(is_late, "nobody has ended it"), // on a machine that is busy: once more
+            }
+        }
     });
 }

@@ -7,7 +7,7 @@ use std::{
     task::Poll,
 };
 
-use super::{Notifier, contain_panics};
+use super::{Notifier, contain_panics, end::GRACE};
 use crate::sys::platform;
 
 /// The process's background Notifier, or null. What it points at is never freed: a child of a fork makes its own and
@@ -44,7 +44,7 @@ fn start(old: *mut Notifier) -> io::Result<()> {
                 let _ =
                     BACKGROUND.compare_exchange(new, ptr::null_mut(), Ordering::AcqRel, Ordering::Relaxed);
                 // SAFETY: never freed, see `BACKGROUND`.
-                unsafe { &*new }.core.close();
+                unsafe { &*new }.core.shutdown(GRACE);
                 return Err(error);
             }
         }

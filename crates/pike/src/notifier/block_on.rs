@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use super::{core::Core, current::Enter, turn::is_dispatching};
+use super::{core::Core, current::Enter, end::GRACE, turn::is_dispatching};
 use crate::{parker::Parker, sync};
 
 /// Polls of a future that keeps waking itself, between two turns.
@@ -113,8 +113,10 @@ impl Core {
             // Shut down, or the kernel refuses to wait: waiters were or are told, and only a waker helps from here.
             Err(error) => {
                 parker.end_turn();
-                if !self.is_forked() {
-                    self.close(); // in a child of a fork, the locks may be held for ever (I14)
+                // What a shutdown has left in flight may end still, which the future may wait for. In a child of a fork, the
+                // locks may be held for ever (I14).
+                if !*is_told && !self.is_forked() {
+                    self.shutdown(GRACE);
                 }
                 let _ = self.failure.set(error); // unless another has told one already
                 // The future is polled once more, so that it can look at the reason; then it has to be woken.

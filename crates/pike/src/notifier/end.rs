@@ -29,15 +29,8 @@ pub(super) const GRACE: Duration = Duration::from_millis(200);
 const AGAIN: Duration = Duration::from_micros(50);
 
 impl Core {
-    /// Refuses new operations and wakes every waiter with `Closed`. Timers go on with the background Notifier.
-    pub(super) fn close(&self) {
-        if !self.is_closed() {
-            self.shutdown(GRACE);
-        }
-    }
-
-    /// As [`Core::close`], with the time that what the backend has in flight may take to end, also if it is closed already.
-    /// Says how much has not.
+    /// Refuses new operations and wakes every waiter with `Closed`. Timers go on with the background Notifier. What the backend
+    /// has in flight may take so long to end, also if it was closed already. Says how much has not.
     #[cold]
     pub(super) fn shutdown(&self, limit: Duration) -> usize {
         let mut batch = Batch::new();

@@ -253,8 +253,9 @@ impl Notifier {
     /// what the kernel has in flight. Waits at most `limit` for the end of that, and returns how many operations are left: their
     /// memory is leaked rather than freed while the kernel may write to it. With epoll none ever is, and it returns at once.
     ///
-    /// What is left may still end in a later call, once the kernel is done with it. The drop of the last value waits for 200
-    /// milliseconds more; what is left then stays pending for ever.
+    /// What is left may still end in a later call, once the kernel is done with it. A [`block_on`](Self::block_on) that finds the
+    /// Notifier shut down waits for 200 milliseconds more, once, and so does the drop of the last value; what is left then stays
+    /// pending for ever.
     ///
     /// Where another thread has to do this, it returns 0 without waiting. That is the thread that is in a turn, which does it as
     /// it leaves the turn, or the one that the Notifier is bound to, which does it as it exits; each takes 200 milliseconds at
