@@ -60,6 +60,37 @@ fn the_choice_of_who_does_not_choose() {
     });
 }
 
+/// Who takes a descriptor elsewhere ends what was begun with it. On a bound Notifier that nobody has turned yet that must not
+/// make him its owner: the thread that it is meant for would be refused, or panic.
+#[test]
+fn a_bound_ring_is_not_taken_by_who_leaves() {
+    let cx = cx("a bound ring that nobody has turned");
+    let notifier = free_or_bound(&cx, true);
+    let _here = notifier.enter();
+    let (one, mut peer) = StdUnixStream::pair().unwrap();
+    let (stream, _other) = cx.stream(&notifier);
+    let handle = Handle::new_on(&notifier, one).unwrap();
+    drop(Task::pending(handle.read_owned(Vec::with_capacity(8))));
+    drop(Task::pending(stream.recv_pooled()));
+    let start = Instant::now();
+    let (mut one, bytes, error) = handle.into_parts();
+    assert!(bytes.is_empty() && error.is_none());
+    drop(stream.into_std().unwrap());
+    assert!(start.elapsed() < Duration::from_secs(1), "it has waited for somebody");
+    peer.write_all(b"x").unwrap();
+    let mut byte = [0];
+    one.set_nonblocking(false).unwrap();
+    one.read_exact(&mut byte).unwrap();
+    // Nobody owns it yet.
+    let its_own = notifier.clone();
+    thread::spawn(move || {
+        its_own.poll(Some(Duration::ZERO)).unwrap();
+        assert_eq!(its_own.block_on(async { 1 }), 1);
+    })
+    .join()
+    .unwrap();
+}
+
 const RECV: u8 = 27; // IORING_OP_RECV
 
 /// Runs `body` on a thread of its own, and makes sure that its rings are given receives: what is done at once needs no ring.

@@ -75,6 +75,8 @@ impl Builder {
     ///
     /// `IORING_SETUP_SINGLE_ISSUER` and `IORING_SETUP_DEFER_TASKRUN`, where the kernel knows them (Linux 6.0 and 6.1).
     /// Source: io_uring_setup(2).
+    ///
+    /// Windows: `into_std` of a socket with a request in flight counts as a turn, also if it is the first.
     pub fn bound(mut self) -> Self {
         self.bound = true;
         self

@@ -141,6 +141,11 @@ impl Core {
         lets_go
     }
 
+    /// Takes back what was submitted, if nothing of it was begun: then nothing follows.
+    pub(crate) fn withdraw(&self, block: &Block) -> bool {
+        self.driver.withdraw(block)
+    }
+
     /// For who has begun to wait for a buffer: the kernel may have some that it has no use for. What comes back goes to the
     /// first who waits.
     pub(crate) fn take_back_buffer(&self) {

@@ -442,6 +442,18 @@ impl Driver {
         }
     }
 
+    /// Takes back what was submitted, if nothing of it was begun: then nothing follows, and the caller ends it.
+    pub(crate) fn withdraw(&self, block: &Block) -> bool {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::IoUring(driver) => driver.withdraw(block),
+            _ => {
+                let _ = block;
+                false
+            }
+        }
+    }
+
     /// Async-signal-safe.
     pub(crate) fn notify(&self) {
         match self {

@@ -67,6 +67,7 @@ impl Lane {
     /// Ends what the kernel does, for which the Notifier is turned, or another thread is waited for that does. False if that
     /// could not be.
     pub(crate) fn end(&self) -> bool {
+        self.withdraw();
         self.cancel();
         let end = Instant::now() + END_MAX;
         while self.is_in_flight() {

@@ -8,11 +8,12 @@ use std::{
     sync::Arc,
 };
 
-use super::{Lane, outgoing::Outgoing};
+use super::{Lane, going_on, outgoing::Outgoing};
 use crate::{
     batch::Batch,
     op::block::Block,
     source::Direction,
+    sync::atomic::Ordering,
     sys::{Completion, platform},
 };
 
@@ -29,6 +30,20 @@ impl Lane {
         } else if self.source().seen().is_closed() {
             // Who closed it may have looked before there was anything to end.
             self.stop(direction);
+        }
+    }
+
+    /// Ends what was submitted and not begun. That takes no turn, which on a bound Notifier that nobody has turned yet would make
+    /// the caller its owner.
+    #[cold]
+    pub(super) fn withdraw(&self) {
+        for direction in [Direction::Read, Direction::Write] {
+            let in_flight = self.going_on.load(Ordering::Acquire) & going_on::in_flight(direction);
+            if in_flight != 0 && self.core().withdraw(self.block(direction)) {
+                let mut batch = Batch::new();
+                Self::reap_refused(NonNull::from(self.block(direction)), &mut batch);
+                drop(batch); // wakes all
+            }
         }
     }
 

@@ -86,6 +86,16 @@ impl Mailbox {
         }
     }
 
+    /// Takes the start of an operation back, if nobody has begun with it: then nobody will ever hear of it.
+    pub(super) fn withdraw(&self, at: At) -> bool {
+        let mut inside = self.0.lock();
+        let Some(place) = inside.unsent(at) else { return false };
+        let count = inside.ends_at_the_back();
+        inside.mail.remove(place);
+        inside.ends = Ends { count, of: inside.mail.len() };
+        true
+    }
+
     /// Cancels an operation if nobody has begun to start it: then it never is.
     pub(super) fn refuse(&self, at: At) -> bool {
         self.0.lock().refuse(at)
@@ -93,19 +103,22 @@ impl Mailbox {
 }
 
 impl Inside {
+    /// Where a start that nobody has begun with is, refused or not.
+    fn unsent(&self, at: At) -> Option<usize> {
+        let is_unsent = |mail: &Mail| *mail == Mail::Submit { at } || *mail == Mail::Refuse { at };
+        self.mail[..self.mail.len() - self.ends_at_the_back()].iter().position(is_unsent)
+    }
+
     fn ends_at_the_back(&self) -> usize {
         if self.mail.len() == self.ends.of { self.ends.count } else { 0 }
     }
 
     fn refuse(&mut self, at: At) -> bool {
-        let is_unsent = |mail: &&mut Mail| **mail == Mail::Submit { at } || **mail == Mail::Refuse { at };
-        let len = self.mail.len() - self.ends_at_the_back();
-        let unsent = self.mail[..len].iter_mut().find(is_unsent);
-        let found = unsent.is_some();
-        if let Some(mail) = unsent {
-            *mail = Mail::Refuse { at };
+        let unsent = self.unsent(at);
+        if let Some(place) = unsent {
+            self.mail[place] = Mail::Refuse { at };
         }
-        found
+        unsent.is_some()
     }
 }
 
@@ -147,6 +160,23 @@ mod tests {
         assert_eq!(taken, [Mail::Refuse { at }]);
         mailbox.end(at);
         assert!(!mailbox.refuse(at), "somebody has begun with it");
+    }
+
+    #[test]
+    fn what_is_withdrawn_was_never_mailed() {
+        let mailbox = Mailbox::new();
+        (1..4).for_each(|place| _ = mailbox.put(Mail::Submit { at: at(16 * place) }));
+        mailbox.end(at(32));
+        mailbox.end(at(64));
+        assert!(mailbox.withdraw(at(32)) && !mailbox.withdraw(at(32)), "refused or not, and once");
+        assert!(mailbox.withdraw(at(16)));
+        assert_eq!(mailbox.0.lock().ends_at_the_back(), 1);
+        assert!(!mailbox.withdraw(at(64)), "somebody has begun with it");
+        mailbox.put(Mail::Submit { at: at(80) });
+        assert!(mailbox.withdraw(at(48)) && mailbox.refuse(at(80)), "behind an end");
+        let mut taken = Vec::new();
+        mailbox.take(&mut taken);
+        assert_eq!(taken, [Mail::End { at: at(64) }, Mail::Refuse { at: at(80) }]);
     }
 
     /// Goal: what is looked through is right whatever order things come in, and it is nothing where there are only ends.
