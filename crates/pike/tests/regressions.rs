@@ -14,7 +14,7 @@ use std::{
 
 use futures_lite::future::{block_on, poll_once, zip};
 use pike::{
-    Closed, Event, Handle, Interest, Notifier,
+    Event, Handle, Interest, Notifier,
     socket::{Domain, Socket, Type},
     time::{Deadline, Elapsed, sleep},
 };
@@ -275,6 +275,7 @@ mod in_another_process {
         events[2].notify();
         assert_eq!(notifier.block_on(waiting.pop().unwrap().timeout(LONG)).unwrap(), 1);
     }
+
     /// A waker that panics as a thread exits does not end the process, and keeps none of the thread's Notifiers from their end.
     #[test]
     fn a_panicking_waker_at_the_exit_of_a_thread() {
@@ -293,7 +294,7 @@ mod in_another_process {
             thread::spawn(move || its.iter().for_each(|notifier| _ = notifier.poll(Some(Duration::ZERO))));
         exits.join().unwrap();
         for notifier in &notifiers {
-            assert!(Closed::is(&notifier.poll(Some(Duration::ZERO)).unwrap_err()));
+            assert!(pike::Closed::is(&notifier.poll(Some(Duration::ZERO)).unwrap_err()));
         }
     }
 
